@@ -1,0 +1,1 @@
+"""Every surface: the web app, the command line and the build that joins the packages."""

@@ -1,0 +1,1 @@
+"""Parts that pages share, each with layout, callbacks and a static export."""

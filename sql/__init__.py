@@ -1,0 +1,1 @@
+"""The data layer: contract, settings, engines, queries, checks and snapshots."""

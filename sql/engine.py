@@ -1,0 +1,135 @@
+"""Where SQL runs: one small interface, with DuckDB as the embedded default. Spark's is in ``spark.py``."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from .errors import RegularsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+Parameters = Mapping[str, Any]
+
+
+class QueryError(RegularsError):
+    """A statement failed; the text carries the statement itself."""
+
+    exit_code = 1
+
+
+class Engine(ABC):
+    """Runs statements written in the portable subset, with every value bound by name (``$as_of``)."""
+
+    name: str
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
+        """Run one SELECT and return all its rows."""
+
+    @abstractmethod
+    def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
+        """Make ``table`` from one SELECT, replacing it; return its row count."""
+
+    @abstractmethod
+    def register(self, table: str, rows: "pa.Table") -> None:
+        """Make ``table`` from rows in memory, replacing it."""
+
+    @abstractmethod
+    def register_parquet(self, table: str, path: str) -> None:
+        """Make ``table`` a view of a Parquet file or glob."""
+
+    @abstractmethod
+    def columns(self, table: str) -> dict[str, str]:
+        """Return the column types of a table or view, by name, in order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the engine's resources."""
+
+
+class DuckDBEngine(Engine):
+    """DuckDB in this process.
+
+    Parameters
+    ----------
+    database : str
+        A path, or ``":memory:"``.
+    threads : int, optional
+        How many threads DuckDB may use; its own default where not given.
+    memory_limit : str, optional
+        For instance ``"4GB"``; DuckDB spills to ``temp_directory`` past it.
+    temp_directory : str, optional
+        Where DuckDB spills to.
+    """
+
+    name = "duckdb"
+
+    def __init__(
+        self,
+        database: str = ":memory:",
+        *,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_directory: str | None = None,
+    ) -> None:
+        config: dict[str, Any] = {}
+        if threads is not None:
+            config["threads"] = threads
+        if memory_limit is not None:
+            config["memory_limit"] = memory_limit
+        if temp_directory is not None:
+            config["temp_directory"] = temp_directory
+        self.connection = duckdb.connect(database, config=config)
+        self.connection.execute("SET GLOBAL TimeZone = 'UTC'")
+
+    @contextmanager
+    def cursor(self) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """One cursor for one statement at a time; safe from any thread."""
+        cursor = self.connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
+        with self.cursor() as cursor, _saying(sql):
+            return cursor.sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
+        with self.cursor() as cursor, _saying(sql):
+            cursor.execute(f'CREATE OR REPLACE TABLE "{table}" AS {sql}', dict(parameters or {}))
+            row = cursor.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+            return int(row[0]) if row else 0
+
+    def register(self, table: str, rows: "pa.Table") -> None:
+        with self.cursor() as cursor, _saying(table):
+            cursor.register("_incoming", rows)
+            cursor.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT * FROM _incoming')
+            cursor.unregister("_incoming")
+
+    def register_parquet(self, table: str, path: str) -> None:
+        literal = path.replace("'", "''")
+        with self.cursor() as cursor, _saying(path):
+            cursor.execute(f"CREATE OR REPLACE VIEW \"{table}\" AS SELECT * FROM read_parquet('{literal}')")
+
+    def columns(self, table: str) -> dict[str, str]:
+        with self.cursor() as cursor, _saying(table):
+            rows = cursor.execute(f'DESCRIBE "{table}"').fetchall()
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@contextmanager
+def _saying(sql: str) -> "Iterator[None]":
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(f"{error}\n\nThe statement was:\n{sql}") from error
