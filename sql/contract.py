@@ -419,6 +419,9 @@ INPUT_TABLES: Mapping[str, Table] = MappingProxyType(
     {t.name: t for t in (ORDER_LINES, CUSTOMER_LINKS, EXCHANGE_RATES, CUSTOMERS, PRODUCTS, STOCK, PROMOTIONS, SENDS)}
 )
 
+# The section of regulars.toml that feeds each input table.
+SECTIONS: Mapping[str, str] = MappingProxyType({n: "orders" if n == "order_lines" else n for n in INPUT_TABLES})
+
 # What a snapshot holds, in the order in which it is built.
 OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
     {

@@ -1,8 +1,10 @@
 """Where SQL runs: one small interface, with DuckDB as the embedded default. Spark's is in ``spark.py``."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Files that are read as one table: their paths or addresses, ``"parquet"`` or ``"csv"``, and how to read them."""
+
+    files: tuple[str, ...]
+    format: str
+    hive_partitioning: bool = False
+    csv: Mapping[str, Any] = field(default_factory=dict)
 
 
 class QueryError(RegularsError):
@@ -43,6 +55,14 @@ class Engine(ABC):
     @abstractmethod
     def register_parquet(self, table: str, path: str) -> None:
         """Make ``table`` a view of a Parquet file or glob."""
+
+    @abstractmethod
+    def register_files(self, table: str, files: FileSet) -> None:
+        """Make ``table`` a view of files as they are, columns matched by name; CSV and partition values are text."""
+
+    @abstractmethod
+    def view(self, table: str, sql: str) -> None:
+        """Make ``table`` a view of one SELECT, replacing it."""
 
     @abstractmethod
     def columns(self, table: str) -> dict[str, str]:
@@ -118,6 +138,13 @@ class DuckDBEngine(Engine):
         with self.cursor() as cursor, _saying(path):
             cursor.execute(f"CREATE OR REPLACE VIEW \"{table}\" AS SELECT * FROM read_parquet('{literal}')")
 
+    def register_files(self, table: str, files: FileSet) -> None:
+        self.view(table, f"SELECT * FROM {_reader(files)}")
+
+    def view(self, table: str, sql: str) -> None:
+        with self.cursor() as cursor, _saying(sql):
+            cursor.execute(f'CREATE OR REPLACE VIEW "{table}" AS {sql}')
+
     def columns(self, table: str) -> dict[str, str]:
         with self.cursor() as cursor, _saying(table):
             rows = cursor.execute(f'DESCRIBE "{table}"').fetchall()
@@ -125,6 +152,30 @@ class DuckDBEngine(Engine):
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _reader(files: FileSet) -> str:
+    options: dict[str, Any] = {"union_by_name": True, "hive_partitioning": files.hive_partitioning}
+    if files.hive_partitioning:
+        options["hive_types_autocast"] = False
+    if files.format == "csv":
+        options |= {"all_varchar": "types" not in files.csv} | dict(files.csv)
+    # DuckDB expands wildcards in every path it is given; a name that holds one is put in brackets.
+    paths = [path if "://" in path else re.sub(r"([*?\[])", r"[\1]", path) for path in files.files]
+    said = ", ".join(f"{name} = {_literal(value)}" for name, value in options.items())
+    return f"read_{files.format}({_literal(paths)}, {said})"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_literal(str(key))}: {_literal(item)}" for key, item in value.items()) + "}"
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 @contextmanager

@@ -1,0 +1,171 @@
+"""From the types of a file to those of the contract: the SQL of each conversion, the same on DuckDB and Spark."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?"
+ISO_LOCAL = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_CLOCK})?$"
+ISO_OFFSET = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
+NUMBER = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
+
+_KINDS = {
+    r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)": "integer",
+    r"FLOAT|DOUBLE": "double",
+    r"DECIMAL.*": "decimal",
+    r"VARCHAR|ENUM.*|UUID": "text",
+    r"BOOLEAN": "boolean",
+    r"DATE": "date",
+    r"TIMESTAMP|TIMESTAMP_S|TIMESTAMP_MS|TIMESTAMP_NS": "timestamp",
+    r"TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ": "zoned",
+    r'"?NULL"?': "null",
+}
+
+
+class Reading(NamedTuple):
+    """One value to convert: its SQL, the contract's type, and the shop's time zone."""
+
+    value: str
+    type: str
+    timezone: str
+
+    @property
+    def trimmed(self) -> str:
+        """The SQL of a text value without surrounding blanks."""
+        return f"TRIM({self.value})"
+
+
+def kind_of(type_: str) -> str:
+    """Return what sort of values a DuckDB type holds; "" for those no contract column takes.
+
+    Examples
+    --------
+    >>> kind_of("DECIMAL(18,2)"), kind_of("BIGINT"), kind_of("TIMESTAMP WITH TIME ZONE"), kind_of("BLOB")
+    ('decimal', 'integer', 'zoned', '')
+    """
+    plain = type_.upper()
+    if plain.endswith("]"):
+        return ""
+    return next((kind for pattern, kind in _KINDS.items() if re.fullmatch(pattern, plain)), "")
+
+
+def family_of(type_: str) -> str:
+    """Return which family of conversions makes a contract type.
+
+    Examples
+    --------
+    >>> family_of("VARCHAR"), family_of("DECIMAL(18,2)")
+    ('id', 'decimal')
+    """
+    families = {"VARCHAR": "id", "TIMESTAMP": "timestamp", "DATE": "date", "BOOLEAN": "boolean", "DOUBLE": "double"}
+    return families.get(type_, "decimal")
+
+
+def readable_kinds(type_: str) -> list[str]:
+    """Return the kinds of values that can be read as a contract type, sorted.
+
+    Examples
+    --------
+    >>> readable_kinds("TIMESTAMP")
+    ['date', 'text', 'timestamp', 'zoned']
+    """
+    return sorted(kind for family, kind in _CONVERSIONS if family == family_of(type_))
+
+
+def converted(value: str, kind: str, type_: str, timezone: str) -> str:
+    """Return the SQL that reads ``value``, of a kind that ``readable_kinds`` lists, as a contract type.
+
+    Money from DOUBLE is rounded half away from zero; what cannot be read is NULL. Instants become the local time of
+    ``timezone``.
+
+    Examples
+    --------
+    >>> converted('"amount"', "decimal", "DECIMAL(18,2)", "UTC")
+    'TRY_CAST("amount" AS DECIMAL(18, 2))'
+    """
+    return _CONVERSIONS[(family_of(type_), kind)](Reading(value, type_.replace(",", ", "), timezone))
+
+
+def _cast(r: Reading) -> str:
+    return f"CAST({r.value} AS {r.type})"
+
+
+def _try_cast(r: Reading) -> str:
+    return f"TRY_CAST({r.value} AS {r.type})"
+
+
+def _local(r: Reading) -> str:
+    return f"CAST({r.value} AT TIME ZONE '{r.timezone}' AS {r.type})"
+
+
+def _moment_from_text(r: Reading) -> str:
+    # The pattern decides, not the cast: the engines' casts take different sets of texts.
+    return (
+        f"CAST(CASE WHEN REGEXP_MATCHES({r.trimmed}, '{ISO_OFFSET}') "
+        f"THEN TRY_CAST({r.trimmed} AS TIMESTAMPTZ) AT TIME ZONE '{r.timezone}' "
+        f"WHEN REGEXP_MATCHES({r.trimmed}, '{ISO_LOCAL}') THEN TRY_CAST({r.trimmed} AS TIMESTAMP) END AS {r.type})"
+    )
+
+
+def _number_from_text(r: Reading) -> str:
+    return f"CASE WHEN REGEXP_MATCHES({r.trimmed}, '{NUMBER}') THEN TRY_CAST({r.trimmed} AS {r.type}) END"
+
+
+def _decimal_from_double(r: Reading) -> str:
+    # Rounded to a whole number of the smallest unit first, half away from zero as ROUND does on both engines; from
+    # there on all is exact, while a cast from DOUBLE to DECIMAL rounds differently on each of them.
+    scale = int(r.type.rstrip(")").split(",")[1])
+    unit = f"CAST({10**-scale:.{scale}f} AS DECIMAL({scale}, {scale}))"
+    whole = f"TRY_CAST(ROUND({r.value} * {10**scale}) AS BIGINT)"
+    return f"CAST(TRY_CAST({whole} AS DECIMAL(18, 0)) * {unit} AS {r.type})"
+
+
+def _id_from_decimal(r: Reading) -> str:
+    whole = f"TRY_CAST(TRUNC({r.value}) AS DECIMAL(38, 0))"
+    return f"CASE WHEN {r.value} = {whole} THEN CAST({whole} AS VARCHAR) ELSE CAST({r.value} AS VARCHAR) END"
+
+
+def _id_from_double(r: Reading) -> str:
+    whole = f"TRY_CAST(TRUNC({r.value}) AS BIGINT)"
+    return (
+        f"CASE WHEN ISNAN({r.value}) THEN NULL WHEN {r.value} = {whole} THEN CAST({whole} AS VARCHAR) "
+        f"ELSE CAST({r.value} AS VARCHAR) END"
+    )
+
+
+def _boolean_from_number(r: Reading) -> str:
+    return f"CAST({r.value} <> 0 AS BOOLEAN)"
+
+
+def _boolean_from_text(r: Reading) -> str:
+    return (
+        f"CASE WHEN LOWER({r.trimmed}) IN ('true', 't', 'yes', 'y', '1') THEN TRUE "
+        f"WHEN LOWER({r.trimmed}) IN ('false', 'f', 'no', 'n', '0') THEN FALSE END"
+    )
+
+
+_CONVERSIONS: Mapping[tuple[str, str], Callable[[Reading], str]] = {
+    ("id", "text"): _cast,
+    ("id", "integer"): _cast,
+    ("id", "decimal"): _id_from_decimal,
+    ("id", "double"): _id_from_double,
+    ("timestamp", "timestamp"): _cast,
+    ("timestamp", "date"): _cast,
+    ("timestamp", "zoned"): _local,
+    ("timestamp", "text"): _moment_from_text,
+    ("date", "timestamp"): _cast,
+    ("date", "date"): _cast,
+    ("date", "zoned"): _local,
+    ("date", "text"): _moment_from_text,
+    ("decimal", "integer"): _try_cast,
+    ("decimal", "decimal"): _try_cast,
+    ("decimal", "double"): _decimal_from_double,
+    ("decimal", "text"): _number_from_text,
+    ("double", "double"): _cast,
+    ("double", "integer"): _cast,
+    ("double", "decimal"): _cast,
+    ("double", "text"): _number_from_text,
+    ("boolean", "boolean"): _cast,
+    ("boolean", "integer"): _boolean_from_number,
+    ("boolean", "text"): _boolean_from_text,
+}

@@ -1,0 +1,354 @@
+"""What ``regulars.toml`` may say, with the environment (``REGULARS_BUILD__THREADS``) able to override it."""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from .contract import SECTIONS
+from .errors import SettingsError, nearest
+
+TimeUnit = Literal["hour", "day", "week", "month"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+# Options of DuckDB's CSV reader that change how a file is read, never how many of its lines.
+CSV_OPTIONS = (
+    "all_varchar",
+    "allow_quoted_nulls",
+    "comment",
+    "compression",
+    "dateformat",
+    "decimal_separator",
+    "delim",
+    "encoding",
+    "escape",
+    "header",
+    "max_line_size",
+    "names",
+    "new_line",
+    "null_padding",
+    "nullstr",
+    "quote",
+    "sep",
+    "skip",
+    "strict_mode",
+    "thousands",
+    "timestampformat",
+    "types",
+)
+
+# Not part of a run's identity: where things lie and what they may use, not what comes out.
+_WHEREABOUTS = {"build": {"warehouse", "keep_runs", "threads", "memory_limit"}}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Section):
+    """Where one input table comes from: ``[orders]``, ``[products]``, ...
+
+    ``path`` is a file, glob, folder, remote address or ``package:name/path``, or a list of such; relative ones start
+    at the folder of the settings file. ``columns`` maps a contract column to a column of the file or to a SQL
+    expression over its columns in DuckDB's dialect.
+    """
+
+    path: str | tuple[str, ...]
+    format: Literal["parquet", "csv"] | None = None
+    csv: dict[str, Any] = Field(default_factory=dict)
+    hive_partitioning: bool | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path, or each of them."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @field_validator("path")
+    @classmethod
+    def _not_empty(cls, path: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not path or any(not part.strip() for part in ((path,) if isinstance(path, str) else path)):
+            raise ValueError("a file, glob, folder, remote address or 'package:name/path'")
+        return path
+
+    @field_validator("csv")
+    @classmethod
+    def _known_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in options:
+            if name not in CSV_OPTIONS:
+                raise ValueError(f"{', '.join(CSV_OPTIONS)}{nearest(name, CSV_OPTIONS)}")
+        return options
+
+
+class ShopSettings(_Section):
+    """``[shop]``: the reporting currency, the clock of ordered_at and the first day of a week."""
+
+    currency: str = Field(default="GBP", pattern="^[A-Z]{3}$")
+    timezone: str = "UTC"
+    week_starts_on: Weekday = "monday"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"a name of the IANA time zone database, such as 'UTC' or 'Europe/London'{_zone(name)}")
+        return name
+
+
+class PolicySettings(_Section):
+    """``[policy]``: what happens to guests, refunds, duplicated and zero lines, and how long a sale can come back."""
+
+    guests: Literal["set_aside", "one_customer_per_order"] = "set_aside"
+    refunds: Literal["net", "ignore"] = "net"
+    duplicates: Literal["keep", "set_aside"] = "keep"
+    zero_revenue: Literal["keep", "set_aside"] = "keep"
+    return_window_days: int = Field(default=30, ge=0, le=3650)
+
+
+class ValueSettings(_Section):
+    """``[value]``: time unit of the models, horizon in that unit, margin, yearly discount rate and the dates."""
+
+    time_unit: TimeUnit = "week"
+    horizon: int = Field(default=52, ge=1)
+    margin: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    discount_rate: float = Field(default=0.10, ge=0, le=10, allow_inf_nan=False)
+    as_of: date | None = None
+    calibration_end: date | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.as_of and self.calibration_end and self.calibration_end >= self.as_of:
+            raise ValueError(f"calibration_end = {self.calibration_end} must be earlier than as_of = {self.as_of}")
+        return self
+
+
+class BuildSettings(_Section):
+    """``[build]``: where snapshots go, how many are kept, and what a build may use."""
+
+    warehouse: str = "warehouse"
+    keep_runs: int = Field(default=10, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? ?([KMGT]i?)?B$")
+    seed: int = Field(default=20261121, ge=0)
+
+
+class Settings(BaseSettings):
+    """All that a build needs to know; read-only once made.
+
+    Raises
+    ------
+    SettingsError
+        From :meth:`from_toml` and :meth:`from_mapping`: an unknown key (the text names the nearest), or a value that
+        is not allowed (the text names key, value, what is allowed and the next step).
+
+    Examples
+    --------
+    >>> settings = Settings.from_mapping({"orders": {"path": "orders.parquet"}, "shop": {"currency": "EUR"}})
+    >>> settings.shop.currency, settings.policy.guests, settings.value.horizon
+    ('EUR', 'set_aside', 52)
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="REGULARS_", env_nested_delimiter="__", env_ignore_empty=True
+    )
+
+    orders: SourceSettings
+    customer_links: SourceSettings | None = None
+    exchange_rates: SourceSettings | None = None
+    customers: SourceSettings | None = None
+    products: SourceSettings | None = None
+    stock: SourceSettings | None = None
+    promotions: SourceSettings | None = None
+    sends: SourceSettings | None = None
+    shop: ShopSettings = Field(default_factory=ShopSettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
+    value: ValueSettings = Field(default_factory=ValueSettings)
+    build: BuildSettings = Field(default_factory=BuildSettings)
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _origin: str = PrivateAttr(default="the settings")
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **sections: Any) -> "Settings":
+        """Read a settings file; ``sections`` override it, as the environment does.
+
+        Raises
+        ------
+        SettingsError
+            The file is missing or not TOML, or says something that is not allowed.
+        """
+        file = Path(path)
+        try:
+            said = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(
+                f"no settings file at {file}; write one with at least [orders] path and columns "
+                f"(docs/examples holds three), or name another"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"cannot read the settings file {file}: {error.strerror}; name another") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file} is not TOML: {error}; mend that place") from None
+        return cls.from_mapping(said, folder=file.resolve().parent, origin=file.name, **sections)
+
+    @classmethod
+    def from_mapping(
+        cls, said: Mapping[str, Any], *, folder: Path | None = None, origin: str = "the settings", **sections: Any
+    ) -> "Settings":
+        """Make settings of nested mappings in the shape of the file; relative paths start at ``folder``."""
+        environment = _environment(cls)
+        merged = _merge(_merge(dict(said), environment), {k: v for k, v in sections.items() if v is not None})
+        try:
+            settings = cls(**merged)
+        except ValidationError as error:
+            raise SettingsError(_report(error, origin, environment)) from None
+        settings._folder = folder or Path.cwd()
+        settings._origin = origin
+        return settings
+
+    @property
+    def folder(self) -> Path:
+        """The folder at which relative paths start."""
+        return self._folder
+
+    @property
+    def origin(self) -> str:
+        """What error messages call these settings: the file's name."""
+        return self._origin
+
+    @property
+    def warehouse(self) -> Path:
+        """The folder of the snapshots, absolute."""
+        return self._folder / Path(self.build.warehouse).expanduser()
+
+    def source(self, table: str) -> SourceSettings | None:
+        """Return the section that feeds a table of the contract, or None where there is none."""
+        found = getattr(self, SECTIONS[table])
+        return found if isinstance(found, SourceSettings) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values, keys sorted, paths as they were written."""
+        said = self.model_dump(mode="json")
+        return {key: said[key] for key in sorted(said)}
+
+    def identity(self) -> dict[str, Any]:
+        """What of :meth:`to_dict` can change a snapshot: no paths (the files' content counts), no resources."""
+        kept: dict[str, Any] = {}
+        for section, values in self.to_dict().items():
+            if isinstance(values, dict):
+                dropped = _WHEREABOUTS.get(section, set()) | ({"path"} if section in SECTIONS.values() else set())
+                kept[section] = {key: values[key] for key in sorted(values) if key not in dropped}
+        return kept
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of :meth:`identity`, in hexadecimal; the same wherever the folder lies."""
+        text = json.dumps(self.identity(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _zone(name: str) -> str:
+    return nearest(name, sorted(available_timezones()))
+
+
+def _merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _environment(cls: type[Settings]) -> dict[str, Any]:
+    for variable in sorted(os.environ):
+        section, nested, _ = variable.upper().removeprefix("REGULARS_").partition("__")
+        if variable.upper().startswith("REGULARS_") and nested and section.lower() not in cls.model_fields:
+            allowed = sorted(cls.model_fields)
+            raise SettingsError(
+                f"environment variable {variable}: no section [{section.lower()}]{nearest(section.lower(), allowed)}; "
+                f"allowed: {', '.join(allowed)}; unset it or correct its name"
+            )
+    return EnvSettingsSource(cls)()
+
+
+def _report(error: ValidationError, origin: str, environment: Mapping[str, Any]) -> str:
+    return "\n".join(_sentence(details, origin, environment) for details in error.errors(include_url=False))
+
+
+def _sentence(details: ErrorDetails, origin: str, environment: Mapping[str, Any]) -> str:
+    place = [str(part) for part in details["loc"] if part not in ("str", "tuple[str, ...]")]
+    section, key = place[0] if place else "", ".".join(place[1:])
+    where = f"{origin}: [{section}] {key}".rstrip()
+    inside: Any = environment
+    for part in place:
+        inside = inside.get(part) if isinstance(inside, Mapping) else None
+    if inside is not None and not isinstance(inside, Mapping):
+        where = f"environment variable REGULARS_{'__'.join(place).upper()}"
+    seen = details["input"]
+    context = details.get("ctx") or {}
+    if details["type"] == "extra_forbidden":
+        allowed = _allowed_keys(place[:-1])
+        kind = "key" if len(place) > 1 else "section"
+        return (
+            f"{where}: unknown {kind} {place[-1]!r}{nearest(place[-1], allowed)}; "
+            f"allowed: {', '.join(allowed)}; correct or remove it"
+        )
+    if details["type"] == "missing":
+        if section == "orders" and not key:
+            return f"{origin}: no [orders] section; write one with path = and columns = {{...}}"
+        return f"{where}: missing; write [{section}] {key} = ..."
+    if details["type"] in ("value_error", "assertion_error") and not key:
+        return f"{where}: {context.get('error', details['msg'])}; change one of them"
+    allowed = _allowed_value(details, context)
+    return f"{where} = {_short(seen)} is not allowed; allowed: {allowed}; change it{_default(place)}"
+
+
+def _allowed_value(details: ErrorDetails, context: Mapping[str, Any]) -> str:
+    kind = details["type"]
+    if kind == "literal_error":
+        return str(context["expected"]).replace(" or ", ", ")
+    if kind in ("value_error", "assertion_error"):
+        return str(context.get("error", details["msg"]))
+    if kind == "string_pattern_mismatch":
+        return {
+            "^[A-Z]{3}$": "an ISO 4217 code of three capitals, such as 'GBP'",
+        }.get(str(context.get("pattern")), "a size such as '4GB' or '800MB'")
+    if kind.startswith("date"):
+        return "a date as YYYY-MM-DD, such as 2011-12-09"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "a table of keys, such as [orders] with path = and columns = {...}"
+    if kind == "string_type":
+        return "text in quotes"
+    return details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+
+
+def _default(place: list[str]) -> str:
+    section = Settings.model_fields.get(place[0]) if len(place) == 2 else None
+    model = section.annotation if section else None
+    if isinstance(model, type) and issubclass(model, BaseModel) and place[1] in model.model_fields:
+        default = model.model_fields[place[1]].default
+        if isinstance(default, str | int | float):
+            return f", or leave it out for {default!r}"
+    return ""
+
+
+def _allowed_keys(place: list[str]) -> list[str]:
+    if not place:
+        return sorted(Settings.model_fields)
+    annotation = Settings.model_fields[place[0]].annotation
+    models = [m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)]
+    return sorted(models[0].model_fields) if models else []
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
