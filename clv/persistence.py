@@ -118,11 +118,10 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelError(f"{source} is JSON but no saved model: its 'format' must be {FORMAT!r}")
     _refuse_newer(document, source)
-    name = document.get("model")
+    name = str(document.get("model"))
     if name not in _MODELS:
         raise ModelError(
-            f"{source} holds the model {name!r}; this version has {', '.join(_MODELS)}"
-            f"{nearest(str(name), tuple(_MODELS))}"
+            f"{source} holds the model {name!r}; this version has {', '.join(_MODELS)}{nearest(name, tuple(_MODELS))}"
         )
     module, class_name = _MODELS[name]
     model_class = getattr(import_module(f".{module}", __package__), class_name)
@@ -181,8 +180,8 @@ def _refuse_newer(document: dict[str, Any], source: Path) -> None:
         raise ModelError(f"{source}: format_version is {version!r}; it must be a whole number from 1")
     if version > FORMAT_VERSION:
         raise ModelError(
-            f"{source} was written in format {version} by regulars {document.get('regulars_version')}; this is regulars "
-            f"{__version__}, which reads formats up to {FORMAT_VERSION}: upgrade regulars, or fit the model again here"
+            f"{source} has format {version} (by {document.get('regulars_version')}); this regulars {__version__} "
+            f"reads formats up to {FORMAT_VERSION}: upgrade regulars, or fit the model again here"
         )
 
 
