@@ -116,20 +116,22 @@ def _decimal_from_double(r: Reading) -> str:
     # there on all is exact, while a cast from DOUBLE to DECIMAL rounds differently on each of them.
     scale = int(r.type.rstrip(")").split(",")[1])
     unit = f"CAST({10**-scale:.{scale}f} AS DECIMAL({scale}, {scale}))"
-    whole = f"TRY_CAST(ROUND({r.value} * {10**scale}) AS BIGINT)"
+    whole = f"TRY_CAST(ROUND(CAST({r.value} AS DOUBLE) * {10**scale}) AS BIGINT)"
     return f"CAST(TRY_CAST({whole} AS DECIMAL(18, 0)) * {unit} AS {r.type})"
 
 
 def _id_from_decimal(r: Reading) -> str:
-    whole = f"TRY_CAST(TRUNC({r.value}) AS DECIMAL(38, 0))"
-    return f"CASE WHEN {r.value} = {whole} THEN CAST({whole} AS VARCHAR) ELSE CAST({r.value} AS VARCHAR) END"
+    whole = f"CAST(CAST(ROUND({r.value}) AS DECIMAL(38, 0)) AS VARCHAR)"
+    return f"CASE WHEN {r.value} = ROUND({r.value}) THEN {whole} ELSE CAST({r.value} AS VARCHAR) END"
 
 
 def _id_from_double(r: Reading) -> str:
-    whole = f"TRY_CAST(TRUNC({r.value}) AS BIGINT)"
+    # NaN is how a missing id comes out of pandas; a NaN equals itself and is greater than every number.
+    size = f"ABS({r.value})"
     return (
-        f"CASE WHEN ISNAN({r.value}) THEN NULL WHEN {r.value} = {whole} THEN CAST({whole} AS VARCHAR) "
-        f"ELSE CAST({r.value} AS VARCHAR) END"
+        f"CASE WHEN {size} <= {2**53} AND {r.value} = ROUND({r.value}) "
+        f"THEN CAST(TRY_CAST({r.value} AS BIGINT) AS VARCHAR) "
+        f"WHEN {size} <= {2**53} THEN CAST({r.value} AS VARCHAR) END"
     )
 
 

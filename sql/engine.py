@@ -139,7 +139,7 @@ class DuckDBEngine(Engine):
             cursor.execute(f"CREATE OR REPLACE VIEW \"{table}\" AS SELECT * FROM read_parquet('{literal}')")
 
     def register_files(self, table: str, files: FileSet) -> None:
-        self.view(table, f"SELECT * FROM {_reader(files)}")
+        self.view(table, f"SELECT * FROM {reader_sql(files)}")
 
     def view(self, table: str, sql: str) -> None:
         with self.cursor() as cursor, _saying(sql):
@@ -154,16 +154,35 @@ class DuckDBEngine(Engine):
         self.connection.close()
 
 
-def _reader(files: FileSet) -> str:
+def reader_sql(files: FileSet) -> str:
+    """Return the DuckDB table function that reads the files as one table.
+
+    Columns are matched by name; every CSV column and every value of a hive partition is text, so that an id keeps its
+    leading zeros.
+
+    Examples
+    --------
+    >>> reader_sql(FileSet(("orders/a.parquet",), "parquet"))
+    "read_parquet(['orders/a.parquet'], union_by_name = true, hive_partitioning = false)"
+    """
     options: dict[str, Any] = {"union_by_name": True, "hive_partitioning": files.hive_partitioning}
     if files.hive_partitioning:
         options["hive_types_autocast"] = False
     if files.format == "csv":
-        options |= {"all_varchar": "types" not in files.csv} | dict(files.csv)
-    # DuckDB expands wildcards in every path it is given; a name that holds one is put in brackets.
-    paths = [path if "://" in path else re.sub(r"([*?\[])", r"[\1]", path) for path in files.files]
+        options |= {"all_varchar": "types" not in files.csv, "header": "names" not in files.csv} | dict(files.csv)
     said = ", ".join(f"{name} = {_literal(value)}" for name, value in options.items())
-    return f"read_{files.format}({_literal(paths)}, {said})"
+    return f"read_{files.format}({_literal([literal_path(file) for file in files.files])}, {said})"
+
+
+def literal_path(path: str) -> str:
+    """Return a path that DuckDB takes for the one file of that name, whatever wildcards the name holds.
+
+    Examples
+    --------
+    >>> literal_path("orders/week[1].parquet")
+    'orders/week[[]1].parquet'
+    """
+    return path if "://" in path else re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _literal(value: Any) -> str:

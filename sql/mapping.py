@@ -1,7 +1,7 @@
 """From a shop's own columns to the contract's: names or SQL expressions in, one typed SELECT out."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from .conversions import converted, kind_of, readable_kinds
 from .errors import ContractError, nearest
 
 if TYPE_CHECKING:
-    from sqlglot import Expression
+    from sqlglot.expressions.core import Expression
 
     from .settings import Settings
 
@@ -27,12 +27,22 @@ _OUTSIDE_THE_LINE = frozenset({"getenv", "getvariable", "current_setting", "next
 
 @dataclass(frozen=True)
 class MappedColumn:
-    """A staged column: the SQL that feeds it, and that SQL's type and kind ("" for a covariate)."""
+    """A staged column: the SQL that feeds it, that SQL's type and kind ("" for a covariate), what it reads.
+
+    ``said`` is what the settings say, or the column's own name; ``reads`` are columns of the file.
+    """
 
     name: str
+    said: str
     expression: str
     type: str
     kind: str
+    reads: tuple[str, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """True where it is a column of the file as it is."""
+        return len(self.reads) == 1 and self.expression == quoted(self.reads[0])
 
 
 def staging_sql(table: str, raw_columns: Mapping[str, str], settings: "Settings") -> str:
@@ -73,14 +83,47 @@ def staging_sql(table: str, raw_columns: Mapping[str, str], settings: "Settings"
     """
     mapped = map_columns(table, raw_columns, settings)
     by_name = {column.name: column for column in mapped}
-    contract = INPUT_TABLES[table]
-    typed = {column.name: _typed(column, by_name.get(column.name), settings) for column in contract.columns}
-    outer = [f"{sql} AS {_quoted(name)}" for name, sql in typed.items()]
-    outer += [f"{_kept_text(by_name[name], typed[name])} AS {name}_text" for name in TEXT_KEPT.get(table, ())]
-    outer += [f"{_quoted(column.name)} AS {_quoted(column.name)}" for column in mapped if not column.kind]
-    inner = [f"{column.expression} AS {_quoted(column.name)}" for column in mapped]
-    comma = ",\n  "
-    return f'SELECT\n  {comma.join(outer)}\nFROM (SELECT\n  {comma.join(inner)}\nFROM "raw_{table}") AS mapped'
+    zone = settings.shop.timezone
+    outer = [f"{typed_sql(c, by_name.get(c.name), zone)} AS {quoted(c.name)}" for c in INPUT_TABLES[table].columns]
+    for name in TEXT_KEPT.get(table, ()):
+        typed = typed_sql(INPUT_TABLES[table].column(name), by_name[name], zone)
+        outer.append(f"{_kept_text(by_name[name], typed)} AS {name}_text")
+    outer += [quoted(column.name) for column in mapped if not column.kind]
+    return "SELECT\n  " + ",\n  ".join(outer) + f"\nFROM {mapped_sql(table, mapped)}"
+
+
+def mapped_sql(table: str, mapped: Sequence[MappedColumn]) -> str:
+    """Return the FROM item of :func:`staging_sql`: the mapped columns, not yet typed.
+
+    Examples
+    --------
+    >>> print(mapped_sql("stock", [MappedColumn("sku", "item", '"item"', "VARCHAR", "text", ("item",))]))
+    (SELECT
+      "item" AS "sku"
+    FROM "raw_stock") AS mapped
+    """
+    inner = {column.name: column.expression for column in mapped}
+    for column in mapped:
+        if column.name in TEXT_KEPT.get(table, ()):
+            inner |= {_aside(name): quoted(name) for name in column.reads}
+    chosen = ",\n  ".join(f"{sql} AS {quoted(name)}" for name, sql in inner.items())
+    return f'(SELECT\n  {chosen}\nFROM "raw_{table}") AS mapped'
+
+
+def typed_sql(column: Column, mapped: MappedColumn | None, timezone: str) -> str:
+    """Return the SQL that reads a mapped column as the contract's type; NULL of that type where nothing feeds it.
+
+    Examples
+    --------
+    >>> from regulars.sql.contract import STOCK
+    >>> typed_sql(STOCK.column("sku"), MappedColumn("sku", "item", '"item"', "BIGINT", "integer", ("item",)), "UTC")
+    'CAST("sku" AS VARCHAR)'
+    """
+    if mapped is None or mapped.kind == "null":
+        return f"CAST(NULL AS {column.type})"
+    if mapped.type == column.type:
+        return quoted(column.name)
+    return converted(quoted(column.name), mapped.kind, column.type, timezone)
 
 
 def map_columns(table: str, raw_columns: Mapping[str, str], settings: "Settings") -> list[MappedColumn]:
@@ -111,7 +154,7 @@ def map_columns(table: str, raw_columns: Mapping[str, str], settings: "Settings"
             )
     for column in contract.columns:
         if column.name not in said and column.name in raw_columns:
-            said[column.name] = _quoted(column.name)
+            said[column.name] = column.name
         if column.required and column.name not in said:
             raise ContractError(
                 f"{place} columns: nothing feeds {column.name} ({column.meaning}), and the file has no column of that "
@@ -125,19 +168,26 @@ def map_columns(table: str, raw_columns: Mapping[str, str], settings: "Settings"
     mapped = []
     for name, sql in expressions.items():
         kind = "" if name in further else _kind(place, contract.column(name), ordered[name], types[name])
-        mapped.append(MappedColumn(name, sql, types[name], kind))
+        mapped.append(MappedColumn(name, ordered[name], sql, types[name], kind, _columns_in(sql, raw_columns)))
     if table in OPEN_TABLES:
         used = {sql.lower() for sql in expressions.values()}
         taken = {name.lower() for name in (*expressions, *contract.column_names)}
         mapped += [
-            MappedColumn(name, _quoted(name), type_, "")
+            MappedColumn(name, name, quoted(name), type_, "", (name,))
             for name, type_ in raw_columns.items()
-            if name.lower() not in taken and _quoted(name).lower() not in used
+            if name.lower() not in taken and quoted(name).lower() not in used
         ]
     return mapped
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as a quoted SQL identifier.
+
+    Examples
+    --------
+    >>> quoted("customer id")
+    '"customer id"'
+    """
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -146,13 +196,23 @@ def _listed(raw_columns: Mapping[str, str]) -> str:
     return ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
 
 
+def _columns_in(sql: str, raw_columns: Mapping[str, str]) -> tuple[str, ...]:
+    by_quoted = {quoted(name): name for name in raw_columns}
+    if sql in by_quoted:
+        return (by_quoted[sql],)
+    from sqlglot import exp, parse_one
+
+    read = {column.parts[0].name.lower() for column in parse_one(sql, read="duckdb").find_all(exp.Column)}
+    return tuple(name for name in raw_columns if name.lower() in read)
+
+
 def _resolved(place: str, text: str, raw_columns: Mapping[str, str]) -> str:
     if text in raw_columns:
-        return _quoted(text)
+        return quoted(text)
     bare = text[1:-1].replace('""', '"') if re.fullmatch(r'"([^"]|"")+"', text) else text.strip()
     by_lower = {name.lower(): name for name in raw_columns}
     if bare.lower() in by_lower:
-        return _quoted(by_lower[bare.lower()])
+        return quoted(by_lower[bare.lower()])
     _check_expression(place, text, raw_columns)
     # The line break ends a comment that the expression may hold.
     return f"({text}\n)"
@@ -238,14 +298,14 @@ def _refused_function(text: str) -> str:
 
 
 def _types(expressions: Mapping[str, str], raw_columns: Mapping[str, str], place: str) -> dict[str, str]:
-    by_quoted = {_quoted(name): type_ for name, type_ in raw_columns.items()}
+    by_quoted = {quoted(name): type_ for name, type_ in raw_columns.items()}
     types = {name: by_quoted[sql] for name, sql in expressions.items() if sql in by_quoted}
     if len(types) == len(expressions):
         return types
     import duckdb
 
     with duckdb.connect() as connection:
-        columns = ", ".join(f"{_quoted(name)} {type_}" for name, type_ in raw_columns.items())
+        columns = ", ".join(f"{quoted(name)} {type_}" for name, type_ in raw_columns.items())
         connection.execute(f"CREATE TABLE raw ({columns})")
         for name, sql in expressions.items():
             if name in types:
@@ -254,8 +314,7 @@ def _types(expressions: Mapping[str, str], raw_columns: Mapping[str, str], place
                 row = connection.execute(f"DESCRIBE SELECT {sql} AS x FROM raw").fetchone()
             except duckdb.Error as error:
                 text = sql[1:-2]
-                read = [f"{c} {t}" for c, t in raw_columns.items() if re.search(rf"\b{re.escape(c)}\b", text, re.I)]
-                inputs = ", ".join(read) or "no column"
+                inputs = ", ".join(f"{c} {raw_columns[c]}" for c in _columns_in(sql, raw_columns)) or "no column"
                 raise ContractError(
                     f"{place}.{name} = {text!r}: {str(error).splitlines()[0]}; it reads {inputs}; "
                     "correct it, with CAST(column AS DOUBLE) and the like where a type does not fit"
@@ -284,15 +343,19 @@ def _suggestion(column: Column, kind: str, said: str) -> str:
     return f'write an expression that makes it one, such as {column.name} = "CAST({bare} AS {column.type})"'
 
 
-def _typed(column: Column, mapped: MappedColumn | None, settings: "Settings") -> str:
-    if mapped is None or mapped.kind == "null":
-        return f"CAST(NULL AS {column.type})"
-    if mapped.type == column.type:
-        return _quoted(column.name)
-    return converted(_quoted(column.name), mapped.kind, column.type, settings.shop.timezone)
-
-
 def _kept_text(mapped: MappedColumn, typed: str) -> str:
-    if mapped.kind == "null" or typed == _quoted(mapped.name) or mapped.kind in ("date", "timestamp", "zoned"):
+    never_unreadable = mapped.kind in ("null", "date", "timestamp", "zoned") or typed == quoted(mapped.name)
+    if not mapped.reads or (mapped.is_plain and never_unreadable):
         return "CAST(NULL AS VARCHAR)"
-    return f"CASE WHEN {typed} IS NULL THEN CAST({_quoted(mapped.name)} AS VARCHAR) END"
+    asides = [quoted(_aside(name)) for name in mapped.reads]
+    if len(asides) == 1:
+        return f"CASE WHEN {typed} IS NULL THEN CAST({asides[0]} AS VARCHAR) END"
+    names = [f"{name}=".replace("'", "''") for name in mapped.reads]
+    parts = [f"'{n}' || COALESCE(CAST({a} AS VARCHAR), 'NULL')" for n, a in zip(names, asides, strict=True)]
+    there = " OR ".join(f"{aside} IS NOT NULL" for aside in asides)
+    together = " || ', ' || ".join(parts)
+    return f"CASE WHEN {typed} IS NULL AND ({there}) THEN {together} END"
+
+
+def _aside(name: str) -> str:
+    return f"{name} as in the file"
