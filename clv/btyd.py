@@ -1,0 +1,521 @@
+"""Buy-till-you-die models: what they share, from reading a summary to predictions by customer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sql.errors import ModelError, nearest
+from .histories import DistinctHistories, PurchaseHistories, read_histories
+from .maximum_likelihood import Maximum, Objective, covariance_of, log_scale_interval, maximise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+DEFAULT_TIME_UNIT = "week"
+NO_DROPOUT = "dropout not identified, NBD selected"
+
+# Below this gain in log-likelihood over the simpler model, the data say nothing of what it leaves out.
+NO_GAIN = 1e-3
+# Logarithms of the parameters in scaled time: beyond, every likelihood here is flat to its last digits.
+_LOWER, _UPPER = np.log(1e-7), np.log(1e5)
+# Standard errors of a logarithm above this mean an interval over a factor of 10^8: nothing is known.
+_NOTHING_KNOWN = 5.0
+# Above this many rows the climb starts where a sample of them ends.
+_FIRST_LOOK_ROWS = 40_000
+
+
+class BTYDModel(ABC):
+    """A model of repeat purchases with positive parameters, fitted by maximum likelihood.
+
+    ``summary`` is a pandas, Polars or Arrow frame (or a mapping of columns) with ``frequency``, ``recency``, ``T`` and,
+    for grouped data, ``weight``; or :class:`~regulars.clv.histories.PurchaseHistories`, which reads and groups once for
+    many calls. Times are in the summary's unit, and so are horizons and the parameters. Predictions are numpy arrays
+    with one row for each row of the summary.
+
+    Attributes
+    ----------
+    params_ : dict of float
+        Name -> estimate, in the summary's time unit. Where dropout is not identified its first parameter (a, s) is 0
+        and its second (b, beta) is nan.
+    log_likelihood_ : float
+        At the estimate, in the summary's time unit; nan for a model made from given parameters.
+    covariance_ : ndarray, shape (k, k)
+        Inverse of the observed information (exact Hessian), in the order of ``params_``; nan for what the data do not
+        identify.
+    n_customers_ : float
+        Sum of the weights.
+    time_unit_ : str
+        "week" where the summary does not say.
+    identified_, message_
+        False and a sentence where the data do not identify all parameters; predictions are then those of the model
+        that the sentence names.
+    converged_, n_iterations_
+        How the climb ended; how often the likelihood of all rows was evaluated.
+    """
+
+    name: ClassVar[str]
+    parameter_names: ClassVar[tuple[str, ...]]
+    # Parameters in the time unit (the others have none).
+    time_parameters: ClassVar[tuple[str, ...]]
+    # The two parameters of dropout; () for the model without.
+    dropout_parameters: ClassVar[tuple[str, ...]]
+
+    params_: dict[str, float]
+    log_likelihood_: float
+    covariance_: Array
+    n_customers_: float
+    time_unit_: str
+    identified_: bool
+    message_: str
+    converged_: bool
+    n_iterations_: int
+
+    # ---------------------------------------------------------------- made from parameters
+
+    @classmethod
+    def from_parameters(cls, *, time_unit: str = DEFAULT_TIME_UNIT, **parameters: float) -> Self:
+        """Make a model of known parameters, as from a paper; there is no likelihood and no covariance.
+
+        Raises
+        ------
+        ModelError
+            A parameter is missing, unknown, or not positive and finite.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        <BetaGeoModel: r 0.243, alpha 4.414, a 0.793, b 2.426>
+        """
+        for name in parameters:
+            if name not in cls.parameter_names:
+                raise ModelError(
+                    f"{cls.__name__} has no parameter {name!r}{nearest(name, cls.parameter_names)}; "
+                    f"it has {', '.join(cls.parameter_names)}"
+                )
+        for name in cls.parameter_names:
+            value = parameters.get(name)
+            if value is None or not np.isfinite(value) or value <= 0:
+                raise ModelError(f"{cls.__name__} parameter {name} is {value!r}; it must be positive and finite")
+        model = cls()
+        model.params_ = {name: float(parameters[name]) for name in cls.parameter_names}
+        model.log_likelihood_ = float("nan")
+        model.covariance_ = np.full((len(model.params_), len(model.params_)), np.nan)
+        model.n_customers_ = 0.0
+        model.time_unit_ = time_unit
+        model.identified_, model.message_ = True, ""
+        model.converged_, model.n_iterations_ = True, 0
+        return model
+
+    # ---------------------------------------------------------------- fit
+
+    def fit(self, summary: Any) -> Self:
+        """Fit by maximum likelihood: Newton steps with exact derivatives on the distinct histories.
+
+        Parameters
+        ----------
+        summary : frame
+            ``frequency``, ``recency``, ``T``, optionally ``weight``.
+
+        Returns
+        -------
+        BTYDModel
+            Itself. Where the data do not identify a parameter, ``identified_`` is False and ``message_`` says so.
+
+        Raises
+        ------
+        ContractError
+            A column is missing, or a row is impossible (named with its number).
+        ModelError
+            The summary is empty, has one customer only, or nobody in it has bought again.
+        """
+        histories = read_histories(summary)
+        _require_repeats(histories)
+        self.n_customers_ = float(histories.weight.sum())
+        self.time_unit_ = histories.time_unit or DEFAULT_TIME_UNIT
+        distinct = histories.distinct
+        if (distinct.weight == 0).any():
+            distinct = distinct.where(distinct.weight > 0)
+        scale = float(distinct.weight @ distinct.T / self.n_customers_)
+        self._climb(distinct.scaled(scale), scale)
+        return self
+
+    def _climb(self, data: DistinctHistories, scale: float) -> None:
+        """Find the maximum in scaled time and set the fitted state in the summary's."""
+        names = self.parameter_names
+        lower, upper = np.full(len(names), _LOWER), np.full(len(names), _UPPER)
+        objective = self._objective(data)
+        starts = self._starts(data)
+        if data.frequency.size > 2 * _FIRST_LOOK_ROWS:
+            first_look = self._objective(data.where(slice(None, None, data.frequency.size // _FIRST_LOOK_ROWS)))
+            starts = [maximise(first_look, starts[0], lower, upper, tolerance=1e-4).log_parameters, *starts]
+        best = maximise(objective, starts[0], lower, upper)
+        # A maximum inside with known errors is the one; anything else is tried from elsewhere.
+        for start in () if self._is_inside(best) else starts[1:]:
+            found = maximise(objective, start, lower, upper)
+            best = found if found.value > best.value else best
+        self._accept(best, data, scale)
+
+    def _is_inside(self, found: Maximum) -> bool:
+        variance = np.diag(covariance_of(np.ones(found.gradient.size), found.hessian, ~found.at_bound))
+        return bool(found.converged and np.all(variance < _NOTHING_KNOWN**2))
+
+    def _accept(self, found: Maximum, data: DistinctHistories, scale: float) -> None:
+        names = self.parameter_names
+        jacobian = float(data.weight @ data.frequency) * np.log(scale)
+        units = np.array([scale if name in self.time_parameters else 1.0 for name in names])
+        estimate = np.exp(found.log_parameters) * units
+        unit_variance = np.diag(covariance_of(np.ones(estimate.size), found.hessian, ~found.at_bound))
+        free = ~found.at_bound
+        if not self._is_inside(found):
+            free &= ~_unknown(found, unit_variance)
+        self.params_ = dict(zip(names, estimate.tolist(), strict=True))
+        self.log_likelihood_ = float(found.value - jacobian)
+        self.covariance_ = covariance_of(estimate, found.hessian, free)
+        self.converged_, self.n_iterations_ = found.converged, found.iterations
+        self.identified_ = bool(free.all())
+        self.message_ = "" if self.identified_ else self._boundary_message(free)
+        if self.dropout_parameters:
+            self._prefer_simpler(data, scale)
+        if not found.converged and self.identified_:
+            self.message_ = f"the climb did not converge in {found.iterations} steps; treat the estimates with caution"
+
+    def _boundary_message(self, free: np.ndarray) -> str:
+        flat = [name for name, is_free in zip(self.parameter_names, free, strict=True) if not is_free]
+        if set(flat) <= set(self.dropout_parameters):
+            return f"differences in dropout between customers not identified: {' and '.join(flat)} at the boundary"
+        return f"the data do not identify {' and '.join(flat)}: at the boundary"
+
+    def _prefer_simpler(self, data: DistinctHistories, scale: float) -> None:
+        """Take the model without dropout where dropout does not raise the likelihood."""
+        from .nbd import NBDModel
+
+        simpler = NBDModel()
+        simpler._climb(data, scale)
+        if self.log_likelihood_ > simpler.log_likelihood_ + NO_GAIN:
+            return
+        first, second = self.dropout_parameters
+        k = len(simpler.parameter_names)
+        self.params_ = {**simpler.params_, first: 0.0, second: float("nan")}
+        self.covariance_ = np.full_like(self.covariance_, np.nan)
+        self.covariance_[:k, :k] = simpler.covariance_
+        self.log_likelihood_ = simpler.log_likelihood_
+        self.converged_ = simpler.converged_
+        self.identified_ = False
+        self.message_ = "; ".join(note for note in (NO_DROPOUT, simpler.message_) if note)
+
+    def log_likelihood(self, summary: Any) -> float:
+        """Log-likelihood of a summary at this model's parameters, summed by weight; for data other than the fit's.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(a=0.8, b=2.5, r=0.25, alpha=4.0)
+        >>> round(model.log_likelihood({"frequency": [200], "recency": [38.0], "T": [40.0]}), 6)
+        100.795693
+        """
+        model, histories = self._ready(summary)
+        estimate = np.array([model.params_[name] for name in model.parameter_names])
+        return model._objective(histories.distinct)(np.log(estimate))[0]
+
+    @property
+    def summary_(self) -> "pd.DataFrame":
+        """Estimates by parameter: ``estimate, standard_error, lower, upper``.
+
+        Standard errors come from the observed information; the 95% interval is a Wald interval of the logarithm.
+        """
+        import pandas as pd
+
+        self._require_fitted()
+        estimate = np.array([self.params_[name] for name in self.parameter_names])
+        standard_error = np.sqrt(np.diag(self.covariance_))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lower, upper = log_scale_interval(estimate, standard_error)
+        return pd.DataFrame(
+            {"estimate": estimate, "standard_error": standard_error, "lower": lower, "upper": upper},
+            index=pd.Index(self.parameter_names, name="parameter"),
+        )
+
+    # ---------------------------------------------------------------- predictions by customer
+
+    def probability_alive(self, summary: Any) -> Array:
+        """Probability that each customer is still one at T, shape (n,)."""
+        model, histories = self._ready(summary)
+        distinct = histories.distinct
+        return distinct.scatter(model._alive(distinct))
+
+    def expected_purchases(self, summary: Any, horizon: float, start: float = 0.0) -> Array:
+        """Expected purchases of each customer in (T + start, T + horizon], shape (n,).
+
+        Parameters
+        ----------
+        summary : frame
+            ``frequency``, ``recency``, ``T``.
+        horizon, start : float
+            End and begin of the window, both measured from T, in the model's time unit.
+
+        Raises
+        ------
+        ModelError
+            A window that is negative or ends before it begins.
+        """
+        _require_window(start, horizon)
+        model, histories = self._ready(summary)
+        distinct = histories.distinct
+        return distinct.scatter(model._alive(distinct) * model._purchases_if_alive(distinct, start, horizon))
+
+    def probability_no_purchase(self, summary: Any, horizon: float) -> Array:
+        """Probability that each customer buys nothing in (T, T + horizon], shape (n,)."""
+        _require_window(0.0, horizon)
+        model, histories = self._ready(summary)
+        distinct = histories.distinct
+        alive = model._alive(distinct)
+        return distinct.scatter(1.0 - alive * (1.0 - model._silence_if_alive(distinct, horizon)))
+
+    def purchase_probabilities(self, summary: Any, horizon: float, n_max: int) -> Array:
+        """Probabilities of 0, 1, ..., n_max purchases in (T, T + horizon], shape (n, n_max + 1).
+
+        A row sums to one less the probability of more than ``n_max`` purchases.
+        """
+        _require_window(0.0, horizon)
+        _require_count(n_max)
+        model, histories = self._ready(summary)
+        distinct = histories.distinct
+        alive = model._alive(distinct)
+        probabilities = alive[:, None] * model._pmf_if_alive(distinct, horizon, n_max)
+        probabilities[:, 0] += 1.0 - alive
+        return distinct.scatter(probabilities)
+
+    def discounted_expected_purchases(self, summary: Any, horizon: float, discount_rate: float) -> Array:
+        """Expected purchases of each customer in (T, T + horizon], each discounted back to T, shape (n,).
+
+        Parameters
+        ----------
+        summary : frame
+            ``frequency``, ``recency``, ``T``.
+        horizon : float
+            In the model's time unit.
+        discount_rate : float
+            Continuous, per time unit: a purchase at T + u counts exp(-discount_rate u). From a yearly rate d and
+            weeks: ``log(1 + d) * 7 / 365.25``.
+
+        Raises
+        ------
+        ModelError
+            A horizon or rate that is negative or not finite.
+        """
+        _require_window(0.0, horizon)
+        _require_rate(discount_rate)
+        model, histories = self._ready(summary)
+        distinct = histories.distinct
+        return distinct.scatter(
+            model._alive(distinct) * model._discounted_if_alive(distinct, horizon, float(discount_rate))
+        )
+
+    def median_time_to_next_purchase(self, summary: Any) -> Array:
+        """Time from T by which each customer has bought again with probability one half, shape (n,).
+
+        nan where the next purchase is more likely than not never to come.
+        """
+        model, histories = self._ready(summary)
+        distinct = histories.distinct
+        return distinct.scatter(model._median_wait(distinct, model._alive(distinct)))
+
+    # ---------------------------------------------------------------- a new customer
+
+    def pmf(self, n: Any, t: float) -> Array:
+        """Probability that a new customer makes n repeat purchases in (0, t], shape of n."""
+        _require_window(0.0, t)
+        self._require_fitted()
+        counts = np.asarray(n)
+        if counts.size and (np.any(counts < 0) or np.any(counts != np.floor(counts))):
+            raise ModelError(f"n is {n!r}; it counts purchases, in whole numbers from 0")
+        n_max = int(counts.max(initial=0))
+        return self._predictor()._pmf_new(float(t), n_max)[counts.astype(np.int64)]
+
+    def expected_purchases_new(self, t: Any) -> Array:
+        """Expected repeat purchases of a new customer in (0, t], shape of t."""
+        self._require_fitted()
+        times = np.asarray(t, dtype=np.float64)
+        if not np.all(np.isfinite(times)) or np.any(times < 0):
+            raise ModelError(f"t is {t!r}; it must be a time from 0, in {self.time_unit_}s")
+        return self._predictor()._purchases_new(times.ravel()).reshape(times.shape)
+
+    # ---------------------------------------------------------------- to disk and to lifetimes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as plain values; `from_dict` takes it back."""
+        self._require_fitted()
+        return {
+            "params": dict(self.params_),
+            "log_likelihood": self.log_likelihood_,
+            "covariance": self.covariance_.tolist(),
+            "n_customers": self.n_customers_,
+            "time_unit": self.time_unit_,
+            "identified": self.identified_,
+            "message": self.message_,
+            "converged": self.converged_,
+            "n_iterations": self.n_iterations_,
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Make a fitted model of what `to_dict` returned."""
+        model = cls()
+        model.params_ = {name: float(state["params"][name]) for name in cls.parameter_names}
+        model.covariance_ = np.array(state["covariance"], dtype=float)
+        model.log_likelihood_ = float(state["log_likelihood"])
+        model.n_customers_ = float(state["n_customers"])
+        model.time_unit_ = str(state["time_unit"])
+        model.identified_, model.message_ = bool(state["identified"]), str(state["message"])
+        model.converged_, model.n_iterations_ = bool(state["converged"]), int(state["n_iterations"])
+        return model
+
+    def save(self, path: str | Path) -> None:
+        """Write the model as JSON, see `clv.persistence.save_model`."""
+        from .persistence import save_model
+
+        self._require_fitted()
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote, see `clv.persistence.load_model`."""
+        from .persistence import load_model
+
+        return load_model(path, cls)
+
+    def to_lifetimes(self) -> Any:
+        """Give the model as a fitted ``lifetimes`` fitter with the same parameters."""
+        from .lifetimes_bridge import to_lifetimes
+
+        self._require_fitted()
+        return to_lifetimes(self)
+
+    @classmethod
+    def from_lifetimes(cls, fitter: Any) -> Self:
+        """Take the parameters of a fitted ``lifetimes`` fitter."""
+        from .lifetimes_bridge import from_lifetimes
+
+        return from_lifetimes(fitter, cls)
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "params_"):
+            return f"<{type(self).__name__}, not fitted>"
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.params_.items())
+        return f"<{type(self).__name__}: {values}{'; ' + self.message_ if self.message_ else ''}>"
+
+    # ---------------------------------------------------------------- what each model brings
+
+    @abstractmethod
+    def _objective(self, data: DistinctHistories) -> Objective:
+        """Log-likelihood with gradient and Hessian by the logarithms, in the order of ``parameter_names``."""
+
+    @abstractmethod
+    def _starts(self, data: DistinctHistories) -> list[Array]:
+        """Logarithms to start from in scaled time, the most promising first."""
+
+    @abstractmethod
+    def _alive(self, data: DistinctHistories) -> Array:
+        """P(alive at T), (m,)."""
+
+    @abstractmethod
+    def _purchases_if_alive(self, data: DistinctHistories, start: float, horizon: float) -> Array:
+        """Expected purchases in (T + start, T + horizon] of a customer alive at T, (m,)."""
+
+    @abstractmethod
+    def _silence_if_alive(self, data: DistinctHistories, horizon: float) -> Array:
+        """P(no purchase in (T, T + horizon]) of a customer alive at T, (m,)."""
+
+    @abstractmethod
+    def _pmf_if_alive(self, data: DistinctHistories, horizon: float, n_max: int) -> Array:
+        """P(n purchases in (T, T + horizon]) of a customer alive at T, (m, n_max + 1)."""
+
+    @abstractmethod
+    def _discounted_if_alive(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
+        """Discounted purchases in (T, T + horizon] of a customer alive at T, (m,)."""
+
+    @abstractmethod
+    def _median_wait(self, data: DistinctHistories, alive: Array) -> Array:
+        """Median time to the next purchase, nan where it may never come, (m,)."""
+
+    @abstractmethod
+    def _pmf_new(self, t: float, n_max: int) -> Array:
+        """P(n repeat purchases in (0, t]) of a new customer, (n_max + 1,)."""
+
+    @abstractmethod
+    def _purchases_new(self, t: Array) -> Array:
+        """Expected repeat purchases in (0, t] of a new customer, shape of t."""
+
+    # ---------------------------------------------------------------- before a prediction
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "params_"):
+            raise ModelError(f"{type(self).__name__} is not fitted; call fit(summary) or from_parameters(...) first")
+
+    def _predictor(self) -> "BTYDModel":
+        """The model that predicts: this one, or the one without dropout where dropout is not identified."""
+        if not self.dropout_parameters or self.params_[self.dropout_parameters[0]] > 0:
+            return self
+        from .nbd import NBDModel
+
+        return NBDModel.from_parameters(time_unit=self.time_unit_, r=self.params_["r"], alpha=self.params_["alpha"])
+
+    def _ready(self, summary: Any) -> tuple["BTYDModel", PurchaseHistories]:
+        self._require_fitted()
+        histories = read_histories(summary)
+        if histories.time_unit is not None and histories.time_unit != self.time_unit_:
+            raise ModelError(
+                f"the summary counts in {histories.time_unit}s, the model in {self.time_unit_}s; "
+                f"make the summary with unit={self.time_unit_!r}"
+            )
+        return self._predictor(), histories
+
+
+def _unknown(found: Maximum, unit_variance: Array) -> np.ndarray:
+    """Which parameters a maximum on a flat ridge leaves open, (k,) bool."""
+    if np.all(np.isfinite(unit_variance)):
+        return unit_variance >= _NOTHING_KNOWN**2
+    curvature, axes = np.linalg.eigh(-found.hessian)
+    flat = curvature <= 1.0 / _NOTHING_KNOWN**2
+    return (np.abs(axes[:, flat]) > 0.1).any(axis=1) | found.at_bound
+
+
+def _require_repeats(histories: PurchaseHistories) -> None:
+    entered = histories.weight > 0
+    customers = float(histories.weight.sum())
+    if not entered.any():
+        what = "is empty" if len(histories) == 0 else "has only weights of 0"
+        raise ModelError(f"the summary {what}: there is no customer to fit a model to")
+    if customers <= 1:
+        raise ModelError(
+            "the summary holds 1 customer; how customers differ shows from 2 on, and is known from hundreds"
+        )
+    if not (histories.T[entered] > 0).any():
+        raise ModelError("every customer's T is 0: all first purchases are on the as-of date; take a later one")
+    if not (histories.frequency[entered] > 0).any():
+        raise ModelError(
+            f"none of {customers:g} customers has bought a second time: no purchase rate can be estimated; "
+            "take a longer history"
+        )
+
+
+def _require_window(start: float, horizon: float) -> None:
+    if not (np.isfinite(start) and np.isfinite(horizon) and 0 <= start <= horizon):
+        raise ModelError(f"the window from T + {start} to T + {horizon} is none: 0 <= start <= horizon must hold")
+
+
+def _require_rate(discount_rate: float) -> None:
+    if not (np.isfinite(discount_rate) and discount_rate >= 0):
+        raise ModelError(f"discount_rate is {discount_rate}; it is continuous, per time unit, and not negative")
+
+
+def _require_count(n_max: int) -> None:
+    if isinstance(n_max, bool) or not isinstance(n_max, int | np.integer) or n_max < 0:
+        raise ModelError(f"n_max is {n_max!r}; it is a whole number from 0")

@@ -1,0 +1,164 @@
+"""Maximum likelihood in logarithms of positive parameters: trust-region Newton in a box, and standard errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+# A log-likelihood with its gradient and Hessian, all by the logarithms of the parameters.
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
+
+NORMAL_975 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """Where the climb ended.
+
+    Attributes
+    ----------
+    log_parameters
+        (k,) logarithms of the parameters.
+    value, gradient, hessian
+        Log-likelihood there, (k,) and (k, k) by the logarithms.
+    at_bound
+        (k,) bool, True where a parameter was held by the box with the likelihood still rising.
+    converged
+        False where the steps ran out first.
+    iterations
+        Evaluations of the likelihood.
+    """
+
+    log_parameters: np.ndarray
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    at_bound: np.ndarray
+    converged: bool
+    iterations: int
+
+
+def _trust_region_step(gradient: np.ndarray, hessian: np.ndarray, radius: float) -> np.ndarray:
+    """Maximise the quadratic model in a ball (Nocedal & Wright 2006, section 4.3, by eigenvalues)."""
+    curvature, axes = np.linalg.eigh(-hessian)
+    slope = axes.T @ gradient
+    if curvature[0] > 0:
+        step = slope / curvature
+        if np.linalg.norm(step) <= radius:
+            return axes @ step
+    low = max(0.0, -curvature[0]) + 1e-14 * max(1.0, abs(curvature[-1]))
+    high = low + np.linalg.norm(gradient) / radius + 1e-300
+    for _ in range(80):  # the step's length falls in the shift
+        shift = 0.5 * (low + high)
+        if np.linalg.norm(slope / (curvature + shift)) > radius:
+            low = shift
+        else:
+            high = shift
+    step = slope / (curvature + high)
+    length = np.linalg.norm(step)
+    if length < 0.9 * radius and curvature[0] < 0:  # the hard case: no slope along the axis that curves upward
+        step[0] += np.copysign(np.sqrt(radius**2 - length**2), slope[0])
+    return axes @ step
+
+
+def maximise(
+    objective: Objective,
+    start: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    *,
+    tolerance: float = 1e-9,
+    max_iterations: int = 200,
+) -> Maximum:
+    """Climb to a maximum of ``objective`` inside a box of logarithms.
+
+    Parameters
+    ----------
+    objective
+        Returns value, gradient (k,) and Hessian (k, k).
+    start, lower, upper
+        (k,) logarithms; the start is moved into the box.
+    tolerance
+        The climb ends when the quadratic model promises less than this gain in log-likelihood
+        (plus what rounding leaves of a sum of that size).
+
+    Examples
+    --------
+    >>> def bowl(z):
+    ...     return -float((z - 1) @ (z - 1)), -2 * (z - 1), -2 * np.eye(2)
+    >>> maximise(bowl, np.zeros(2), np.full(2, -9.0), np.full(2, 9.0)).log_parameters.round(6).tolist()
+    [1.0, 1.0]
+    """
+    point = np.clip(np.asarray(start, float), lower, upper)
+    value, gradient, hessian = objective(point)
+    radius, evaluations, converged = 1.0, 1, False
+    while evaluations < max_iterations:
+        held = ((point <= lower) & (gradient < 0)) | ((point >= upper) & (gradient > 0))
+        free = ~held
+        if not free.any():
+            converged = True
+            break
+        step = np.zeros_like(point)
+        step[free] = _trust_region_step(gradient[free], hessian[np.ix_(free, free)], radius)
+        trial = np.clip(point + step, lower, upper)
+        step = trial - point
+        promised = float(gradient @ step + 0.5 * step @ hessian @ step)
+        if promised <= tolerance + 1e-15 * abs(value):
+            converged = True
+            break
+        trial_value, trial_gradient, trial_hessian = objective(trial)
+        evaluations += 1
+        gain = trial_value - value
+        if not np.isfinite(trial_value) or gain < 0.1 * promised:
+            radius = 0.25 * min(radius, float(np.linalg.norm(step)))
+        elif gain > 0.75 * promised:
+            radius = min(max(radius, 3.0 * float(np.linalg.norm(step))), 8.0)
+        if np.isfinite(trial_value) and gain > 0:
+            point, value, gradient, hessian = trial, trial_value, trial_gradient, trial_hessian
+        elif radius < 1e-9:  # rounding hides any further gain
+            converged = True
+            break
+    at_bound = ((point <= lower) & (gradient < 0)) | ((point >= upper) & (gradient > 0))
+    return Maximum(point, value, gradient, hessian, at_bound, converged, evaluations)
+
+
+def covariance_of(parameters: np.ndarray, hessian: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Return the inverse observed information of ``parameters`` (k, k), nan for those that are not free.
+
+    Parameters
+    ----------
+    parameters
+        (k,) the maximum, on its natural scale.
+    hessian
+        (k, k) by the logarithms; at a maximum the two scales differ by the parameters alone.
+    free
+        (k,) bool, False where the data do not identify the parameter.
+
+    Examples
+    --------
+    >>> covariance_of(np.array([2.0]), np.array([[-4.0]]), np.array([True])).tolist()
+    [[1.0]]
+    """
+    covariance = np.full(hessian.shape, np.nan)
+    if not free.any():
+        return covariance
+    information = -hessian[np.ix_(free, free)]
+    curvature, axes = np.linalg.eigh(information)
+    if not np.all(np.isfinite(curvature)) or curvature[0] <= 1e-12 * max(1.0, curvature[-1]):
+        return covariance
+    by_logarithm = (axes / curvature) @ axes.T
+    covariance[np.ix_(free, free)] = by_logarithm * np.outer(parameters[free], parameters[free])
+    return covariance
+
+
+def log_scale_interval(estimate: np.ndarray, standard_error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95% Wald interval taken in the logarithm, where the likelihood of a positive parameter is rounder.
+
+    Examples
+    --------
+    >>> low, high = log_scale_interval(np.array([1.0]), np.array([0.5]))
+    >>> round(low[0] * high[0], 12)
+    1.0
+    """
+    factor = np.exp(NORMAL_975 * standard_error / estimate)
+    return estimate / factor, estimate * factor
