@@ -1,15 +1,18 @@
 """Where SQL runs: one small interface, with DuckDB as the embedded default. Spark's is in ``spark.py``."""
 
+import os
 import re
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from .errors import RegularsError
+from .errors import RegularsError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +33,23 @@ class FileSet:
 
 
 class QueryError(RegularsError):
-    """A statement failed; the text carries the statement itself."""
+    """A statement failed; the text says why in a line and carries the statement itself."""
 
     exit_code = 1
+
+    @classmethod
+    def of(cls, error: BaseException, sql: str) -> "QueryError":
+        """Make one from what an engine raised.
+
+        Examples
+        --------
+        >>> print(QueryError.of(ValueError("no such column"), "SELECT x"))
+        no such column
+        <BLANKLINE>
+        The statement was:
+        SELECT x
+        """
+        return cls(f"{short_message(error)}\n\nThe statement was:\n{sql}")
 
 
 class Engine(ABC):
@@ -72,6 +89,12 @@ class Engine(ABC):
     def close(self) -> None:
         """Let go of the engine's resources."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class DuckDBEngine(Engine):
     """DuckDB in this process.
@@ -85,7 +108,19 @@ class DuckDBEngine(Engine):
     memory_limit : str, optional
         For instance ``"4GB"``; DuckDB spills to ``temp_directory`` past it.
     temp_directory : str, optional
-        Where DuckDB spills to.
+        Where DuckDB spills to; a folder of this process below the system's own where not given.
+
+    Raises
+    ------
+    SettingsError
+        DuckDB does not take ``threads`` or ``memory_limit``.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> with DuckDBEngine(threads=1) as engine:
+    ...     engine.query("SELECT $day + 1 AS tomorrow", {"day": date(2011, 12, 8)}).to_pylist()
+    [{'tomorrow': datetime.date(2011, 12, 9)}]
     """
 
     name = "duckdb"
@@ -98,14 +133,20 @@ class DuckDBEngine(Engine):
         memory_limit: str | None = None,
         temp_directory: str | None = None,
     ) -> None:
-        config: dict[str, Any] = {}
+        # DuckDB's own default is a folder .tmp wherever the program was started.
+        spill = temp_directory or str(Path(tempfile.gettempdir()) / f"regulars-{os.getpid()}")
+        config: dict[str, Any] = {"temp_directory": spill}
         if threads is not None:
             config["threads"] = threads
         if memory_limit is not None:
             config["memory_limit"] = memory_limit
-        if temp_directory is not None:
-            config["temp_directory"] = temp_directory
-        self.connection = duckdb.connect(database, config=config)
+        try:
+            self.connection = duckdb.connect(database, config=config)
+        except duckdb.Error as error:
+            raise SettingsError(
+                f"DuckDB cannot start with threads = {threads} and memory_limit = {memory_limit!r} on {database!r}: "
+                f"{short_message(error)}; change [build] in the settings"
+            ) from None
         self.connection.execute("SET GLOBAL TimeZone = 'UTC'")
 
     @contextmanager
@@ -123,31 +164,30 @@ class DuckDBEngine(Engine):
 
     def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
         with self.cursor() as cursor, _saying(sql):
-            cursor.execute(f'CREATE OR REPLACE TABLE "{table}" AS {sql}', dict(parameters or {}))
-            row = cursor.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+            _create(cursor, "TABLE", table, sql, dict(parameters or {}))
+            row = cursor.execute(f"SELECT count(*) FROM {_identifier(table)}").fetchone()
             return int(row[0]) if row else 0
 
     def register(self, table: str, rows: "pa.Table") -> None:
-        with self.cursor() as cursor, _saying(table):
+        with self.cursor() as cursor, _saying(f"-- {rows.num_rows} rows into {table}"):
             cursor.register("_incoming", rows)
-            cursor.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT * FROM _incoming')
+            _create(cursor, "TABLE", table, "SELECT * FROM _incoming", {})
             cursor.unregister("_incoming")
 
     def register_parquet(self, table: str, path: str) -> None:
-        literal = path.replace("'", "''")
-        with self.cursor() as cursor, _saying(path):
-            cursor.execute(f"CREATE OR REPLACE VIEW \"{table}\" AS SELECT * FROM read_parquet('{literal}')")
+        self.view(table, f"SELECT * FROM read_parquet({_literal(path)})")
 
     def register_files(self, table: str, files: FileSet) -> None:
         self.view(table, f"SELECT * FROM {reader_sql(files)}")
 
     def view(self, table: str, sql: str) -> None:
         with self.cursor() as cursor, _saying(sql):
-            cursor.execute(f'CREATE OR REPLACE VIEW "{table}" AS {sql}')
+            _create(cursor, "VIEW", table, sql, {})
 
     def columns(self, table: str) -> dict[str, str]:
-        with self.cursor() as cursor, _saying(table):
-            rows = cursor.execute(f'DESCRIBE "{table}"').fetchall()
+        statement = f"DESCRIBE {_identifier(table)}"
+        with self.cursor() as cursor, _saying(statement):
+            rows = cursor.execute(statement).fetchall()
         return {str(row[0]): str(row[1]) for row in rows}
 
     def close(self) -> None:
@@ -197,9 +237,42 @@ def _literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def short_message(error: BaseException) -> str:
+    r"""Return what an engine says went wrong, without the statement's text and without advice we do not allow.
+
+    Examples
+    --------
+    >>> short_message(ValueError("Binder Error: no such column\n\nLINE 1: SELECT x"))
+    'Binder Error: no such column'
+    """
+    lines = []
+    for line in str(error).splitlines():
+        if line.startswith(("LINE ", "Possible", "The statement was", "The search space", "Extension ", "For more")):
+            break
+        if line.strip():
+            lines.append(line.strip())
+    return " ".join(lines[:4])
+
+
+def _create(cursor: duckdb.DuckDBPyConnection, kind: str, name: str, sql: str, parameters: dict[str, Any]) -> None:
+    statement = f"CREATE OR REPLACE {kind} {_identifier(name)} AS {sql}"
+    try:
+        cursor.execute(statement, parameters)
+    except duckdb.CatalogException as error:
+        # A table does not replace a view, nor a view a table.
+        if "trying to replace" not in str(error):
+            raise
+        cursor.execute(f"DROP {'VIEW' if kind == 'TABLE' else 'TABLE'} {_identifier(name)}")
+        cursor.execute(statement, parameters)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 @contextmanager
 def _saying(sql: str) -> "Iterator[None]":
     try:
         yield
     except duckdb.Error as error:
-        raise QueryError(f"{error}\n\nThe statement was:\n{sql}") from error
+        raise QueryError.of(error, sql) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from .conversions import kind_of
-from .engine import DuckDBEngine, FileSet, literal_path, reader_sql
+from .engine import DuckDBEngine, FileSet, literal_path, reader_sql, short_message
 from .errors import ContractError, SourceError
 
 if TYPE_CHECKING:
@@ -151,23 +151,6 @@ def name_corrupt_files(engine: "Engine", source: "Source") -> None:
         corrupt = {file: why for file in source.files if (why := _unreadable(reader, source, file))}
     if corrupt:
         raise SourceError(_corrupt_text(source, corrupt))
-
-
-def short_message(error: BaseException) -> str:
-    r"""Return what DuckDB says went wrong, without the statement's text and without advice we do not allow.
-
-    Examples
-    --------
-    >>> short_message(ValueError("Binder Error: no such column\n\nLINE 1: SELECT x"))
-    'Binder Error: no such column'
-    """
-    lines = []
-    for line in str(error).splitlines():
-        if line.startswith(("LINE ", "Possible", "The statement was", "The search space")):
-            break
-        if line.strip():
-            lines.append(line.strip())
-    return " ".join(lines[:4])
 
 
 def _footers(reader: DuckDBEngine, files: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -73,19 +73,23 @@ class SourceSettings(_Section):
         """The path, or each of them."""
         return (self.path,) if isinstance(self.path, str) else self.path
 
-    @field_validator("path")
+    @field_validator("path", mode="before")
     @classmethod
-    def _not_empty(cls, path: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not path or any(not part.strip() for part in ((path,) if isinstance(path, str) else path)):
-            raise ValueError("a file, glob, folder, remote address or 'package:name/path'")
-        return path
+    def _not_empty(cls, path: Any) -> str | tuple[str, ...]:
+        parts = [
+            str(part) for part in (path if isinstance(path, list | tuple) else [path]) if isinstance(part, str | Path)
+        ]
+        said = len(path) if isinstance(path, list | tuple) else 1
+        if not parts or len(parts) < said or not all(part.strip() for part in parts):
+            raise ValueError("a file, glob, folder, remote address or 'package:name/path' in quotes, or a list of such")
+        return tuple(parts) if isinstance(path, list | tuple) else parts[0]
 
     @field_validator("csv")
     @classmethod
     def _known_options(cls, options: dict[str, Any]) -> dict[str, Any]:
         for name in options:
             if name not in CSV_OPTIONS:
-                raise ValueError(f"{', '.join(CSV_OPTIONS)}{nearest(name, CSV_OPTIONS)}")
+                raise ValueError(f"{', '.join(CSV_OPTIONS)} (no {name!r}{nearest(name, CSV_OPTIONS)})")
         return options
 
 

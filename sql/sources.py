@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .contract import INPUT_TABLES
-from .engine import FileSet, QueryError
+from .engine import FileSet, QueryError, short_message
 from .errors import ContractError, SourceError
 from .files import Source, find_files
-from .inspection import agree, columns_by_file, name_corrupt_files, short_message
+from .inspection import agree, columns_by_file, name_corrupt_files
 from .mapping import TEXT_KEPT, MappedColumn, map_columns, quoted, staging_sql
 from .readability import scan
 
