@@ -158,9 +158,8 @@ def likelihood(data: DistinctHistories, chances_at_start: int) -> Objective:
 
     rate = purchase_sums(data)
     x_max = int(data.frequency.max(initial=0))
-    by_chances = np.bincount(
-        data.frequency + chances_at_start, data.weight, minlength=x_max + 1 + chances_at_start
-    ).astype(float)
+    chances = data.frequency + chances_at_start
+    by_chances = np.bincount(chances, data.weight).astype(np.float64)
 
     def objective(log_parameters: Array) -> tuple[float, Array, Array]:
         r, alpha, a, b = np.exp(log_parameters)

@@ -59,7 +59,7 @@ class BTYDModel(ABC):
         How the climb ended; how often the likelihood of all rows was evaluated.
     """
 
-    name: ClassVar[str]
+    name: str
     parameter_names: ClassVar[tuple[str, ...]]
     # Parameters in the time unit (the others have none).
     time_parameters: ClassVar[tuple[str, ...]]

@@ -3,18 +3,16 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Sums are taken chunk by chunk and added in the chunks' order, so the number of threads changes no digit.
 CHUNK_ROWS = 1 << 16
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile ``function`` with numba, without the GIL, and keep the machine code on disk where that can be done.
 
     Examples
@@ -69,7 +67,7 @@ def sum_over_rows(kernel: Callable[..., np.ndarray], n_rows: int, *arguments: ob
 
 
 def fill_rows(kernel: Callable[..., None], n_rows: int, *arguments: object, chunk_rows: int = 1 << 13) -> None:
-    """Call ``kernel(start, stop, *arguments)`` for fixed chunks of ``n_rows`` rows on all threads; it writes in place."""
+    """Call ``kernel(start, stop, *arguments)``, which writes in place, for chunks of ``n_rows`` rows on all threads."""
     bounds = _bounds(n_rows, chunk_rows)
     threads = min(available_threads(), len(bounds))
     if threads <= 1:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..sql.errors import ContractError, nearest
+from ..sql.errors import ContractError
+from .columns import read_columns
 
 TIME_UNIT_KEY = "time_unit"
 ARROW_TIME_UNIT_KEY = b"regulars.time_unit"
@@ -48,7 +49,7 @@ class DistinctHistories:
         return self.times[self.recency_index]
 
     @property
-    def T(self) -> np.ndarray:
+    def T(self) -> np.ndarray:  # noqa: N802
         """(m,) float64, T."""
         return self.times[self.T_index]
 
@@ -156,33 +157,14 @@ def read_histories(summary: Any) -> PurchaseHistories:
     """
     if isinstance(summary, PurchaseHistories):
         return summary
-    columns, unit = _columns(summary)
-    frequency = _numbers(columns, "frequency")
-    recency = _numbers(columns, "recency")
-    T = _numbers(columns, "T")
-    weight = _numbers(columns, "weight") if "weight" in columns else np.ones(frequency.size)
+    columns = read_columns(summary, ("frequency", "recency", "T"), ("weight",))
+    frequency, recency, T = columns["frequency"], columns["recency"], columns["T"]
+    weight = columns.get("weight", np.ones(frequency.size))
     _check(frequency, recency, T, weight)
     # A last bit of difference between two ways to the same day is no contradiction.
-    return PurchaseHistories(frequency.astype(np.int64), np.minimum(recency, T) + 0.0, T + 0.0, weight, unit)
-
-
-def _columns(summary: Any) -> tuple[Mapping[str, Any], str | None]:
-    if isinstance(summary, Mapping):
-        return summary, None
-    import narwhals as nw
-
-    try:
-        frame = nw.from_native(summary)
-    except TypeError as error:
-        message = f"a summary is a pandas, Polars or Arrow frame or a mapping of columns, not {type(summary).__name__}"
-        raise ContractError(message) from error
-    if isinstance(frame, nw.LazyFrame):
-        frame = frame.collect()
-    present = [name for name in ("frequency", "recency", "T", "weight") if name in frame.columns]
-    columns = {name: frame[name] for name in present}
-    if len(present) < 3 or not {"frequency", "recency", "T"} <= set(present):
-        _missing(frame.columns)
-    return columns, time_unit_of(summary)
+    return PurchaseHistories(
+        frequency.astype(np.int64), np.minimum(recency, T) + 0.0, T + 0.0, weight, time_unit_of(summary)
+    )
 
 
 def time_unit_of(summary: Any) -> str | None:
@@ -203,28 +185,6 @@ def time_unit_of(summary: Any) -> str | None:
     if isinstance(metadata, Mapping) and ARROW_TIME_UNIT_KEY in metadata:
         return metadata[ARROW_TIME_UNIT_KEY].decode()
     return None
-
-
-def _missing(present: list[str]) -> None:
-    for name in ("frequency", "recency", "T"):
-        if name not in present:
-            hint = nearest(name, list(present))
-            message = (
-                f"the summary has no column {name!r}{hint}; it has {', '.join(present) or 'none'}. "
-                "Make one with regulars.clv.rfm_summary"
-            )
-            raise ContractError(message)
-
-
-def _numbers(columns: Mapping[str, Any], name: str) -> np.ndarray:
-    if name not in columns:
-        _missing(list(columns))
-    column = columns[name]
-    try:
-        values = column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
-        return np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise ContractError(f"column {name!r} of the summary is not numeric: {error}") from error
 
 
 def _refuse(wrong: np.ndarray, message: str, *columns: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""NBD: customers buy at their own steady rates and never leave (Ehrenberg 1959; Schmittlein, Morrison & Colombo 1987)."""
+"""NBD: customers buy at their own steady rates and never leave (Ehrenberg 1959)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ class NBDModel(BTYDModel):
         length = horizon if discount_rate == 0 else -np.expm1(-discount_rate * horizon) / discount_rate
         return self._purchases_if_alive(data, 0.0, length)
 
-    def _median_wait(self, data: DistinctHistories, alive: Array) -> Array:
+    def _median_wait(self, data: DistinctHistories, alive: Array) -> Array:  # noqa: ARG002
         shape, rate = self._rate(data)
         return rate * np.expm1(np.log(2.0) / shape)
 
