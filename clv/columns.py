@@ -17,7 +17,7 @@ def column_names(summary: Any) -> tuple[str, ...]:
     >>> column_names({"frequency": [1]})
     ('frequency',)
     """
-    return tuple(_columns(summary))
+    return tuple(columns_of(summary))
 
 
 def read_columns(summary: Any, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
@@ -46,7 +46,7 @@ def read_columns(summary: Any, names: Sequence[str], optional: Sequence[str] = (
     ...
     regulars.sql.errors.ContractError: the summary has no column 'frequency'; did you mean 'frequncy'?...
     """
-    columns = _columns(summary)
+    columns = columns_of(summary)
     for name in names:
         if name not in columns:
             present = list(columns)
@@ -56,7 +56,20 @@ def read_columns(summary: Any, names: Sequence[str], optional: Sequence[str] = (
     return {name: _floats(columns[name], name) for name in (*names, *optional) if name in columns}
 
 
-def _columns(summary: Any) -> Mapping[str, Any]:
+def columns_of(summary: Any) -> Mapping[str, Any]:
+    """Columns of a frame as narwhals series by name; a mapping as it is.
+
+    Raises
+    ------
+    ContractError
+        Where ``summary`` is neither.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> list(columns_of(pd.DataFrame({"frequency": [1]})))
+    ['frequency']
+    """
     if isinstance(summary, Mapping):
         return summary
     import narwhals as nw

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class GammaGammaModel:
     array([24.66371])
     """
 
-    name = "gamma_gamma"
+    name: ClassVar[str] = "gamma_gamma"
 
     params_: dict[str, float]
     log_likelihood_: float

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from .. import __version__
 from ..sql.durability import canonical_json, replace_text
@@ -27,21 +27,10 @@ _MODELS: Mapping[str, tuple[str, str]] = {
 _NOT_FINITE = "not_finite"
 
 
-class Persistable(Protocol):
-    """What can be saved: a model with a name and a state of plain values."""
-
-    name: Any
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-    @classmethod
-    def from_dict(cls, state: dict[str, Any], /) -> Any: ...
+Model = TypeVar("Model")
 
 
-Model = TypeVar("Model", bound=Persistable)
-
-
-def save_model(model: Persistable, path: str | Path) -> None:
+def save_model(model: Any, path: str | Path) -> None:
     """Write a fitted model as JSON; a reader sees the old file or the new one, never a part.
 
     The file holds the format's version, the package's version, the model's name and its state. Numbers are written
@@ -135,7 +124,7 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
         ) from error
 
 
-def model_fingerprint(model: Persistable) -> str:
+def model_fingerprint(model: Any) -> str:
     """Twelve hexadecimal digits that identify a fitted model by its state.
 
     Examples
@@ -149,7 +138,7 @@ def model_fingerprint(model: Persistable) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def model_version(*models: Persistable) -> str:
+def model_version(*models: Any) -> str:
     """Name, fingerprint and package version of the models behind a score, as ``customer_scores`` carries them.
 
     Examples
@@ -162,7 +151,7 @@ def model_version(*models: Persistable) -> str:
     return f"{' + '.join(parts)}, regulars {__version__}"
 
 
-def _document_text(model: Persistable) -> str:
+def _document_text(model: Any) -> str:
     return canonical_json(
         {
             "format": FORMAT,

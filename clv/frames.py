@@ -1,0 +1,87 @@
+"""Tables in the shape of the contract, and frames of the kind that came in."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..sql.contract import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def contract_table(table: Table, columns: Mapping[str, Any]) -> "pa.Table":
+    """Arrow table with the columns, order and types of a table of the contract.
+
+    Parameters
+    ----------
+    table : Table
+        One of ``sql.contract``.
+    columns : mapping
+        A sequence, array or scalar for each column; NaN of a DOUBLE stays NaN, None becomes NULL.
+
+    Raises
+    ------
+    KeyError
+        Where a column of the contract is missing.
+
+    Examples
+    --------
+    >>> from regulars.sql.contract import MODEL_CALIBRATION
+    >>> rows = {"model": "nbd", "decile": [1, 2], "customers": [5, 5], "predicted": [0.1, 0.9], "actual": [0.0, 1.0]}
+    >>> contract_table(MODEL_CALIBRATION, rows).column("model").to_pylist()
+    ['nbd', 'nbd']
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    types = {
+        "VARCHAR": pa.string(),
+        "DOUBLE": pa.float64(),
+        "BIGINT": pa.int64(),
+        "DATE": pa.date32(),
+        "BOOLEAN": pa.bool_(),
+    }
+    given = {column.name: columns[column.name] for column in table.columns}
+    length = max((len(value) for value in given.values() if not _is_scalar(value)), default=1)
+    arrays = []
+    for column in table.columns:
+        value, type_ = given[column.name], types[column.type]
+        if _is_scalar(value):
+            array = pa.repeat(pa.scalar(value, type_), length)
+        elif isinstance(value, pa.Array | pa.ChunkedArray):
+            array = value.cast(type_)
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "U":
+            array = pa.array(value.astype(object), type_)
+        else:
+            array = pa.array(value, type_, from_pandas=False)
+        arrays.append(array)
+    return pa.table(arrays, schema=pa.schema([(column.name, types[column.type]) for column in table.columns]))
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str) or not hasattr(value, "__len__")
+
+
+def frame_like(given: Any, table: "pa.Table") -> Any:
+    """Return ``table`` as the kind of frame that ``given`` is; pandas where it is none.
+
+    Examples
+    --------
+    >>> import polars, pyarrow
+    >>> type(frame_like(polars.DataFrame({"x": [1]}), pyarrow.table({"n": [1]}))).__name__
+    'DataFrame'
+    """
+    import narwhals as nw
+    import pyarrow as pa
+
+    if isinstance(given, pa.Table):
+        return table
+    try:
+        backend = nw.from_native(given).implementation
+    except TypeError:
+        return table.to_pandas()
+    if backend is nw.Implementation.PANDAS:
+        return table.to_pandas()
+    if backend is nw.Implementation.PYARROW:
+        return table
+    return nw.from_arrow(table, backend=backend).to_native()

@@ -1,0 +1,235 @@
+"""Predictive intervals of orders and of money from the exact distribution of the number of orders.
+
+Nothing is drawn at random. Given n orders a customer's money is ``rate x BetaPrime(p n, shape)`` under Gamma-Gamma, so
+its distribution is a finite mixture over n whose quantiles are solved for; ``rate`` is a mere scale. A result depends
+on the customer's own row alone, not on a seed, on the order of rows or on chunks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Array = NDArray[np.float64]
+
+# Mass beyond the last count considered: small beside the tenth that an 80% interval leaves out above.
+_TAIL = 1e-4
+_FIRST_N_MAX = 8
+_LAST_N_MAX = 1 << 16
+_CELLS = 1 << 21
+# Both shapes beyond this: Paulson's approximation errs by less than 5e-5, at a tenth of the cost.
+_LARGE_SHAPE = 50.0
+# Secant steps: the last one is far more exact than the step that it took.
+_LOG_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class OrderIntervals:
+    """Intervals by row: orders (n,) and, where spend was given, their money as a multiple of ``rate`` (n,)."""
+
+    orders_low: Array
+    orders_high: Array
+    money_low: Array
+    money_high: Array
+
+
+def predictive_intervals(
+    pmf: Callable[[NDArray[np.intp], int], Array],
+    n_rows: int,
+    spend: tuple[float, Array] | None = None,
+    level: float = 0.8,
+) -> OrderIntervals:
+    """Intervals of the number of orders and of their money, by row.
+
+    Each is the narrower of the central interval, which leaves out equal tails, and the one that starts at zero. Both
+    hold at least ``level``; the central one of a customer who may well not come back starts at zero anyway and would
+    then hold more than it says. Where no order at all is likelier than ``level``, the interval is [0, 0].
+
+    Parameters
+    ----------
+    pmf : callable
+        ``pmf(rows, n_max)``: probabilities of 0..n_max orders of these rows, shape (len(rows), n_max + 1).
+    n_rows : int
+        Number of rows.
+    spend : (p, shape), optional
+        Gamma-Gamma's p and the rows' posterior shapes (n,), see `GammaGammaModel.posterior`.
+    level : float
+        Probability that an interval holds at least.
+
+    Returns
+    -------
+    OrderIntervals
+        Money is in units of the posterior rate: multiply by it.
+
+    Examples
+    --------
+    >>> half = lambda rows, n_max: np.tile(0.5 ** np.arange(1, n_max + 2), (len(rows), 1))
+    >>> intervals = predictive_intervals(half, 1, spend=(6.25, np.array([16.24])))
+    >>> intervals.orders_low, intervals.orders_high
+    (array([0.]), array([2.]))
+    >>> intervals.money_low, intervals.money_high.round(3)
+    (array([0.]), array([0.747]))
+    """
+    found = OrderIntervals(*(np.zeros(n_rows) for _ in range(4)))
+    remaining, n_max = np.arange(n_rows), _FIRST_N_MAX
+    while len(remaining):
+        unresolved = []
+        size = max(1, _CELLS // (n_max + 1))
+        for start in range(0, len(remaining), size):
+            rows = remaining[start : start + size]
+            probabilities = pmf(rows, n_max)
+            enough = (probabilities.sum(axis=1) >= 1 - _TAIL) | (n_max >= _LAST_N_MAX)
+            unresolved.append(rows[~enough])
+            rows, probabilities = rows[enough], probabilities[enough]
+            found.orders_low[rows], found.orders_high[rows] = count_interval(probabilities, level)
+            if spend is not None and len(rows):
+                p, shape = spend
+                found.money_low[rows], found.money_high[rows] = money_interval(probabilities, p, shape[rows], level)
+        remaining, n_max = np.concatenate(unresolved), n_max * 4
+    return found
+
+
+def count_interval(pmf: Array, level: float = 0.8) -> tuple[Array, Array]:
+    """Interval of a count by row of ``pmf`` (n, k), see `predictive_intervals`; two arrays of shape (n,).
+
+    Examples
+    --------
+    >>> count_interval(np.array([[0.05, 0.1, 0.5, 0.3, 0.05]]))
+    (array([1.]), array([3.]))
+    """
+    cumulative = np.cumsum(pmf, axis=1)
+    # what rounding or the cut tail took from a sum must not move a quantile by one
+    last = cumulative.shape[1] - 1
+
+    def quantile(probability: float) -> Array:
+        return np.minimum((cumulative < probability - 1e-12).sum(axis=1), last).astype(float)
+
+    low, high, from_zero = quantile((1 - level) / 2), quantile((1 + level) / 2), quantile(level)
+    zero_is_narrower = from_zero < high - low
+    return np.where(zero_is_narrower, 0.0, low), np.where(zero_is_narrower, from_zero, high)
+
+
+def money_interval(pmf: Array, p: float, shape: Array, level: float = 0.8) -> tuple[Array, Array]:
+    """Interval of the sum of N orders by row, N with probabilities ``pmf`` (n, k), in units of the posterior rate.
+
+    Parameters
+    ----------
+    pmf : ndarray, shape (n, k)
+        Probabilities of 0..k-1 orders.
+    p : float
+        Gamma-Gamma's p.
+    shape : ndarray, shape (n,)
+        Posterior shape p x + q of each row.
+    level : float
+        Probability that the interval holds.
+
+    Returns
+    -------
+    low, high : ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> low, high = money_interval(np.array([[0.9, 0.1], [0.0, 1.0]]), 6.25, np.array([16.24, 16.24]))
+    >>> low.round(3), high.round(3)
+    (array([0.   , 0.195]), array([0.   , 0.672]))
+    """
+    none = pmf[:, 0]
+    low, high = np.zeros(len(pmf)), np.zeros(len(pmf))
+    rows = np.flatnonzero(none < level)
+    high[rows] = money_quantile(pmf[rows], p, shape[rows], level)
+    rows = np.flatnonzero(none < (1 - level) / 2)
+    central_low = money_quantile(pmf[rows], p, shape[rows], (1 - level) / 2)
+    central_high = money_quantile(pmf[rows], p, shape[rows], (1 + level) / 2)
+    narrower = central_high - central_low < high[rows]
+    low[rows[narrower]], high[rows[narrower]] = central_low[narrower], central_high[narrower]
+    return low, high
+
+
+def money_quantile(pmf: Array, p: float, shape: Array, probability: float) -> Array:
+    """Quantile of the sum of N orders by row, in units of the posterior rate, shape (n,).
+
+    Secant steps on the normal quantile of the distribution function of the logarithm, which is nearly straight,
+    inside a bracket that every step narrows. ``pmf[:, 0]`` must be below ``probability``.
+
+    Examples
+    --------
+    >>> pmf, shape = np.array([[0.5, 0.3, 0.2]]), np.array([16.24])
+    >>> money_distribution(np.log(money_quantile(pmf, 6.25, shape, 0.9)), pmf, 6.25, shape).round(6)
+    array([0.9])
+    """
+    n = len(pmf)
+    orders = np.arange(pmf.shape[1])
+    some = pmf[:, 1:].sum(axis=1)
+    goal = special.ndtri(np.clip((probability - pmf[:, 0]) / some, 1e-9, 1 - 1e-9))
+    mean = (pmf * orders).sum(axis=1) / some
+    square = (pmf * orders**2).sum(axis=1) / some
+    # the logarithm as if it were normal: where the search begins
+    spread = np.sqrt(np.log(square / mean**2 + 1 / (p * mean) + 1 / shape))
+    at = np.log(mean * p / shape) + spread * goal
+    lower, upper = at - 60.0, at + 60.0
+    slope, before, excess_before = 1 / spread, np.full(n, np.nan), np.full(n, np.nan)
+    active = np.arange(n)
+    for _ in range(100):
+        if len(active) == 0:
+            break
+        here = at[active]
+        value = money_distribution(here, pmf[active], p, shape[active])
+        inside = np.clip((value - pmf[active, 0]) / some[active], 1e-15, 1 - 1e-15)
+        excess = special.ndtri(inside) - goal[active]
+        upper[active] = np.where(excess > 0, here, upper[active])
+        lower[active] = np.where(excess > 0, lower[active], here)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            secant = (excess - excess_before[active]) / (here - before[active])
+        slope[active] = np.where(np.isfinite(secant) & (secant > 0), secant, slope[active])
+        before[active], excess_before[active] = here, excess
+        step = here - excess / slope[active]
+        within = (step > lower[active]) & (step < upper[active])
+        at[active] = np.where(within, step, (lower[active] + upper[active]) / 2)
+        active = active[np.abs(at[active] - here) > _LOG_TOLERANCE]
+    return np.exp(at)
+
+
+def money_distribution(log_r: Array, pmf: Array, p: float, shape: Array) -> Array:
+    """Distribution function at exp(log_r) of the sum of N orders by row, shape (n,).
+
+    Parameters
+    ----------
+    log_r : ndarray, shape (n,)
+        Logarithm of the money in units of the posterior rate.
+    pmf : ndarray, shape (n, k)
+        Probabilities of 0..k-1 orders.
+    p, shape
+        As for `money_interval`.
+
+    Examples
+    --------
+    >>> money_distribution(np.array([-40.0, 40.0]), np.array([[0.5, 0.5]] * 2), 6.25, np.array([9.0, 9.0]))
+    array([0.5, 1. ])
+    """
+    a = p * np.arange(1, pmf.shape[1])
+    return pmf[:, 0] + (pmf[:, 1:] * beta_prime_cdf(log_r[:, None], a[None, :], shape[:, None])).sum(axis=1)
+
+
+def beta_prime_cdf(log_r: Array, a: Array, b: Array) -> Array:
+    """Distribution function of BetaPrime(a, b) at exp(log_r); the arguments broadcast.
+
+    Paulson's normal approximation of the F distribution (1942) where both shapes exceed 50: off by less than 5e-5.
+
+    Examples
+    --------
+    >>> beta_prime_cdf(np.zeros(2), np.array([6.0, 90.0]), np.array([6.0, 90.0])).round(4)
+    array([0.5, 0.5])
+    """
+    large = (a > _LARGE_SHAPE) & (b > _LARGE_SHAPE)
+    if not large.any():
+        return special.betainc(a, b, special.expit(log_r))
+    log_r, a, b = np.broadcast_arrays(log_r, a, b)
+    value = np.empty(a.shape)
+    root = np.exp((log_r[large] + np.log(b[large] / a[large])) / 3)
+    c, d = 1 / (9 * a[large]), 1 / (9 * b[large])
+    value[large] = special.ndtr(((1 - d) * root - (1 - c)) / np.sqrt(d * root**2 + c))
+    small = ~large
+    value[small] = special.betainc(a[small], b[small], special.expit(log_r[small]))
+    return value

@@ -1,0 +1,211 @@
+"""Scores: what each customer is expected to do in the horizon, with intervals, in the shape of ``customer_scores``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sql.contract import CUSTOMER_SCORES
+from ..sql.errors import ContractError, ModelError, nearest
+from .columns import columns_of
+from .frames import contract_table
+from .gamma_gamma import GammaGammaModel
+from .histories import PurchaseHistories, read_histories
+from .intervals import OrderIntervals, predictive_intervals
+from .persistence import model_version as version_of
+from .segments import assign_segments
+from .time_units import days_per_unit
+from .value import discounted_orders
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .btyd import BTYDModel
+
+Array = NDArray[np.float64]
+
+INTERVAL_LEVEL = 0.8
+
+
+def score_customers(
+    model: "BTYDModel",
+    spend: GammaGammaModel | None,
+    summary: Any,
+    *,
+    as_of: date,
+    horizon: float = 52,
+    discount_rate: float = 0.10,
+    margin: float = 1.0,
+    model_version: str | None = None,
+    best_from: float | None = None,
+) -> "pa.Table":
+    """Score every customer of a summary.
+
+    Everything that depends on the purchase history alone is computed once per distinct (frequency, recency, T). The
+    intervals are solved for, not drawn: a customer's scores depend on the customer's own row and, for the segment
+    ``best``, on the value that the top tenth begins with.
+
+    Parameters
+    ----------
+    model : BTYDModel
+        A fitted model of orders.
+    spend : GammaGammaModel or None
+        A fitted model of spend; None, as from `fit_spend` where no order ever brought money, makes every value 0.
+    summary : frame
+        ``customer_id``, ``frequency``, ``recency``, ``T``, ``monetary_value``; one row per customer.
+    as_of : date
+        The date that the summary ends with.
+    horizon : float
+        In the model's time unit, finite.
+    discount_rate : float
+        A year's.
+    margin : float
+        Share of revenue that is kept, at least 0.
+    model_version : str, optional
+        By default names and fingerprints of the two models and the package's version.
+    best_from : float, optional
+        See `assign_segments`.
+
+    Returns
+    -------
+    pyarrow.Table
+        In the shape of ``contract.CUSTOMER_SCORES``, rows in the summary's order. Intervals hold 80% or more, see
+        `predictive_intervals`; the money's is that of undiscounted orders, scaled by the share that discounting leaves
+        of the expectation.
+
+    Raises
+    ------
+    ContractError
+        Where the summary lacks a column or holds an impossible value.
+    ModelError
+        Where horizon, discount rate or margin are out of range, or the summary is in another time unit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from regulars.clv.modified_beta_geo import ModifiedBetaGeoModel
+    >>> base = pd.DataFrame({"customer_id": ["a", "b"], "frequency": [0, 9], "recency": [0.0, 50], "T": [52.0, 52]})
+    >>> base["monetary_value"] = [0, 30]
+    >>> model = ModifiedBetaGeoModel.from_parameters(r=0.52, alpha=6.2, a=0.89, b=1.6)
+    >>> spend = GammaGammaModel.from_parameters(p=6.25, q=3.74, v=15.44)
+    >>> scores = score_customers(model, spend, base, as_of=date(1997, 9, 30), horizon=39)
+    >>> scores.select(["customer_id", "orders_low", "orders_high", "segment"]).to_pylist()[1]
+    {'customer_id': 'b', 'orders_low': 0.0, 'orders_high': 7.0, 'segment': 'best'}
+    """
+    if not (np.isfinite(horizon) and horizon >= 0):
+        raise ModelError(f"horizon is {horizon!r}; scores need a finite one, in {model.time_unit_}s, from 0")
+    if not (np.isfinite(margin) and margin >= 0):
+        raise ModelError(f"margin is {margin!r}; it is the share of revenue that is kept, at least 0, such as 0.3")
+    histories = read_histories(summary)
+    found = _score_histories(model, spend, histories, horizon, discount_rate)
+    by_row = histories.distinct.scatter
+    expected_orders = by_row(found.expected_orders)
+    if spend is None:
+        order_value = rate = np.zeros(len(histories))
+    else:
+        order_value = spend.conditional_expected_value(summary)
+        rate = spend.posterior(summary)[1]
+    kept = margin * by_row(found.discount_share)
+    value = kept * expected_orders * order_value
+    alive = by_row(found.probability_alive)
+    days = days_per_unit(model.time_unit_)
+    next_order = by_row(found.next_order) * days
+    segment = assign_segments(histories.frequency, histories.T * days, alive, value, best_from=best_from)
+    return contract_table(
+        CUSTOMER_SCORES,
+        {
+            "customer_id": _customer_ids(summary),
+            "as_of": as_of,
+            "probability_alive": alive,
+            "expected_orders": expected_orders,
+            "orders_low": by_row(found.intervals.orders_low),
+            "orders_high": by_row(found.intervals.orders_high),
+            "expected_order_value": order_value,
+            "customer_value": value,
+            "value_low": kept * by_row(found.intervals.money_low) * rate,
+            "value_high": kept * by_row(found.intervals.money_high) * rate,
+            "probability_no_order": by_row(found.probability_no_order),
+            "next_order_days": _null_where_nan(next_order),
+            "segment": segment,
+            "model_version": model_version or version_of(*(m for m in (model, spend) if m is not None)),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _HistoryScores:
+    """What follows from a distinct history, arrays of shape (m,)."""
+
+    probability_alive: Array
+    expected_orders: Array
+    discount_share: Array  # discounted over undiscounted orders
+    probability_no_order: Array
+    next_order: Array  # in time units, NaN where never
+    intervals: OrderIntervals
+
+
+def _score_histories(
+    model: "BTYDModel",
+    spend: GammaGammaModel | None,
+    histories: PurchaseHistories,
+    horizon: float,
+    discount_rate: float,
+) -> _HistoryScores:
+    distinct = histories.distinct
+    rows = _once_each(histories)
+    expected = model.expected_purchases(rows, horizon)
+    discounted = discounted_orders(model, rows, horizon, discount_rate)
+    shape = None
+    if spend is not None:
+        x = distinct.frequency.astype(float)
+        shape = spend.spend_shape_, spend.posterior({"frequency": x, "monetary_value": np.zeros_like(x)})[0]
+    return _HistoryScores(
+        probability_alive=np.clip(model.probability_alive(rows), 0.0, 1.0),
+        expected_orders=expected,
+        discount_share=np.divide(discounted, expected, out=np.ones_like(expected), where=expected > 0),
+        probability_no_order=np.clip(model.probability_no_purchase(rows, horizon), 0.0, 1.0),
+        next_order=model.median_time_to_next_purchase(rows),
+        intervals=predictive_intervals(_pmf(model, rows, horizon), len(rows), shape, INTERVAL_LEVEL),
+    )
+
+
+def _once_each(histories: PurchaseHistories) -> PurchaseHistories:
+    distinct = histories.distinct
+    return PurchaseHistories(distinct.frequency, distinct.recency, distinct.T, distinct.weight, histories.time_unit)
+
+
+def _pmf(model: "BTYDModel", rows: PurchaseHistories, horizon: float) -> Callable[[NDArray[np.intp], int], Array]:
+    def pmf(chosen: NDArray[np.intp], n_max: int) -> Array:
+        part = PurchaseHistories(
+            rows.frequency[chosen], rows.recency[chosen], rows.T[chosen], rows.weight[chosen], rows.time_unit
+        )
+        return model.purchase_probabilities(part, horizon, n_max)
+
+    return pmf
+
+
+def _null_where_nan(values: Array) -> "pa.Array":
+    import pyarrow as pa
+
+    return pa.array(values, pa.float64(), mask=~np.isfinite(values))
+
+
+def _customer_ids(summary: Any) -> "pa.Array":
+    import narwhals as nw
+    import pyarrow as pa
+
+    columns = columns_of(summary)
+    if "customer_id" not in columns:
+        raise ContractError(
+            f"the summary has no column 'customer_id'{nearest('customer_id', list(columns))}; scores are made by "
+            "customer, not from counts"
+        )
+    ids = columns["customer_id"]
+    if isinstance(ids, nw.Series):
+        ids = ids.to_arrow()
+    elif not isinstance(ids, pa.Array | pa.ChunkedArray):
+        ids = pa.array(ids)
+    return ids.cast(pa.string())
