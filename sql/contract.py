@@ -184,7 +184,7 @@ REJECTED_ORDER_LINES = Table(
         Column("customer_id", ID, "", "As in the input", personal=True),
         Column("ordered_at", "TIMESTAMP", "local time", "NULL where it could not be read"),
         Column("ordered_at_text", "VARCHAR", "", "What stood in the input where ordered_at could not be read"),
-        Column("revenue", MONEY, "line's currency", "The money set aside; NULL where it could not be read"),
+        Column("revenue", MONEY, "line's currency", "Money of all these lines; NULL where it could not be read"),
         Column("revenue_text", "VARCHAR", "", "What stood in the input where revenue could not be read"),
         Column("currency", "VARCHAR", "", "The line's currency"),
         Column("order_id", ID, "", "As in the input"),
@@ -232,7 +232,53 @@ RETURNABLE_SALES = Table(
         Column("order_id", ID, "", "The order; '' where the input has no order_id"),
         Column("day", "DATE", "", "Day of the sale"),
         Column("revenue", MONEY, "currency", "What was sold"),
-        Column("returned_revenue", MONEY, "currency", "What of it has come back so far"),
+        Column("marked_returned", MONEY, "currency", "What of it the sale lines' own returned_at says came back"),
+        Column("returned_revenue", MONEY, "currency", "What of it has come back so far, marked or matched"),
+    ),
+)
+
+RETURN_LINES = Table(
+    "return_lines",
+    (
+        "customer_id",
+        "ordered_at",
+        "sku",
+        "order_id",
+        "original_order_id",
+        "source_customer_id",
+        "currency",
+        "revenue",
+    ),
+    "Refund lines that count, equal lines together, each with what of it was matched to earlier sales.",
+    (
+        Column("customer_id", ID, "", "The customer, links followed", personal=True),
+        Column("day", "DATE", "", "Local calendar day of the refund"),
+        Column("ordered_at", "TIMESTAMP", "local time", "As in the input"),
+        Column("sku", ID, "", "As in the input"),
+        Column("order_id", ID, "", "As in the input"),
+        Column("original_order_id", ID, "", "As in the input"),
+        Column("source_customer_id", ID, "", "customer_id as in the input", personal=True),
+        Column("currency", "VARCHAR", "", "The line's currency"),
+        Column("lines", "BIGINT", "lines", "How many equal lines this row stands for"),
+        Column("revenue", MONEY, "line's currency", "Money of all of them, negative"),
+        Column("revenue_reporting", MONEY, "currency", "The same in the reporting currency, negative"),
+        Column("matched_revenue", MONEY, "currency", "What of it earlier sales cover, positive"),
+    ),
+)
+
+DAILY_MONEY = Table(
+    "daily_money",
+    ("day", "reason", "currency"),
+    "Lines and money in by day, verdict and currency: what the reconciliation adds up.",
+    (
+        Column("day", "DATE", "", "Local calendar day; NULL where it could not be read"),
+        Column("reason", "VARCHAR", "", "One of SET_ASIDE_REASONS; '' for a line that counts"),
+        Column("currency", "VARCHAR", "", "The lines' currency"),
+        Column("lines", "BIGINT", "lines", "How many lines"),
+        Column("refund_lines", "BIGINT", "lines", "Of these with negative revenue"),
+        Column("zero_lines", "BIGINT", "lines", "Of these with no revenue"),
+        Column("revenue", MONEY, "line's currency", "Their money"),
+        Column("revenue_reporting", MONEY, "currency", "The same in the reporting currency; NULL without a rate"),
     ),
 )
 
@@ -286,6 +332,17 @@ SUMMARY_COUNTS = Table(
         Column("recency_days", "BIGINT", "days", "recency in days"),
         Column("T_days", "BIGINT", "days", "T in days"),
         Column("weight", "BIGINT", "customers", "Customers that share the three"),
+    ),
+)
+
+HOLDOUT_COUNTS = Table(
+    "holdout_counts",
+    ("frequency", "recency_days", "T_days", "frequency_holdout"),
+    "Counts of distinct (frequency, recency, T) of the calibration with the purchase days of the observation window.",
+    (
+        *(c for c in SUMMARY_COUNTS.columns if c.name != "weight"),
+        HOLDOUT_SUMMARY.column("frequency_holdout"),
+        Column("weight", "BIGINT", "customers", "Customers that share the four"),
     ),
 )
 
@@ -430,6 +487,8 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             REJECTED_ORDER_LINES,
             MONEY_RECONCILIATION,
             CHECK_RESULTS,
+            DAILY_MONEY,
+            RETURN_LINES,
             RETURNABLE_SALES,
             CUSTOMER_DAYS,
             CUSTOMER_SUMMARY,
