@@ -16,9 +16,23 @@ _KINDS = {
     r"VARCHAR|ENUM.*|UUID": "text",
     r"BOOLEAN": "boolean",
     r"DATE": "date",
-    r"TIMESTAMP|TIMESTAMP_S|TIMESTAMP_MS|TIMESTAMP_NS": "timestamp",
+    r"TIMESTAMP|TIMESTAMP_S|TIMESTAMP_MS": "timestamp",
+    r"TIMESTAMP_NS": "nanoseconds",
     r"TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ": "zoned",
     r'"?NULL"?': "null",
+}
+
+
+_SPOKEN = {
+    "integer": "INTEGER",
+    "double": "DOUBLE",
+    "decimal": "DECIMAL",
+    "text": "VARCHAR",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+    "nanoseconds": "TIMESTAMP_NS",
+    "zoned": "TIMESTAMP WITH TIME ZONE",
 }
 
 
@@ -67,9 +81,20 @@ def readable_kinds(type_: str) -> list[str]:
     Examples
     --------
     >>> readable_kinds("TIMESTAMP")
-    ['date', 'text', 'timestamp', 'zoned']
+    ['date', 'nanoseconds', 'text', 'timestamp', 'zoned']
     """
     return sorted(kind for family, kind in _CONVERSIONS if family == family_of(type_))
+
+
+def readable_types(type_: str) -> str:
+    """Return the types that can be read as a contract type, for error messages.
+
+    Examples
+    --------
+    >>> readable_types("DECIMAL(18,2)")
+    'DECIMAL, DOUBLE, INTEGER, VARCHAR'
+    """
+    return ", ".join(sorted(_SPOKEN[kind] for kind in readable_kinds(type_)))
 
 
 def converted(value: str, kind: str, type_: str, timezone: str) -> str:
@@ -96,6 +121,12 @@ def _try_cast(r: Reading) -> str:
 
 def _local(r: Reading) -> str:
     return f"CAST({r.value} AT TIME ZONE '{r.timezone}' AS {r.type})"
+
+
+def _from_nanoseconds(r: Reading) -> str:
+    # A cast rounds, and the last nanosecond of a day, which some write for its end, would fall into the next one.
+    nanoseconds = f"EPOCH_NS({r.value})"
+    return f"CAST(MAKE_TIMESTAMP(({nanoseconds} - (({nanoseconds} % 1000) + 1000) % 1000) // 1000) AS {r.type})"
 
 
 def _moment_from_text(r: Reading) -> str:
@@ -153,10 +184,12 @@ _CONVERSIONS: Mapping[tuple[str, str], Callable[[Reading], str]] = {
     ("id", "double"): _id_from_double,
     ("timestamp", "timestamp"): _cast,
     ("timestamp", "date"): _cast,
+    ("timestamp", "nanoseconds"): _from_nanoseconds,
     ("timestamp", "zoned"): _local,
     ("timestamp", "text"): _moment_from_text,
     ("date", "timestamp"): _cast,
     ("date", "date"): _cast,
+    ("date", "nanoseconds"): _from_nanoseconds,
     ("date", "zoned"): _local,
     ("date", "text"): _moment_from_text,
     ("decimal", "integer"): _try_cast,

@@ -20,7 +20,7 @@ _EXTENSIONS = {"az": "azure", "azure": "azure", "abfss": "azure"}
 # Kinds of one column that files may mix: DuckDB reads them as one type without changing what they mean.
 _MIXABLE = (
     frozenset({"integer", "double", "decimal", "text", "null"}),
-    frozenset({"date", "timestamp", "text", "null"}),
+    frozenset({"date", "timestamp", "nanoseconds", "text", "null"}),
     frozenset({"zoned", "null"}),
     frozenset({"boolean", "null"}),
 )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .contract import INPUT_TABLES, SECTIONS, Column
-from .conversions import converted, kind_of, readable_kinds
+from .conversions import converted, kind_of, readable_kinds, readable_types
 from .errors import ContractError, nearest
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ OPEN_TABLES = frozenset({"customers", "products", "promotions"})
 
 # Columns whose unreadable values keep their text beside them.
 TEXT_KEPT: Mapping[str, tuple[str, ...]] = {"order_lines": ("ordered_at", "revenue")}
+
+# Kinds of which every value but NULL is read.
+_ALWAYS_TYPED = frozenset({"null", "date", "timestamp", "nanoseconds", "zoned"})
 
 # Functions whose answer depends on more than the line, though the engine's catalogue calls them constant.
 _OUTSIDE_THE_LINE = frozenset({"getenv", "getvariable", "current_setting", "nextval", "currval", "get_current_time"})
@@ -329,7 +332,7 @@ def _kind(place: str, column: Column, said: str, type_: str) -> str:
         return kind
     raise ContractError(
         f"{place} columns.{column.name}: {said} is {type_}, which cannot be read as {column.type}; "
-        f"allowed: {', '.join(readable_kinds(column.type))}; {_suggestion(column, kind, said)}"
+        f"allowed: {readable_types(column.type)}; {_suggestion(column, kind, said)}"
     )
 
 
@@ -344,7 +347,7 @@ def _suggestion(column: Column, kind: str, said: str) -> str:
 
 
 def _kept_text(mapped: MappedColumn, typed: str) -> str:
-    never_unreadable = mapped.kind in ("null", "date", "timestamp", "zoned") or typed == quoted(mapped.name)
+    never_unreadable = mapped.kind in _ALWAYS_TYPED or typed == quoted(mapped.name)
     if not mapped.reads or (mapped.is_plain and never_unreadable):
         return "CAST(NULL AS VARCHAR)"
     asides = [quoted(_aside(name)) for name in mapped.reads]
