@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .histories import PurchaseHistories, read_histories
     from .modified_beta_geo import ModifiedBetaGeoModel
     from .nbd import NBDModel
+    from .pareto_nbd import ParetoNBDModel
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
@@ -18,6 +19,7 @@ _MODULES = {
     "GammaGammaModel": "gamma_gamma",
     "ModifiedBetaGeoModel": "modified_beta_geo",
     "NBDModel": "nbd",
+    "ParetoNBDModel": "pareto_nbd",
     "PurchaseHistories": "histories",
     "read_histories": "histories",
 }
@@ -28,6 +30,7 @@ __all__ = [
     "GammaGammaModel",
     "ModifiedBetaGeoModel",
     "NBDModel",
+    "ParetoNBDModel",
     "PurchaseHistories",
     "read_histories",
 ]
