@@ -10,8 +10,8 @@ with held-out scores: no function takes both what a ranking learnt from and what
 
 References
 ----------
-Yadlowsky, Fleming, Shah, Brunskill & Wager (2021), Evaluating Treatment Prioritization Rules via Rank-Weighted Average
-Treatment Effects, arXiv:2111.07966, equations 2.1-2.4 (TOC and RATE), 3.1 (estimator), section 3.2 (half-samples).
+Yadlowsky, Fleming, Shah, Brunskill & Wager (2025), Evaluating Treatment Prioritization Rules via Rank-Weighted Average
+Treatment Effects, JASA 120, 38-51 (arXiv:2111.07966, 2021): TOC, the RATE family and its half-sample bootstrap.
 """
 
 from collections.abc import Mapping
@@ -276,7 +276,7 @@ def compare_rankings(
     Notes
     -----
     The standard error is the spread over half-samples drawn without replacement: half of n units has a variance of
-    (1/(n/2)) (1 - 1/2) = 1/n times that of one unit, which is that of the whole sample (Yadlowsky et al. 2021, 3.2).
+    (1/(n/2)) (1 - 1/2) = 1/n times that of one unit, which is that of the whole sample (Yadlowsky et al.).
 
     Examples
     --------

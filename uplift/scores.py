@@ -1,10 +1,9 @@
 """Doubly robust (AIPW) scores per arm: their mean in any group of customers is that group's mean outcome under the arm.
 
 The score of customer i under arm a is ``mu_a(x_i) + 1{w_i = a} (y_i - mu_a(x_i)) / e_a(x_i)`` (Robins, Rotnitzky & Zhao
-1994, JASA 89, equation 2.6 with a known missingness model; several arms as in Zhou, Athey & Wager 2023, Operations
-Research 71, equation 5). In a randomised experiment the propensities e are known and the scores are unbiased whatever
+1994, JASA 89; for several arms Zhou, Athey & Wager 2023, Operations Research 71). In a randomised experiment the propensities e are known and the scores are unbiased whatever
 mu is; mu only takes noise out. Otherwise both are fitted on other folds than the one they are used on (Chernozhukov et
-al. 2018, Econometrics Journal 21, definition 3.1).
+al. 2018, Econometrics Journal 21).
 """
 
 from dataclasses import dataclass
@@ -50,9 +49,9 @@ def aipw_scores(arm: np.ndarray, outcome: np.ndarray, propensity: np.ndarray, ex
     """
     outcome = checked("outcome", outcome)
     n = len(outcome)
-    expected = _checked_matrix("expected", expected, n)
+    expected = checked_matrix("expected", expected, n)
     n_arms = expected.shape[1]
-    arm = _checked_arm(arm, n, n_arms)
+    arm = checked_arm(arm, n, n_arms)
     probability = propensity_matrix(propensity, n, n_arms)
     scores = expected.copy()
     row = np.arange(n)
@@ -124,9 +123,9 @@ def contrast(
     >>> contrast(np.array([[1.0, 1.5], [1.0, 3.0]]), np.array([1, 0])).tolist()
     [0.5, 0.0]
     """
-    scores = _checked_matrix("scores", scores)
+    scores = checked_matrix("scores", scores)
     n, n_arms = scores.shape
-    chosen = _checked_arm(np.full(n, arm) if np.ndim(arm) == 0 else np.asarray(arm), n, n_arms)
+    chosen = checked_arm(np.full(n, arm) if np.ndim(arm) == 0 else np.asarray(arm), n, n_arms)
     net = net_effects(scores[:, 1:] - scores[:, :1], value=value, cost=cost)
     return np.where(chosen > 0, net[np.arange(n), np.maximum(chosen, 1) - 1], 0.0)
 
@@ -188,8 +187,8 @@ def overlap_region(propensity: np.ndarray, *, least_kept: float = 0.5) -> Overla
     """Return the customers on whom the average effect is best estimated; the others have no counterparts.
 
     Keeps those with ``sum_a 1 / e_a <= c``, where c solves ``c = 2 E[sum_a 1/e_a | sum_a 1/e_a <= c]``: the subset
-    with the least variance (Crump, Hotz, Imbens & Mitnik 2009, Biometrika 96, theorem 1; several arms as in Yang et al.
-    2016, Biometrics 72). Everyone is kept where the condition already holds for all.
+    with the least variance (Crump, Hotz, Imbens & Mitnik 2009, Biometrika 96, for a constant outcome variance; several
+    arms as in Yang et al. 2016, Biometrics 72). Everyone is kept where the condition already holds for all.
 
     Parameters
     ----------
@@ -206,7 +205,7 @@ def overlap_region(propensity: np.ndarray, *, least_kept: float = 0.5) -> Overla
     >>> region.kept.tolist(), region.findings[0].code
     ([True, True, True, True, False], 'low_overlap')
     """
-    matrix = _checked_matrix("propensity", propensity)
+    matrix = checked_matrix("propensity", propensity)
     with np.errstate(divide="ignore"):
         inverse = (1.0 / np.maximum(matrix, 0.0)).sum(axis=1)
     ascending = np.sort(inverse)
@@ -302,7 +301,7 @@ def doubly_robust_scores(
     outcome = checked("outcome", outcome)
     n = len(outcome)
     n_arms = int(np.max(arm, initial=1)) + 1 if n_arms is None else n_arms
-    arm = _checked_arm(arm, n, n_arms)
+    arm = checked_arm(arm, n, n_arms)
     setting = {"folds": folds, "weights": weights, "cluster": cluster, "seed": seed}
     expected = cross_fit_outcomes(features, arm, outcome, n_arms, model=outcome_model, **setting)
     if propensity is not None:
@@ -317,7 +316,8 @@ def doubly_robust_scores(
     return DoublyRobustScores(aipw_scores(arm, outcome, safe, expected), fitted, expected, region.kept, region.findings)
 
 
-def _checked_matrix(name: str, values: np.ndarray, n: int | None = None) -> np.ndarray:
+def checked_matrix(name: str, values: np.ndarray, n: int | None = None) -> np.ndarray:
+    """Return a finite float matrix, a row per customer and a column per arm, or raise a ModelError that names it."""
     out = np.asarray(values, dtype=np.float64)
     if out.ndim != 2 or out.shape[1] < 2 or (n is not None and len(out) != n):
         raise ModelError(
@@ -330,7 +330,8 @@ def _checked_matrix(name: str, values: np.ndarray, n: int | None = None) -> np.n
     return out
 
 
-def _checked_arm(arm: np.ndarray, n: int, n_arms: int) -> np.ndarray:
+def checked_arm(arm: np.ndarray, n: int, n_arms: int) -> np.ndarray:
+    """Return one whole number 0..n_arms-1 per customer, or raise a ModelError with what was seen."""
     out = np.asarray(arm)
     if out.shape != (n,):
         raise ModelError(f"arm has shape {out.shape}; it must be one arm per customer, ({n},).")
