@@ -108,12 +108,24 @@ def _folder(folder: str) -> dict[str, Query]:
 
 
 def queries() -> dict[str, Query]:
-    """Every file of ``sql/queries`` by name, sorted."""
+    """Every file of ``sql/queries`` by name, sorted.
+
+    Examples
+    --------
+    >>> queries()["customer_summary"].grain
+    ('customer_id',)
+    """
     return dict(_folder("queries"))
 
 
 def checks() -> dict[str, Query]:
-    """Every file of ``sql/checks`` by name, sorted."""
+    """Every file of ``sql/checks`` by name, sorted.
+
+    Examples
+    --------
+    >>> {check.severity for check in checks().values()} <= {"blocking", "warning", "info"}
+    True
+    """
     return dict(_folder("checks"))
 
 

@@ -7,7 +7,17 @@ from difflib import get_close_matches
 
 
 class RegularsError(Exception):
-    """Base of every error that regulars raises on purpose."""
+    """Base of every error that regulars raises on purpose; ``exit_code`` is what the command line returns for it.
+
+    Examples
+    --------
+    >>> from regulars.sql import connect
+    >>> try:
+    ...     connect("no-such-file.toml")
+    ... except RegularsError as error:
+    ...     print(type(error).__name__, error.exit_code)
+    SettingsError 2
+    """
 
     exit_code = 1
 

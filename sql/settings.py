@@ -219,6 +219,17 @@ class Settings(BaseSettings):
         settings._origin = origin
         return settings
 
+    def overridden(self, **sections: Any) -> "Settings":
+        """Make settings in which what is given here replaces what these say.
+
+        Raises
+        ------
+        SettingsError
+            As :meth:`from_mapping`.
+        """
+        said = self.model_dump(exclude_unset=True)
+        return type(self).from_mapping(said, folder=self._folder, origin=self._origin, **sections)
+
     @property
     def folder(self) -> Path:
         """The folder at which relative paths start."""
