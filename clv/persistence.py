@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .. import __version__
 from ..sql.durability import canonical_json, replace_text
@@ -60,7 +60,7 @@ def save_model(model: Any, path: str | Path) -> None:
     """
     target = Path(path)
     try:
-        replace_text(target, _document_text(model))
+        replace_text(target, model_text(model))
     except OSError as error:
         raise ModelError(
             f"cannot write the model {target}: {error.strerror or error}; name a file in a folder you can write"
@@ -113,11 +113,11 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
             f"{source} holds the model {name!r}; this version has {', '.join(_MODELS)}{nearest(name, tuple(_MODELS))}"
         )
     module, class_name = _MODELS[name]
-    model_class = getattr(import_module(f".{module}", __package__), class_name)
+    model_class: Any = getattr(import_module(f".{module}", __package__), class_name)
     if expected is not None and not issubclass(model_class, expected):
         raise ModelError(f"{source} holds a {class_name}, not a {expected.__name__}; load it with {class_name}.load")
     try:
-        return model_class.from_dict(_decode(document["state"]))
+        return cast("Any", model_class).from_dict(_decode(document["state"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"{source}: the state of the {class_name} is incomplete ({type(error).__name__}: {error}); fit it again"

@@ -61,6 +61,13 @@ class Engine(ABC):
     def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
         """Run one SELECT and return all its rows."""
 
+    @contextmanager
+    def reader(
+        self, sql: str, parameters: Parameters | None = None, *, batch_rows: int = 122_880
+    ) -> "Iterator[pa.RecordBatchReader]":
+        """Run one SELECT and read its rows batch by batch, so that a large table never stands in memory."""
+        yield self.query(sql, parameters).to_reader(max_chunksize=batch_rows)
+
     @abstractmethod
     def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
         """Make ``table`` from one SELECT, replacing it; return its row count."""
@@ -161,6 +168,13 @@ class DuckDBEngine(Engine):
     def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
         with self.cursor() as cursor, _saying(sql):
             return cursor.sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    @contextmanager
+    def reader(
+        self, sql: str, parameters: Parameters | None = None, *, batch_rows: int = 122_880
+    ) -> "Iterator[pa.RecordBatchReader]":
+        with self.cursor() as cursor, _saying(sql):
+            yield cursor.sql(sql, params=dict(parameters or {})).to_arrow_reader(batch_rows)
 
     def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
         with self.cursor() as cursor, _saying(sql):
