@@ -19,8 +19,9 @@ _TAIL = 1e-4
 _FIRST_N_MAX = 8
 _LAST_N_MAX = 1 << 16
 _CELLS = 1 << 21
-# Both shapes beyond this: Paulson's approximation errs by less than 5e-5, at a tenth of the cost.
-_LARGE_SHAPE = 50.0
+# Where both shapes reach this, Paulson's approximation is off by .0013 at most, at a tenth of the cost: an interval
+# of 80% then holds between 79.8 and 80.2%.
+_LARGE_SHAPE = 5.0
 # Secant steps: the last one is far more exact than the step that it took.
 _LOG_TOLERANCE = 1e-4
 
@@ -69,8 +70,8 @@ def predictive_intervals(
     >>> intervals = predictive_intervals(half, 1, spend=(6.25, np.array([16.24])))
     >>> intervals.orders_low, intervals.orders_high
     (array([0.]), array([2.]))
-    >>> intervals.money_low, intervals.money_high.round(3)
-    (array([0.]), array([0.747]))
+    >>> intervals.money_low, intervals.money_high.round(2)
+    (array([0.]), array([0.75]))
     """
     found = OrderIntervals(*(np.zeros(n_rows) for _ in range(4)))
     remaining, n_max = np.arange(n_rows), _FIRST_N_MAX
@@ -132,8 +133,8 @@ def money_interval(pmf: Array, p: float, shape: Array, level: float = 0.8) -> tu
     Examples
     --------
     >>> low, high = money_interval(np.array([[0.9, 0.1], [0.0, 1.0]]), 6.25, np.array([16.24, 16.24]))
-    >>> low.round(3), high.round(3)
-    (array([0.   , 0.195]), array([0.   , 0.672]))
+    >>> low.round(2), high.round(2)
+    (array([0.  , 0.19]), array([0.  , 0.67]))
     """
     none = pmf[:, 0]
     low, high = np.zeros(len(pmf)), np.zeros(len(pmf))
@@ -209,27 +210,23 @@ def money_distribution(log_r: Array, pmf: Array, p: float, shape: Array) -> Arra
     array([0.5, 1. ])
     """
     a = p * np.arange(1, pmf.shape[1])
-    return pmf[:, 0] + (pmf[:, 1:] * beta_prime_cdf(log_r[:, None], a[None, :], shape[:, None])).sum(axis=1)
-
-
-def beta_prime_cdf(log_r: Array, a: Array, b: Array) -> Array:
-    """Distribution function of BetaPrime(a, b) at exp(log_r); the arguments broadcast.
-
-    Paulson's normal approximation of the F distribution (1942) where both shapes exceed 50: off by less than 5e-5.
-
-    Examples
-    --------
-    >>> beta_prime_cdf(np.zeros(2), np.array([6.0, 90.0]), np.array([6.0, 90.0])).round(4)
-    array([0.5, 0.5])
-    """
-    large = (a > _LARGE_SHAPE) & (b > _LARGE_SHAPE)
-    if not large.any():
-        return special.betainc(a, b, special.expit(log_r))
-    log_r, a, b = np.broadcast_arrays(log_r, a, b)
-    value = np.empty(a.shape)
-    root = np.exp((log_r[large] + np.log(b[large] / a[large])) / 3)
-    c, d = 1 / (9 * a[large]), 1 / (9 * b[large])
-    value[large] = special.ndtr(((1 - d) * root - (1 - c)) / np.sqrt(d * root**2 + c))
-    small = ~large
-    value[small] = special.betainc(a[small], b[small], special.expit(log_r[small]))
+    value = pmf[:, 0].copy()
+    few = int(np.searchsorted(a, _LARGE_SHAPE))
+    large = shape >= _LARGE_SHAPE
+    if few:
+        value[large] += _exact(log_r[large], pmf[large, 1 : few + 1], a[:few], shape[large])
+    value[~large] += _exact(log_r[~large], pmf[~large, 1:], a, shape[~large])
+    value[large] += _paulson(log_r[large], pmf[large, few + 1 :], a[few:], shape[large])
     return value
+
+
+def _exact(log_r: Array, weight: Array, a: Array, b: Array) -> Array:
+    return (weight * special.betainc(a[None, :], b[:, None], special.expit(log_r)[:, None])).sum(axis=1)
+
+
+def _paulson(log_r: Array, weight: Array, a: Array, b: Array) -> Array:
+    """Paulson's normal approximation of the F distribution (Annals of Mathematical Statistics 13, 1942)."""
+    # the cube root of the F ratio is a product of what the row and what the column brings
+    root = (np.exp(log_r / 3) * np.cbrt(b))[:, None] / np.cbrt(a)[None, :]
+    c, d = (1 / (9 * a))[None, :], (1 / (9 * b))[:, None]
+    return (weight * special.ndtr(((1 - d) * root - (1 - c)) / np.sqrt(d * root * root + c))).sum(axis=1)
