@@ -151,7 +151,16 @@ def model_version(*models: Any) -> str:
     return f"{' + '.join(parts)}, regulars {__version__}"
 
 
-def _document_text(model: Any) -> str:
+def model_text(model: Any) -> str:
+    """The text of the file that `save_model` writes.
+
+    Examples
+    --------
+    >>> from regulars.clv.gamma_gamma import GammaGammaModel
+    >>> text = model_text(GammaGammaModel.from_parameters(p=6.25, q=3.74, v=15.44))
+    >>> json.loads(text)["model"]
+    'gamma_gamma'
+    """
     return canonical_json(
         {
             "format": FORMAT,
