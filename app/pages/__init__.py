@@ -1,1 +1,36 @@
-"""One module per page of the web app."""
+"""The pages, one module each. A page answers one question; ``server.PAGES`` lists them in the order of the menu."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dash import Dash
+    from dash.development.base_component import Component
+
+    from ..data import AppData, SnapshotData
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the app.
+
+    Parameters
+    ----------
+    path, name, icon : str
+        Its address, its name in the menu and as heading, and the icon beside it.
+    question : str
+        What it answers, in the reader's words.
+    layout : callable
+        ``layout(data, search)`` gives the page for a snapshot and the query part of the URL, with skeletons in place of
+        numbers; what it raises is shown as a state that helps.
+    register : callable
+        ``register(app, data)`` adds its callbacks and routes, once.
+    """
+
+    path: str
+    name: str
+    icon: str
+    question: str
+    layout: "Callable[[SnapshotData, str], Component]"
+    register: "Callable[[Dash, AppData], None]"

@@ -1,0 +1,428 @@
+// The browser's side of the app: state in the URL, the grid's rows, light and dark. No part of it builds code or HTML from text.
+(function () {
+  "use strict";
+
+  var ask = function () {
+    return window.dash_clientside;
+  };
+  var VIEW_KEYS = ["sort", "color"];
+
+  // ---------------------------------------------------------------- state in the URL
+
+  var lastPushed = null;
+
+  function isEmpty(value) {
+    return value === null || value === undefined || value === "" || (Array.isArray(value) && value.length === 0);
+  }
+
+  function readField(params, field) {
+    var text = params.get(field.key);
+    if (field.kind === "list") {
+      return text ? text.split(",").filter(Boolean) : field.default || [];
+    }
+    if (field.kind === "low" || field.kind === "high") {
+      if (text === null || text.indexOf("..") < 0) {
+        return "";
+      }
+      var end = text.split("..")[field.kind === "low" ? 0 : 1];
+      return end === "" || !isFinite(Number(end)) ? "" : Number((Number(end) * field.scale).toPrecision(12));
+    }
+    return text === null ? field.default : text;
+  }
+
+  function writeFields(params, fields, values) {
+    var ranges = {};
+    fields.forEach(function (field, i) {
+      var value = values[i];
+      if (field.kind === "low" || field.kind === "high") {
+        ranges[field.key] = ranges[field.key] || ["", ""];
+        if (!isEmpty(value) && isFinite(Number(value))) {
+          ranges[field.key][field.kind === "low" ? 0 : 1] = String(Number((Number(value) / field.scale).toPrecision(12)));
+        }
+      } else if (isEmpty(value) || same(value, field.default)) {
+        params.delete(field.key);
+      } else {
+        params.set(field.key, Array.isArray(value) ? value.join(",") : String(value));
+      }
+    });
+    Object.keys(ranges).forEach(function (key) {
+      if (ranges[key][0] === "" && ranges[key][1] === "") {
+        params.delete(key);
+      } else {
+        params.set(key, ranges[key].join(".."));
+      }
+    });
+  }
+
+  function asSearch(params) {
+    var text = params.toString().replace(/%2C/g, ",");
+    return text ? "?" + text : "";
+  }
+
+  function same(a, b) {
+    return isEmpty(a) ? isEmpty(b) : JSON.stringify(a) === JSON.stringify(b);
+  }
+
+  function syncUrl() {
+    var args = Array.prototype.slice.call(arguments);
+    var fields = args[args.length - 1];
+    var values = args.slice(1, args.length - 1);
+    var search = window.location.search;
+    var unchanged = ask().no_update;
+    var triggered = ask().callback_context.triggered.map(function (t) {
+      return t.prop_id;
+    });
+    var fromUrl = triggered.length === 0 || triggered.some(function (id) { return id.indexOf("url.") === 0 || id === "."; });
+    var params = new URLSearchParams(search);
+    var none = values.map(function () { return unchanged; });
+    if (fromUrl) {
+      if (search === lastPushed) {
+        lastPushed = null;
+        return none;
+      }
+      return fields.map(function (field, i) {
+        var value = readField(params, field);
+        return same(value, values[i]) ? unchanged : value;
+      });
+    }
+    writeFields(params, fields, values);
+    var next = asSearch(params);
+    if (next !== asSearch(new URLSearchParams(search))) {
+      lastPushed = next;
+      ask().set_props("url", { search: next });
+    }
+    return none;
+  }
+
+  function clearFilters(clicks, search) {
+    if (!clicks) {
+      return ask().no_update;
+    }
+    var params = new URLSearchParams(search || "");
+    var kept = new URLSearchParams();
+    VIEW_KEYS.forEach(function (key) {
+      if (params.has(key)) {
+        kept.set(key, params.get(key));
+      }
+    });
+    return asSearch(kept);
+  }
+
+  function withoutView(search) {
+    var params = new URLSearchParams(search || "");
+    VIEW_KEYS.forEach(function (key) { params.delete(key); });
+    return params;
+  }
+
+  // ---------------------------------------------------------------- how figures are written
+
+  var plain = {};
+  function digits(value, most, least) {
+    var key = most + "/" + (least || 0);
+    plain[key] = plain[key] || new Intl.NumberFormat("en-GB", { maximumFractionDigits: most, minimumFractionDigits: least || 0 });
+    return plain[key].format(value);
+  }
+
+  var MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+  function written(value, format, symbol) {
+    if (value === null || value === undefined) {
+      return "–";
+    }
+    switch (format) {
+      case "money":
+        return (value < 0 ? "−" : "") + symbol + (Math.abs(value) >= 1000 ? digits(Math.abs(value), 0) : digits(Math.abs(value), 2, 2));
+      case "share":
+        if (value > 0 && value < 0.01) { return "<1%"; }
+        if (value < 1 && value > 0.99) { return ">99%"; }
+        return digits(100 * value, 0) + "%";
+      case "decimal":
+        return digits(value, 1, 1);
+      case "days":
+        return digits(value, 0) + " d";
+      case "date":
+        var parts = String(value).split("-");
+        return Number(parts[2]) + " " + MONTHS[Number(parts[1]) - 1] + " " + parts[0];
+      default:
+        return digits(value, 0);
+    }
+  }
+
+  function labelPills(search, pills) {
+    var params = new URLSearchParams(window.location.search);
+    var labels = pills.map(function (pill) {
+      var ends = (params.get(pill.key) || "..").split("..").map(function (end) {
+        return end === "" || !isFinite(Number(end)) ? null : written(Number(end), pill.format, pill.symbol).replace(" d", "");
+      });
+      if (ends[0] !== null && ends[1] !== null) {
+        return pill.label + (ends[0] === ends[1] ? " = " + ends[0] : " " + ends[0] + " – " + ends[1]);
+      }
+      return pill.label + (ends[0] !== null ? " ≥ " + ends[0] : ends[1] !== null ? " ≤ " + ends[1] : "");
+    });
+    var classes = labels.map(function (label, i) { return label === pills[i].label ? "pill" : "pill pill-on"; });
+    return labels.concat(classes, [withoutView(window.location.search).toString() === ""]);
+  }
+
+  // ---------------------------------------------------------------- the grid
+
+  var loaded = {};
+
+  function sortsOf(search) {
+    var text = new URLSearchParams(search || "").get("sort") || "-customer_value";
+    return text.split(",").filter(Boolean).map(function (name, i) {
+      var descending = name.charAt(0) === "-";
+      return { colId: descending ? name.slice(1) : name, sort: descending ? "desc" : "asc", sortIndex: i };
+    });
+  }
+
+  function sortText(state) {
+    return state
+      .filter(function (column) { return column.sort; })
+      .sort(function (a, b) { return (a.sortIndex || 0) - (b.sortIndex || 0); })
+      .map(function (column) { return (column.sort === "desc" ? "-" : "") + column.colId; })
+      .join(",");
+  }
+
+  function say(id, text) {
+    var place = document.getElementById(id + "-message");
+    if (place) {
+      place.textContent = text;
+    }
+  }
+
+  function source(api, id, endpoint, filters, run) {
+    return {
+      getRows: function (request) {
+        var params = new URLSearchParams(filters);
+        params.set("start", request.startRow);
+        params.set("end", request.endRow);
+        if (run) {
+          params.set("run", run);
+        }
+        var sort = request.sortModel
+          .map(function (s) { return (s.sort === "desc" ? "-" : "") + s.colId; })
+          .join(",");
+        if (sort) {
+          params.set("sort", sort);
+        }
+        fetch(endpoint + "?" + params.toString(), { headers: { Accept: "application/json" }, credentials: "same-origin" })
+          .then(function (response) {
+            return response.json().then(function (body) {
+              if (!response.ok) {
+                throw new Error(body.error || "The rows could not be read.");
+              }
+              return body;
+            });
+          })
+          .then(function (body) {
+            request.successCallback(body.rows, body.total);
+            say(id, body.total === 0 ? "No customers match this filter." : "");
+          })
+          .catch(function (error) {
+            if (api.isDestroyed && api.isDestroyed()) {
+              return;
+            }
+            request.failCallback();
+            say(id, error.message);
+          });
+      },
+    };
+  }
+
+  function loadGrid(search, run, facts, asked) {
+    // Dash's own source asks once when the grid is ready; only then does ours take its place and stay
+    if (!facts || !asked) {
+      return ask().no_update;
+    }
+    window.dash_ag_grid.getApiAsync(facts.id).then(function (api) {
+      var now = window.location.search;
+      var sorts = sortsOf(now);
+      if (sortText(api.getColumnState()) !== sortText(sorts)) {
+        api.applyColumnState({ state: sorts, defaultState: { sort: null } });
+      }
+      var filters = withoutView(now).toString();
+      var key = (run || "") + "?" + filters;
+      if (loaded[facts.id] && loaded[facts.id].api === api && loaded[facts.id].key === key) {
+        return;
+      }
+      loaded[facts.id] = { api: api, key: key };
+      api.setGridOption("datasource", source(api, facts.id, facts.endpoint, filters, run));
+    });
+    return ask().no_update;
+  }
+
+  function sortToUrl(state, search) {
+    if (!state) {
+      return;
+    }
+    var params = new URLSearchParams(window.location.search);
+    var text = sortText(state.slice()) || "-customer_value";
+    if (text === sortText(sortsOf(window.location.search))) {
+      return;
+    }
+    if (text === "-customer_value") {
+      params.delete("sort");
+    } else {
+      params.set("sort", text);
+    }
+    lastPushed = null;
+    ask().set_props("url", { search: asSearch(params) });
+  }
+
+  function exportLinks(search, run) {
+    var params = new URLSearchParams(window.location.search);
+    params.delete("color");
+    if (run) {
+      params.set("run", run);
+    }
+    return ["csv", "parquet"].map(function (kind) {
+      return "/export/customers." + kind + "?" + params.toString();
+    });
+  }
+
+  // ---------------------------------------------------------------- the heatmap as a filter
+
+  function bins(bounds, first, last) {
+    var low = bounds[first];
+    var high = last + 1 < bounds.length ? bounds[last + 1] - 1 : null;
+    return (low === 0 ? "" : low) + ".." + (high === null ? "" : high);
+  }
+
+  function pickCells(clicked, selected, figure) {
+    var context = ask().callback_context.triggered.map(function (t) { return t.prop_id; });
+    var bounds = figure && figure.layout && figure.layout.meta;
+    if (!bounds || !bounds.frequency) {
+      return;
+    }
+    var x, y;
+    if (context.indexOf("heatmap.selectedData") >= 0) {
+      if (!selected || !selected.range || !selected.range.x) {
+        return;
+      }
+      x = selected.range.x.map(Math.round).sort(function (a, b) { return a - b; });
+      y = selected.range.y.map(Math.round).sort(function (a, b) { return a - b; });
+    } else {
+      if (!clicked || !clicked.points || !clicked.points.length) {
+        return;
+      }
+      x = [clicked.points[0].x, clicked.points[0].x];
+      y = [clicked.points[0].y, clicked.points[0].y];
+    }
+    var clamp = function (value, length) { return Math.max(0, Math.min(length - 1, value)); };
+    var params = new URLSearchParams(window.location.search);
+    var frequency = bins(bounds.frequency, clamp(x[0], bounds.frequency.length), clamp(x[1], bounds.frequency.length));
+    var days = bins(bounds.days, clamp(y[0], bounds.days.length), clamp(y[1], bounds.days.length));
+    if (params.get("frequency") === frequency && params.get("days") === days) {
+      params.delete("frequency");
+      params.delete("days");
+    } else {
+      [["frequency", frequency], ["days", days]].forEach(function (pair) {
+        if (pair[1] === "..") {
+          params.delete(pair[0]);
+        } else {
+          params.set(pair[0], pair[1]);
+        }
+      });
+    }
+    lastPushed = null;
+    ask().set_props("heatmap", { clickData: null, selectedData: null });
+    ask().set_props("url", { search: asSearch(params) });
+  }
+
+  // ---------------------------------------------------------------- light and dark, menu, arrival
+
+  function chooseScheme(a, b, scheme) {
+    return scheme === "dark" ? "light" : "dark";
+  }
+
+  function applyScheme(choice) {
+    var dark = choice ? choice === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
+    var scheme = dark ? "dark" : "light";
+    document.documentElement.dataset.agThemeMode = scheme;
+    document.documentElement.style.colorScheme = scheme;
+    return [scheme, scheme];
+  }
+
+  function toggleMenu(opened, path, navbar) {
+    return Object.assign({}, navbar, { collapsed: { mobile: !opened } });
+  }
+
+  function closeMenu() {
+    return false;
+  }
+
+  var arrived = false;
+
+  function arrive(children) {
+    if (!children) {
+      return;
+    }
+    var heading = document.querySelector("#page h1");
+    if (heading) {
+      document.title = heading.textContent + " · regulars";
+      if (arrived) {
+        heading.focus({ preventScroll: true });
+        window.scrollTo(0, 0);
+      }
+    }
+    arrived = true;
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    regulars: {
+      syncUrl: syncUrl,
+      clearFilters: clearFilters,
+      labelPills: labelPills,
+      loadGrid: loadGrid,
+      sortToUrl: sortToUrl,
+      exportLinks: exportLinks,
+      pickCells: pickCells,
+      chooseScheme: chooseScheme,
+      applyScheme: applyScheme,
+      toggleMenu: toggleMenu,
+      closeMenu: closeMenu,
+      arrive: arrive,
+    },
+  });
+
+  // What the grid's column definitions name.
+  window.dashAgGridFunctions = Object.assign({}, window.dashAgGridFunctions, {
+    regularsFormat: written,
+    regularsSegment: function (name) {
+      var known = { at_risk: "At risk", one_time: "One-time" };
+      return name ? known[name] || name.charAt(0).toUpperCase() + name.slice(1) : "–";
+    },
+    regularsBar: function (value) {
+      if (value === null || value === undefined) {
+        return {};
+      }
+      return {
+        backgroundImage: "linear-gradient(var(--bar), var(--bar))",
+        backgroundSize: "calc((100% - 16px) * " + Math.max(0, Math.min(1, value)).toFixed(3) + ") 3px",
+        backgroundPosition: "8px calc(100% - 4px)",
+        backgroundRepeat: "no-repeat",
+      };
+    },
+    regularsTheme: function (quartz) {
+      return quartz
+        .withParams(
+          {
+            backgroundColor: "#ffffff", foregroundColor: "#14181f", borderColor: "#e2e5ea", headerBackgroundColor: "#f6f7f9",
+            headerTextColor: "#434c59", accentColor: "#2f5fb3", rowHoverColor: "#eef3fb", oddRowBackgroundColor: "#ffffff",
+            browserColorScheme: "light", fontFamily: "inherit", fontSize: 13, headerFontSize: 12.5, headerFontWeight: 600,
+            wrapperBorder: false, wrapperBorderRadius: 0, cellHorizontalPadding: 12, rowBorder: { color: "#eef0f3" },
+          },
+          "light"
+        )
+        .withParams(
+          {
+            backgroundColor: "#171c22", foregroundColor: "#e6e9ee", borderColor: "#2c343e", headerBackgroundColor: "#1c222a",
+            headerTextColor: "#c6ccd5", accentColor: "#86a8df", rowHoverColor: "#222a35", oddRowBackgroundColor: "#171c22",
+            browserColorScheme: "dark", fontFamily: "inherit", fontSize: 13, headerFontSize: 12.5, headerFontWeight: 600,
+            wrapperBorder: false, wrapperBorderRadius: 0, cellHorizontalPadding: 12, rowBorder: { color: "#222931" },
+          },
+          "dark"
+        );
+    },
+  });
+})();

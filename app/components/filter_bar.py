@@ -1,0 +1,157 @@
+"""The filter over customers: pills that open a range, segments, a search; all of it in the URL."""
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
+
+from ...sql.contract import SEGMENTS
+from .. import formats
+from ..filters import CUSTOMER_COLUMNS, LONGEST_SEARCH, RANGE_FILTERS, CustomerFilters, RangeFilter
+from .aria import aria
+from .icons import icon
+from .segments import LABELS
+from .url_state import UrlField
+
+_SEGMENT = "filter-segment"
+_SEARCH = "filter-search"
+
+
+def _scale(filter_: RangeFilter) -> float:
+    return 100 if filter_.format == "share" else 1
+
+
+FIELDS: tuple[UrlField, ...] = (
+    UrlField("segment", _SEGMENT, "list", default=[]),
+    *(
+        UrlField(filter_.key, f"filter-{filter_.key}-{end}", end, scale=_scale(filter_))
+        for filter_ in RANGE_FILTERS.values()
+        for end in ("low", "high")
+    ),
+    UrlField("q", _SEARCH, "text", default=""),
+)
+
+
+def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> Component:
+    """Return the bar with the filter's values in it; without ``predicted`` ranges over predictions are hidden."""
+    return html.Div(
+        [
+            dmc.TextInput(
+                id=_SEARCH,
+                value=filters.search,
+                placeholder="Search customer id",
+                leftSection=icon("search", 16),
+                debounce=350,
+                inputProps={"maxLength": LONGEST_SEARCH, "aria-label": "Search customer id", "spellCheck": False},
+                className="filter-search",
+                size="sm",
+            ),
+            dmc.MultiSelect(
+                id=_SEGMENT,
+                value=list(filters.segments),
+                data=[{"value": name, "label": LABELS[name]} for name in SEGMENTS],
+                placeholder="" if filters.segments else "All segments",
+                clearable=True,
+                hidePickedOptions=True,
+                inputProps={"aria-label": "Segments"},
+                clearButtonProps=aria(label="Clear segments"),  # pyright: ignore[reportArgumentType]
+                comboboxProps={"shadow": "md"},
+                className="filter-segment",
+                size="sm",
+            ),
+            *(_pill(f, filters, currency, hidden=_is_prediction(f) and not predicted) for f in RANGE_FILTERS.values()),
+            html.Button(
+                [icon("close", 14), "Clear"],
+                id="filter-clear",
+                type="button",
+                className="pill pill-clear",
+                **aria(label="Clear all filters"),
+            ),
+            dcc.Store(id="filter-pills", data=[_pill_facts(f, currency) for f in RANGE_FILTERS.values()]),
+        ],
+        className="filter-bar",
+        role="search",
+        **aria(label="Filter customers"),
+    )
+
+
+def register(app: Dash) -> None:
+    """Let pills say what they hold, and Clear clear the address."""
+    app.clientside_callback(
+        ClientsideFunction("regulars", "labelPills"),
+        [
+            *(Output(f"pill-{key}", "children") for key in RANGE_FILTERS),
+            *(Output(f"pill-{key}-button", "className") for key in RANGE_FILTERS),
+            Output("filter-clear", "hidden"),
+        ],
+        [Input("url", "search"), Input("filter-pills", "data")],
+    )
+    app.clientside_callback(
+        ClientsideFunction("regulars", "clearFilters"),
+        Output("url", "search", allow_duplicate=True),
+        Input("filter-clear", "n_clicks"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+
+
+def _is_prediction(filter_: RangeFilter) -> bool:
+    return CUSTOMER_COLUMNS[filter_.column].predicted
+
+
+def _pill(filter_: RangeFilter, filters: CustomerFilters, currency: str, *, hidden: bool) -> Component:
+    chosen = filters.ranges.get(filter_.key)
+    scale = _scale(filter_)
+    ends = {"low": chosen.low if chosen else None, "high": chosen.high if chosen else None}
+    affix: dict[str, Any] = {
+        "money": {"prefix": formats.symbol(currency)},
+        "share": {"suffix": "%"},
+        "days": {"suffix": " days"},
+    }.get(filter_.format, {})
+    limits: dict[str, Any] = {"min": 0, "max": 100, "step": 5} if filter_.format == "share" else {}
+    inputs = [
+        dmc.NumberInput(
+            id=f"filter-{filter_.key}-{end}",
+            label=f"{filter_.label}, {word}",
+            value="" if (value := ends[end]) is None else round(value * scale, 10),
+            placeholder="any",
+            debounce=400,
+            thousandSeparator=",",
+            hideControls=True,
+            size="sm",
+            **affix,
+            **limits,
+        )
+        for end, word in (("low", "at least"), ("high", "at most"))
+    ]
+    meaning = CUSTOMER_COLUMNS[filter_.column].meaning
+    return dmc.Popover(
+        [
+            dmc.PopoverTarget(
+                html.Button(
+                    [html.Span(filter_.label, id=f"pill-{filter_.key}"), html.Span(className="pill-caret")],
+                    id=f"pill-{filter_.key}-button",
+                    className="pill",
+                    type="button",
+                    hidden=hidden,
+                )
+            ),
+            dmc.PopoverDropdown([html.P(meaning, className="pill-meaning"), html.Div(inputs, className="pill-inputs")]),
+        ],
+        width=300,
+        position="bottom-start",
+        shadow="md",
+        trapFocus=True,
+        returnFocus=True,
+        keepMounted=False,
+    )
+
+
+def _pill_facts(filter_: RangeFilter, currency: str) -> dict[str, str]:
+    return {
+        "key": filter_.key,
+        "label": filter_.label,
+        "format": filter_.format,
+        "symbol": formats.symbol(currency),
+    }

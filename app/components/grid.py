@@ -1,0 +1,113 @@
+"""A grid over any number of rows: blocks are fetched as one scrolls, sorted and filtered where the rows are.
+
+The browser's side (``assets/regulars.js``) asks ``endpoint`` with the page's own query: a block is an ordinary GET
+whose answer cannot be mistaken for another's, and the server clamps and checks it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dash_ag_grid as dag
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
+
+from .. import formats
+from ..filters import CustomerColumn, Sort
+from .aria import aria
+
+BLOCK_ROWS = 100
+
+_RIGHT = {"money", "count", "decimal", "share", "days", "date"}
+
+
+def grid(
+    grid_id: str,
+    endpoint: str,
+    columns: Sequence[CustomerColumn],
+    sorts: Sequence[Sort],
+    currency: str,
+    *,
+    label: str,
+    height: int = 560,
+) -> Component:
+    """Return the grid; ``columns`` are shown in their order, ``sorts`` is the sort it starts with."""
+    order = {sort.column: (i, sort.descending) for i, sort in enumerate(sorts)}
+    definitions = [_definition(column, order, currency) for column in columns if column.shown]
+    return html.Div(
+        [
+            dcc.Store(id=f"{grid_id}-loaded"),
+            dcc.Store(id=f"{grid_id}-endpoint", data={"endpoint": endpoint, "id": grid_id}),
+            dag.AgGrid(
+                id=grid_id,
+                columnDefs=definitions,
+                defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True, "filter": False}
+                | {"sortingOrder": ["desc", "asc", None]},
+                rowModelType="infinite",
+                dashGridOptions={
+                    "theme": {"function": "regularsTheme(themeQuartz)"},
+                    "cacheBlockSize": BLOCK_ROWS,
+                    "maxBlocksInCache": 20,
+                    "infiniteInitialRowCount": 1,
+                    "blockLoadDebounceMillis": 80,
+                    "rowBuffer": 20,
+                    "rowHeight": 38,
+                    "headerHeight": 42,
+                    "animateRows": False,
+                    "suppressCellFocus": False,
+                    "enableCellTextSelection": True,
+                    "ensureDomOrder": True,
+                    "suppressMultiSort": False,
+                    "suppressNoRowsOverlay": True,
+                    "tooltipShowDelay": 400,
+                },
+                style={"height": height, "width": "100%"},
+                className="grid",
+            ),
+            html.P(id=f"{grid_id}-message", className="grid-message", role="status"),
+        ],
+        className="grid-frame",
+        role="region",
+        **aria(label=label),
+    )
+
+
+def register(app: Dash, grid_id: str) -> None:
+    """Fill the grid from its endpoint whenever the URL or the snapshot changes; a click on a heading sorts the URL."""
+    app.clientside_callback(
+        ClientsideFunction("regulars", "loadGrid"),
+        Output(f"{grid_id}-loaded", "data"),
+        Input("url", "search"),
+        Input("run", "data"),
+        Input(f"{grid_id}-endpoint", "data"),
+        Input(grid_id, "getRowsRequest"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("regulars", "sortToUrl"),
+        Input(grid_id, "columnState"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+
+
+def _definition(column: CustomerColumn, order: Mapping[str, tuple[int, bool]], currency: str) -> dict[str, Any]:
+    definition: dict[str, Any] = {
+        "field": column.name,
+        "headerName": column.label,
+        "headerTooltip": column.meaning,
+        "width": column.width,
+    }
+    if column.format in _RIGHT:
+        definition["type"] = "rightAligned"
+        definition["valueFormatter"] = {
+            "function": f"regularsFormat(params.value, '{column.format}', '{formats.symbol(currency)}')"
+        }
+    if column.format == "share":
+        definition["cellStyle"] = {"function": "regularsBar(params.value)"}
+    if column.format == "segment":
+        definition["valueFormatter"] = {"function": "regularsSegment(params.value)"}
+    if column.name == "customer_id":
+        definition |= {"pinned": "left", "cellClass": "grid-id", "tooltipField": "customer_id"}
+    if column.name in order:
+        place, descending = order[column.name]
+        definition |= {"sort": "desc" if descending else "asc", "sortIndex": place}
+    return definition

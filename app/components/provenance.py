@@ -1,0 +1,86 @@
+"""Where a number comes from: as-of date, run, model version, interval and SQL, one click away from it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dash_mantine_components as dmc
+from dash import html
+from dash.development.base_component import Component
+
+from .. import formats
+from .aria import aria
+from .icons import icon
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from ..data import SnapshotData
+
+
+@dataclass(frozen=True)
+class Source:
+    """What every number can say of itself. ``model`` is "" where no model took part."""
+
+    as_of: "date"
+    run_id: str
+    sql: str
+    meaning: str = ""
+    model: str = ""
+    interval: str = ""
+
+    @classmethod
+    def of(cls, data: "SnapshotData", sql: str, **facts: str) -> "Source":
+        """Return the source of an answer of that snapshot."""
+        return cls(data.as_of, data.run_id, sql, **facts)
+
+
+def disclosure(title: str, source: Source) -> Component:
+    """Return the button that opens all of a number's facts and its SQL."""
+    facts = [
+        ("As of", formats.day(source.as_of)),
+        ("Run", source.run_id),
+        ("Model", source.model or "none: counted, not predicted"),
+        ("Interval", source.interval or "none"),
+    ]
+    return dmc.Popover(
+        [
+            dmc.PopoverTarget(
+                html.Button(
+                    [icon("code", 14), html.Span("SQL")],
+                    className="sql-button",
+                    type="button",
+                    **aria(label=f"Source and SQL of {title}"),
+                )
+            ),
+            dmc.PopoverDropdown(
+                [
+                    html.P(title, className="source-title"),
+                    html.P(source.meaning, className="source-meaning") if source.meaning else None,
+                    html.Dl([part for name, fact in facts for part in (html.Dt(name), html.Dd(fact))]),
+                    html.Pre(html.Code(source.sql), tabIndex=0, **aria(label="SQL")),
+                ],
+                className="source",
+            ),
+        ],
+        width=480,
+        position="bottom-end",
+        shadow="md",
+        withArrow=False,
+        trapFocus=True,
+        returnFocus=True,
+        withinPortal=True,
+    )
+
+
+def stamp(data: "SnapshotData") -> Component:
+    """Return the line at a page's head: as-of date, run and model of everything on it."""
+    parts = [
+        ("As of", formats.day(data.as_of)),
+        ("Run", data.run_id[:8]),
+        *([("Model", data.model_version)] if data.model_version else []),
+    ]
+    return html.Dl(
+        [html.Div([html.Dt(name), html.Dd(text)]) for name, text in parts],
+        className="stamp",
+        **aria(label="Source"),
+    )

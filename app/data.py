@@ -1,0 +1,384 @@
+"""All queries of the app: DuckDB over the Parquet of one published snapshot. No other module of the app runs SQL.
+
+A snapshot is immutable, so each one that is looked at gets its own DuckDB, shut in that snapshot's folder, and an
+answer once given stays true and is kept. Which one is current is read from the warehouse's pointer on every request.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from ..sql import catalog, contract
+from ..sql.engine import DuckDBEngine, QueryError
+from ..sql.errors import RegularsError, WarehouseError
+from ..sql.snapshot import Warehouse
+from .filters import CUSTOMER_COLUMNS, CustomerFilters
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pyarrow as pa
+
+    from ..sql.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+MOST_ROWS = 200
+ENOUGH_CUSTOMERS = 500
+ENOUGH_DAYS = 180
+_KEPT_SNAPSHOTS = 3
+_KEPT_ANSWERS = 256
+_EXPORT_BATCH = 20_000
+_T = TypeVar("_T")
+
+
+class SnapshotGap(WarehouseError):
+    """The snapshot lacks a table or column that a page needs: another version of regulars made it."""
+
+
+class NoSnapshot(WarehouseError):
+    """Nothing has been published yet."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows with the statement that gave them, as a reader may see it."""
+
+    rows: "pa.Table"
+    sql: str
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as mappings."""
+        return self.rows.to_pylist()
+
+
+class AppData:
+    """The warehouse as the app sees it.
+
+    Parameters
+    ----------
+    warehouse : str or Path
+        The folder that ``regulars build`` publishes to. It need not exist yet.
+    threads, memory_limit
+        What DuckDB may use for one snapshot; its own defaults where not given.
+    """
+
+    def __init__(self, warehouse: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> None:
+        self.path = Path(warehouse).absolute()
+        self._threads, self._memory_limit = threads, memory_limit
+        self._opened: OrderedDict[str, SnapshotData] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def current_run(self) -> str:
+        """Return the run that the pointer names now.
+
+        Raises
+        ------
+        WarehouseError
+            Where nothing is published yet; the text names ``regulars build``.
+        """
+        return self._current(Warehouse(self.path)).run_id
+
+    def snapshot(self, run_id: str | None = None) -> "SnapshotData":
+        """Open the current snapshot, or a published one by its id, which may come from a client.
+
+        Raises
+        ------
+        WarehouseError
+            Where there is no such run, or its files are gone.
+        """
+        warehouse = Warehouse(self.path)
+        found = warehouse.snapshot(run_id) if run_id else self._current(warehouse)
+        if not found.path.is_dir():
+            raise WarehouseError(f"the files of run {found.run_id} are gone; make a new snapshot: regulars build")
+        with self._lock:
+            opened = self._opened.get(found.run_id)
+            if opened is None:
+                opened = SnapshotData(found, warehouse, threads=self._threads, memory_limit=self._memory_limit)
+                self._opened[found.run_id] = opened
+            self._opened.move_to_end(found.run_id)
+            while len(self._opened) > _KEPT_SNAPSHOTS:
+                # not closed: a request may still read it; DuckDB goes when the last one lets go
+                self._opened.popitem(last=False)
+        return opened
+
+    def warm(self) -> None:
+        """Read the customers of the current snapshot ahead of the first page; nothing where there is no snapshot."""
+        try:
+            self.snapshot().enough_data()
+        except RegularsError as error:
+            log.info("nothing to read ahead: %s", error)
+
+    @staticmethod
+    def _current(warehouse: Warehouse) -> "Snapshot":
+        if not warehouse.pointer_path.exists():
+            raise NoSnapshot(f"{warehouse.path} holds no snapshot yet; make one: regulars build")
+        return warehouse.current()
+
+    def close(self) -> None:
+        """Let go of every snapshot."""
+        with self._lock:
+            for opened in self._opened.values():
+                opened.engine.close()
+            self._opened.clear()
+
+
+class SnapshotData:
+    """The answers of one snapshot. Every method that needs a table raises :class:`SnapshotGap` where it is missing."""
+
+    def __init__(
+        self, snapshot: "Snapshot", warehouse: Warehouse, *, threads: int | None, memory_limit: str | None
+    ) -> None:
+        self.snapshot = snapshot
+        self.warehouse = warehouse
+        self.run_id = snapshot.run_id
+        self.manifest: Mapping[str, Any] = snapshot.manifest
+        self.engine = _shut_in(snapshot.path, threads, memory_limit)
+        self._gaps = self._bind_views()
+        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._customers_lock = threading.Lock()
+        self._has_customers = False
+
+    # what the snapshot says of itself
+
+    @property
+    def as_of(self) -> "date":
+        """The date every figure speaks from."""
+        return self.snapshot.as_of
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings it was built with."""
+        return self.manifest.get("settings") or {}
+
+    @property
+    def currency(self) -> str:
+        """ISO code of the reporting currency; "" where the settings have none."""
+        return str(_section(self.settings, "shop").get("currency") or "")
+
+    @property
+    def horizon(self) -> str:
+        """How far ahead values look, such as ``52 weeks``."""
+        value = _section(self.settings, "value")
+        length = value.get("horizon", 52)
+        return f"{length:g} {value.get('time_unit', 'week')}{'' if length == 1 else 's'}"
+
+    @property
+    def model_version(self) -> str:
+        """Model, fingerprint and package version behind the scores; "" where nothing is scored."""
+        if "customer_scores" in self._gaps:
+            return ""
+        found = self._ask("model_version", "SELECT min(model_version) AS model_version FROM customer_scores")
+        return str(found.records[0]["model_version"] or "")
+
+    def previous_kpis(self) -> "tuple[date, dict[str, float]] | None":
+        """Return as-of date and figures of the latest snapshot of an earlier date; None where there is none."""
+        earlier = [run for run in self.warehouse.runs() if run.as_of < self.as_of and "kpis" in run.tables()]
+        if not earlier:
+            return None
+        before = max(earlier, key=lambda run: (run.as_of, run.run_id))
+        try:
+            rows = before.read("kpis").to_pylist()
+        except WarehouseError:
+            return None
+        return before.as_of, {row["kpi"]: row["value"] for row in rows if row.get("value") is not None}
+
+    # whole tables, small ones
+
+    def table(self, name: str, order_by: str = "") -> Answer:
+        """Return all of one small table, with the named query that made it as its SQL where there is one."""
+        self._need(name)
+        columns = ", ".join(contract.OUTPUT_TABLES[name].column_names)
+        answer = self._ask(
+            f"table:{name}", f"SELECT {columns} FROM {name}" + (f" ORDER BY {order_by}" if order_by else "")
+        )
+        made = [query.text for query in catalog.queries().values() if query.output == name]
+        return Answer(answer.rows, made[0]) if made else answer
+
+    def kpis(self) -> Answer:
+        """Return the figures at the head of the overview, in the order of the table."""
+        return self.table("kpis")
+
+    def order_tracking(self) -> Answer:
+        """Return actual and expected repeat purchases by model and week."""
+        return self.table("order_tracking", "model, week")
+
+    def model_reports(self) -> Answer:
+        """Return the models and baselines, the winner first."""
+        return self.table("model_reports", "rank, model")
+
+    def check_results(self) -> Answer:
+        """Return what each check saw, the failed ones first."""
+        return self.table("check_results", "passed, severity, check_name")
+
+    def money_reconciliation(self) -> Answer:
+        """Return money in, used and set aside."""
+        return self.table("money_reconciliation", "disposition, reason, currency")
+
+    # customers
+
+    def segments(self) -> Answer:
+        """Return customers and value by segment."""
+        return self._customers_query("segments")
+
+    def value_concentration(self) -> Answer:
+        """Return the ranked value of customers in 200 steps, expected and past."""
+        return self._customers_query("value_concentration")
+
+    def customer_totals(self, filters: CustomerFilters) -> Answer:
+        """Return one row: what the chosen customers come to."""
+        return self._customers_query("customer_totals", filters)
+
+    def recency_frequency(self, filters: CustomerFilters) -> Answer:
+        """Return the chosen customers by repeat purchase days and days since the last one."""
+        return self._customers_query("recency_frequency", filters)
+
+    def customer_page(self, filters: CustomerFilters, offset: int, rows: int) -> tuple[list[dict[str, Any]], int]:
+        """Return one page of the chosen customers in their sort, and how many are chosen in all.
+
+        Parameters
+        ----------
+        filters : CustomerFilters
+            Which customers, and the sort.
+        offset, rows : int
+            The page; ``rows`` is cut to 200 whatever is asked.
+        """
+        total = int(self.customer_totals(filters).records[0]["customers"])
+        condition, values = filters.where()
+        order = filters.order_by()
+        # row ids first, from the columns of the sort alone; the other columns only for the rows of the page
+        sql = (
+            f"SELECT {', '.join(CUSTOMER_COLUMNS)} FROM customers WHERE rowid IN ("
+            f"SELECT rowid FROM customers WHERE {condition} ORDER BY {order} LIMIT $rows OFFSET $offset"
+            f") ORDER BY {order}"
+        )
+        values |= {"rows": min(rows, MOST_ROWS), "offset": min(offset, total)}
+        return self._run(sql, values).to_pylist(), total
+
+    def stream_customers(self, filters: CustomerFilters) -> "pa.RecordBatchReader":
+        """Return all chosen customers in their sort, read as they are asked for."""
+        self._make_customers()
+        condition, values = filters.where()
+        cursor = self.engine.connection.cursor()
+        sql = f"SELECT {', '.join(CUSTOMER_COLUMNS)} FROM customers WHERE {condition} ORDER BY {filters.order_by()}"
+        return self._saying(lambda: cursor.sql(sql, params=values).to_arrow_reader(_EXPORT_BATCH))
+
+    def enough_data(self) -> str:
+        """Return "" where predictions can be shown, else why not, such as ``312 of 500 customers``."""
+        row = self.customer_totals(CustomerFilters()).records[0]
+        if row["customers"] < ENOUGH_CUSTOMERS:
+            return f"{row['customers']:,} of {ENOUGH_CUSTOMERS:,} customers"
+        span = (self.as_of - row["first_order_on"]).days
+        return f"{span:,} of {ENOUGH_DAYS:,} days of history" if span < ENOUGH_DAYS else ""
+
+    # how it is done
+
+    def _bind_views(self) -> dict[str, str]:
+        gaps: dict[str, str] = {}
+        there = set(self.snapshot.tables())
+        for name, table in contract.OUTPUT_TABLES.items():
+            if name not in there:
+                gaps[name] = f"has no table {name}"
+                continue
+            try:
+                self.engine.register_parquet(name, str(self.snapshot.table_path(name)))
+                missing = [column for column in table.column_names if column not in self.engine.columns(name)]
+            except QueryError as error:
+                log.warning("run %s: %s cannot be read: %s", self.run_id, name, error)
+                gaps[name] = f"has no readable table {name}"
+                continue
+            if missing:
+                gaps[name] = f"has no {missing[0]} in table {name}"
+        self.engine.connection.execute("SET lock_configuration = true")
+        return gaps
+
+    def _need(self, *names: str) -> None:
+        for name in names:
+            if name in self._gaps:
+                made_by = self.manifest.get("regulars_version") or "another version"
+                raise SnapshotGap(
+                    f"run {self.run_id}, made by regulars {made_by}, {self._gaps[name]}, "
+                    "which this page needs; make a new snapshot: regulars build --force"
+                )
+
+    def _make_customers(self) -> None:
+        with self._customers_lock:
+            if not self._has_customers:
+                self._need("customer_scores", "customer_summary")
+                self._saying(lambda: self.engine.materialize("customers", query("customers").sql))
+                self._has_customers = True
+
+    def _customers_query(self, name: str, filters: CustomerFilters | None = None) -> Answer:
+        self._make_customers()
+        sql, values = query(name).sql, {}
+        if filters is not None:
+            condition, values = filters.where()
+            sql = f"WITH filtered_customers AS (SELECT * FROM customers WHERE {condition})\n{sql}"
+        return self._ask(name, sql, values)
+
+    def _ask(self, name: str, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
+        key = (name, sql, tuple(sorted((values or {}).items())))
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return self._answers[key]
+        answer = Answer(self._run(sql, values), _as_shown(sql, values or {}))
+        with self._lock:
+            self._answers[key] = answer
+            while len(self._answers) > _KEPT_ANSWERS:
+                self._answers.popitem(last=False)
+        return answer
+
+    def _run(self, sql: str, values: Mapping[str, Any] | None = None) -> "pa.Table":
+        return self._saying(lambda: self.engine.query(sql, values))
+
+    def _saying(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except (QueryError, duckdb.Error) as error:
+            if self.snapshot.path.is_dir():
+                raise
+            gone = f"the files of run {self.run_id} are gone; make a new snapshot: regulars build"
+            raise WarehouseError(gone) from error
+
+
+@cache
+def query(name: str) -> catalog.Query:
+    """Return one of the app's own queries by the name of its file."""
+    text = files(__name__.rpartition(".")[0]).joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
+    return catalog.parse_query(name, text)
+
+
+def _shut_in(folder: Path, threads: int | None, memory_limit: str | None) -> DuckDBEngine:
+    """DuckDB that reads that folder and nothing else, loads nothing and asks nobody."""
+    engine = DuckDBEngine(threads=threads, memory_limit=memory_limit)
+    inside = str(folder).replace("'", "''")
+    for statement in (
+        "SET python_enable_replacements = false",
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+        f"SET allowed_directories = ['{inside}/']",
+        "SET enable_external_access = false",
+    ):
+        engine.connection.execute(statement)
+    return engine
+
+
+def _section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = settings.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _as_shown(sql: str, values: Mapping[str, Any]) -> str:
+    bound = [f"-- ${name} = {value!r}" for name, value in values.items()]
+    return "\n".join([*bound, sql])

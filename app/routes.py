@@ -1,0 +1,103 @@
+"""Plain HTTP beside the pages: rows of a grid, exports and health. Every request is checked; a bad one is a 400."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, request
+
+from ..sql.errors import RegularsError, WarehouseError
+from .data import MOST_ROWS
+from .export import csv_stream, parquet_stream
+from .filters import CustomerFilters, FilterError, page_bounds
+
+if TYPE_CHECKING:
+    from .data import AppData
+
+log = logging.getLogger(__name__)
+
+_EXPORTS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+
+def register(server: Flask, data: "AppData") -> None:
+    """Add the routes ``/rows/customers``, ``/export/customers.csv``, ``/export/customers.parquet`` and ``/healthz``."""
+
+    @server.get("/rows/customers")
+    def customer_rows() -> Response:
+        asked = _asked()
+        run = asked.pop("run", None)
+        offset, rows = page_bounds(asked.pop("start", "0"), asked.pop("end", str(MOST_ROWS)), MOST_ROWS)
+        page, total = data.snapshot(run).customer_page(CustomerFilters.parse(asked), offset, rows)
+        return _json({"rows": page, "total": total})
+
+    @server.get("/export/customers.<kind>")
+    def export_customers(kind: str) -> Response:
+        if kind not in _EXPORTS:
+            return _json({"error": f"no export {kind[:20]!r}; there are csv and parquet"}, status=404)
+        asked = _asked()
+        snapshot = data.snapshot(asked.pop("run", None))
+        filters = CustomerFilters.parse(asked)
+        reader = snapshot.stream_customers(filters)
+        facts = {"run_id": snapshot.run_id, "as_of": snapshot.as_of.isoformat(), "filter": filters.query(sort=True)}
+        chunks = csv_stream(reader) if kind == "csv" else parquet_stream(reader, facts)
+        name = f"customers_{snapshot.as_of}_{snapshot.run_id[:8]}.{kind}"
+        return Response(
+            _logged(chunks, name),
+            mimetype=_EXPORTS[kind].partition(";")[0],
+            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+        )
+
+    @server.get("/healthz")
+    def health() -> Response:
+        try:
+            return _json({"status": "ok", "run": data.current_run()})
+        except WarehouseError as error:
+            return _json({"status": "no snapshot", "error": str(error)})
+
+    @server.get("/rows/<path:rest>")
+    @server.get("/export/<path:rest>")
+    def nothing_here(rest: str) -> Response:  # noqa: ARG001
+        return _json({"error": "nothing here"}, status=404)
+
+    @server.errorhandler(FilterError)
+    def bad_filter(error: FilterError) -> Response:
+        return _json({"error": str(error)}, status=400)
+
+    @server.errorhandler(WarehouseError)
+    def no_snapshot(error: WarehouseError) -> Response:
+        return _json({"error": str(error)}, status=404)
+
+    @server.errorhandler(RegularsError)
+    def failed(error: RegularsError) -> Response:
+        log.error("%s failed", request.path, exc_info=error)
+        return _json({"error": "it failed on the server; the log says why"}, status=500)
+
+
+def _asked() -> dict[str, str]:
+    if any(len(values) > 1 for _, values in request.args.lists()):
+        raise FilterError("a key of the query stands twice")
+    return request.args.to_dict()
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    text = json.dumps(value, default=_plain, allow_nan=False)
+    return Response(text, status=status, mimetype="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _logged(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    sent = 0
+    for chunk in chunks:
+        sent += len(chunk)
+        yield chunk
+    log.info("exported %s: %d bytes", name, sent)
