@@ -153,7 +153,7 @@ class BTYDModel(ABC):
         objective = self._objective(data)
         starts = self._starts(data)
         if data.frequency.size > 2 * _FIRST_LOOK_ROWS:
-            first_look = self._objective(data.where(slice(None, None, data.frequency.size // _FIRST_LOOK_ROWS)))
+            first_look = self._objective(data.thinned(_FIRST_LOOK_ROWS))
             starts = [maximise(first_look, starts[0], lower, upper, tolerance=1e-4).log_parameters, *starts]
         best = maximise(objective, starts[0], lower, upper)
         # A maximum inside with known errors is the one; anything else is tried from elsewhere.

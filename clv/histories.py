@@ -1,7 +1,7 @@
 """Purchase histories as the models read them: frequency, recency and T, checked, grouped and without a frame."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -55,9 +55,7 @@ class DistinctHistories:
 
     def scaled(self, scale: float) -> "DistinctHistories":
         """Return the same histories with times in units of ``scale``."""
-        return DistinctHistories(
-            self.frequency, self.recency_index, self.T_index, self.times / scale, self.weight, self.group
-        )
+        return replace(self, times=self.times / scale)
 
     def where(self, rows: np.ndarray | slice) -> "DistinctHistories":
         """Return some of the distinct histories, which then answer to no summary."""
@@ -68,6 +66,14 @@ class DistinctHistories:
             recency_index = np.arange(x.size)
             T_index = recency_index + x.size
         return DistinctHistories(x, recency_index, T_index, times, self.weight[rows], None)
+
+    def thinned(self, n_rows: int) -> "DistinctHistories":
+        """Return about ``n_rows`` of the rows, reweighted: each as often as its share of all customers asks for."""
+        total = np.cumsum(self.weight)
+        step = total[-1] / n_rows
+        drawn = np.diff(np.floor(total / step + 0.5), prepend=0.0)
+        few = self.where(np.flatnonzero(drawn))
+        return replace(few, weight=drawn[drawn > 0] * step)
 
     @cached_property
     def ages(self) -> tuple[np.ndarray, np.ndarray]:

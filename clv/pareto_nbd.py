@@ -101,7 +101,7 @@ class ParetoNBDModel(BTYDModel):
         from .compiled import fill_rows
 
         out = np.empty(rows[0].size)
-        fill_rows(kernel, out.size, *rows, *self._values(), *last, *legendre(24), out)
+        fill_rows(kernel, out.size, *rows, *self._values(), *last, *legendre_rules(), out)
         return out
 
     def _purchases_if_alive(self, data: DistinctHistories, start: float, horizon: float) -> Array:
@@ -178,7 +178,7 @@ def likelihood(data: DistinctHistories) -> Objective:
     rate = purchase_sums(data)
     ages, index = data.ages
     by_T = np.bincount(index, data.weight).astype(np.float64)
-    nodes, weights = legendre(24)
+    nodes, weights = legendre_rules()
 
     def objective(log_parameters: Array) -> tuple[float, Array, Array]:
         point = np.exp(log_parameters)
@@ -210,6 +210,15 @@ def _staying(by_T: Array, ages: Array, s: float, beta: float) -> tuple[float, Ar
     lost = float((by_T * ages * inverse).sum()) / beta  # sum of 1/beta - 1/(beta+T)
     curvature = -float((by_T * ages * (2.0 * beta + ages) * inverse * inverse).sum()) / beta**2
     return -s * grown, np.array([-grown, s * lost]), np.array([[0.0, lost], [lost, s * curvature]])
+
+
+@cache
+def legendre_rules() -> tuple[Array, Array]:
+    """The rules that ``pareto_nbd_kernels`` chooses from, one after the other."""
+    from .pareto_nbd_kernels import RULES
+
+    rules = [legendre(n) for n in RULES]
+    return np.concatenate([nodes for nodes, _ in rules]), np.concatenate([weights for _, weights in rules])
 
 
 @cache

@@ -1,8 +1,8 @@
 """Compiled loops of Pareto/NBD: the likelihood's integral over the time of leaving, and what predictions need.
 
 K = int_{t0}^{t1} ((alpha+t0)/(alpha+t))^n ((beta+t0)/(beta+t))^(s+1) dt / (beta+t0), n = r + x, replaces the 2F1 of the
-papers. With m = min(alpha, beta) and v = ln((m+t)/(m+t0)) the integrand is analytic in a strip of width pi about the
-real line; it is cut where it has fallen by e^-38. Gauss-Legendre with 24 nodes is then exact to 12 digits.
+papers. With m = min(alpha, beta) and v = ln((m+t)/(m+t0)) the integrand is analytic in a strip of width pi on either
+side of the real line; it is cut where a factor has fallen by e^-38. Gauss-Legendre then needs few nodes for 12 digits.
 """
 
 import math
@@ -11,20 +11,41 @@ import numpy as np
 
 from .compiled import compiled
 
-# exp(-38) = 3e-17; a panel of 8 keeps 24 nodes exact for any parameters.
+# exp(-38) = 3e-17.
 _NEGLIGIBLE = 38.0
-_PANEL = 8.0
+# Longest panel, and the rules by falling frugality: nodes 8, 12, 16, 24 lie in one array from these positions on.
+_PANEL = 4.0
+_RULE_8, _RULE_12, _RULE_16, _RULE_24, _RULE_END = 0, 8, 20, 36, 60
+RULES = (8, 12, 16, 24)
 
 
 @compiled
-def _length(n, s, alpha, beta, t0, t1):
-    """Length of the path of v = ln((m+t)/(m+t0)), cut where the integrand is negligible."""
-    m = min(alpha, beta)
-    if n * math.log((alpha + t1) / (alpha + t0)) > _NEGLIGIBLE:
+def _rule(length, fall):
+    """Positions of the smallest rule with a relative error below 1e-12 (24 nodes: 5e-12), for any parameters.
+
+    Measured against 200 nodes over random parameters, by the length of the path and the fall of the logarithm.
+    """
+    if length <= 1.0 and fall <= 4.0:
+        return _RULE_8, _RULE_12
+    if length <= 2.0 and fall <= 12.0:
+        return _RULE_12, _RULE_16
+    if length <= 3.0 and fall <= 24.0:
+        return _RULE_16, _RULE_24
+    return _RULE_24, _RULE_END
+
+
+@compiled
+def _path(n, s, alpha, beta, t0, t1, grown_a, grown_b):
+    """Length of the path of v from t0 to where the integrand is negligible, and the fall of its logarithm."""
+    if n * grown_a <= _NEGLIGIBLE and (s + 1.0) * grown_b <= _NEGLIGIBLE:
+        return (grown_a if alpha <= beta else grown_b), n * grown_a + (s + 1.0) * grown_b
+    if n * grown_a > _NEGLIGIBLE:
         t1 = min(t1, t0 + (alpha + t0) * math.expm1(_NEGLIGIBLE / n))
-    if (s + 1.0) * math.log((beta + t1) / (beta + t0)) > _NEGLIGIBLE:
+    if (s + 1.0) * grown_b > _NEGLIGIBLE:
         t1 = min(t1, t0 + (beta + t0) * math.expm1(_NEGLIGIBLE / (s + 1.0)))
-    return math.log1p((t1 - t0) / (m + t0))
+    fall_a = n * math.log1p((t1 - t0) / (alpha + t0))
+    fall_b = (s + 1.0) * math.log1p((t1 - t0) / (beta + t0))
+    return math.log1p((t1 - t0) / (min(alpha, beta) + t0)), fall_a + fall_b
 
 
 @compiled
@@ -32,19 +53,28 @@ def leaving_integral(n, s, alpha, beta, t0, t1, nodes, weights):
     """K, see the module."""
     if t1 <= t0:
         return 0.0
-    length = _length(n, s, alpha, beta, t0, t1)
+    a0, b0 = alpha + t0, beta + t0
+    grown_a, grown_b = math.log1p((t1 - t0) / a0), math.log1p((t1 - t0) / b0)
+    length, fall = _path(n, s, alpha, beta, t0, t1, grown_a, grown_b)
     panels = 1 + int(length / _PANEL)
     width = length / panels
-    m = min(alpha, beta)
+    first, end = _rule(length, fall)
     total = 0.0
+    if alpha <= beta:
+        ratio = a0 / b0
+        for panel in range(panels):
+            for k in range(first, end):
+                v = width * (panel + nodes[k])
+                log_b = math.log1p(math.expm1(v) * ratio)
+                total += weights[k] * math.exp((1.0 - n) * v - (s + 1.0) * log_b)
+        return total * width * ratio
+    ratio = b0 / a0
     for panel in range(panels):
-        for k in range(nodes.size):
+        for k in range(first, end):
             v = width * (panel + nodes[k])
-            ahead = (m + t0) * math.expm1(v)
-            total += weights[k] * math.exp(
-                v - n * math.log1p(ahead / (alpha + t0)) - (s + 1.0) * math.log1p(ahead / (beta + t0))
-            )
-    return total * width * (m + t0) / (beta + t0)
+            log_a = math.log1p(math.expm1(v) * ratio)
+            total += weights[k] * math.exp(-s * v - n * log_a)
+    return total * width
 
 
 @compiled
@@ -68,26 +98,25 @@ def leaving_sums(
         a0, b0, a1, b1 = alpha + t0, beta + t0, alpha + t1, beta + t1
         grown_a = log_a[T_index[i]] - log_a[recency_index[i]]
         grown_b = log_b[T_index[i]] - log_b[recency_index[i]]
-        if n * grown_a <= _NEGLIGIBLE and (s + 1.0) * grown_b <= _NEGLIGIBLE:
-            length = grown_a if rate_is_shorter else grown_b
-        else:
-            length = _length(n, s, alpha, beta, t0, t1)
+        length, fall = _path(n, s, alpha, beta, t0, t1, grown_a, grown_b)
         panels = 1 + int(length / _PANEL)
         width = length / panels
+        rule, rule_end = _rule(length, fall)
+        inverse_a0, inverse_b0 = 1.0 / a0, 1.0 / b0
         mass = 0.0
         la = lb = ia = ib = 0.0
         la_la = la_ia = la_lb = la_ib = ia_ia = ia_lb = ia_ib = lb_lb = lb_ib = ib_ib = 0.0
         for panel in range(panels):
-            for k in range(nodes.size):
+            for k in range(rule, rule_end):
                 v = width * (panel + nodes[k])
                 if rate_is_shorter:
                     a = a0 * math.exp(v)
                     b = a + (beta - alpha)
-                    log_rise_a, log_rise_b = v, math.log(b / b0)
+                    log_rise_a, log_rise_b = v, math.log(b * inverse_b0)
                 else:
                     b = b0 * math.exp(v)
                     a = b + (alpha - beta)
-                    log_rise_a, log_rise_b = math.log(a / a0), v
+                    log_rise_a, log_rise_b = math.log(a * inverse_a0), v
                 density = weights[k] * math.exp(v - n * log_rise_a - (s + 1.0) * log_rise_b)
                 inverse_a, inverse_b = 1.0 / a, 1.0 / b
                 mass += density
