@@ -6,33 +6,62 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .beta_geo import BetaGeoModel
     from .btyd import BTYDModel
-    from .gamma_gamma import GammaGammaModel
+    from .evaluate import ModelReport, evaluate_models
+    from .gamma_gamma import GammaGammaModel, fit_spend
     from .histories import PurchaseHistories, read_histories
+    from .lifetimes_bridge import from_lifetimes, to_lifetimes
     from .modified_beta_geo import ModifiedBetaGeoModel
     from .nbd import NBDModel
     from .pareto_nbd import ParetoNBDModel
+    from .persistence import load_model, save_model
+    from .score import score_customers
+    from .segments import assign_segments
+    from .tracking import track_orders
+    from .value import customer_lifetime_value
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
     "BTYDModel": "btyd",
     "BetaGeoModel": "beta_geo",
     "GammaGammaModel": "gamma_gamma",
+    "ModelReport": "evaluate",
     "ModifiedBetaGeoModel": "modified_beta_geo",
     "NBDModel": "nbd",
     "ParetoNBDModel": "pareto_nbd",
     "PurchaseHistories": "histories",
+    "assign_segments": "segments",
+    "customer_lifetime_value": "value",
+    "evaluate_models": "evaluate",
+    "fit_spend": "gamma_gamma",
+    "from_lifetimes": "lifetimes_bridge",
+    "load_model": "persistence",
     "read_histories": "histories",
+    "save_model": "persistence",
+    "score_customers": "score",
+    "to_lifetimes": "lifetimes_bridge",
+    "track_orders": "tracking",
 }
 
 __all__ = [
     "BTYDModel",
     "BetaGeoModel",
     "GammaGammaModel",
+    "ModelReport",
     "ModifiedBetaGeoModel",
     "NBDModel",
     "ParetoNBDModel",
     "PurchaseHistories",
+    "assign_segments",
+    "customer_lifetime_value",
+    "evaluate_models",
+    "fit_spend",
+    "from_lifetimes",
+    "load_model",
     "read_histories",
+    "save_model",
+    "score_customers",
+    "to_lifetimes",
+    "track_orders",
 ]
 
 

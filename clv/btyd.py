@@ -399,11 +399,11 @@ class BTYDModel(ABC):
         return to_lifetimes(self)
 
     @classmethod
-    def from_lifetimes(cls, fitter: Any) -> Self:
-        """Take the parameters of a fitted ``lifetimes`` fitter."""
+    def from_lifetimes(cls, fitter: Any, *, time_unit: str = "day") -> Self:
+        """Take the parameters of a fitted ``lifetimes`` fitter, see `clv.lifetimes_bridge.from_lifetimes`."""
         from .lifetimes_bridge import from_lifetimes
 
-        return from_lifetimes(fitter, cls)
+        return from_lifetimes(fitter, cls, time_unit=time_unit)
 
     def __repr__(self) -> str:
         if not hasattr(self, "params_"):

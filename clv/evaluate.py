@@ -51,6 +51,13 @@ class ModelReport:
         The models as fitted on the calibration, by name.
     spend : GammaGammaModel or None
         As fitted on the calibration; None where the holdout frame has no money.
+
+    Examples
+    --------
+    >>> base = {"frequency": [0, 1, 3, 6], "recency": [0, 4.0, 30, 38], "T": [39.0] * 4, "weight": [99, 40, 20, 9]}
+    >>> report = evaluate_models(base | {"frequency_holdout": [0, 0, 2, 5]}, models=["nbd"], duration=39)
+    >>> print(report)
+    NBD predicts best: RMSE ... purchases a customer over 39 weeks, total off by ...; the better naive baseline...
     """
 
     reports: Any = field(repr=False)

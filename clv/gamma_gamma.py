@@ -1,15 +1,16 @@
 """Spend per purchase: the Gamma-Gamma model of Fader and Hardie, fitted by maximum likelihood."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from ..sql.errors import ContractError, ModelError
 from .columns import column_names, read_columns
+from .gamma_gamma_likelihood import PARAMETERS, SpendData, climb, log_likelihood, mean_matched
+from .maximum_likelihood import covariance_of, log_scale_interval
 from .persistence import load_model, save_model
 
 if TYPE_CHECKING:
@@ -17,15 +18,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-PARAMETERS = ("p", "q", "v")
-# Beyond these the likelihood is flat: at q = 1e5 mean spends differ by .3% between customers, at p = 1e5 a customer's
-# orders differ by .3% among themselves.
-_UPPER = np.log(np.array([1e5, 1e5, 1e15]))
-_LOWER = np.log(np.array([1e-6, 1e-6, 1e-15]))
-# A boundary that costs less log-likelihood than this is not told apart from the estimate.
-_FLAT = 1e-3
-_BLOCK = 1 << 16
-# Above this the independence of how often and how much is in doubt; Fader and Hardie accept .06 on CDNOW.
+# Above this the independence of how often and how much is in doubt; Fader, Hardie and Lee (2005) accept .11 on CDNOW.
 _NOTABLE_CORRELATION = 0.3
 
 
@@ -151,15 +144,13 @@ class GammaGammaModel:
             )
         x, m, w = x[enters], m[enters], w[enters]
         observed_mean = float((w * m).sum() / w.sum())
-        data = _SpendData.of(x, m / observed_mean, w)
-        theta, at_bound = _maximise(data)
-        point = np.exp(theta)
-        value, _, hessian = _log_likelihood(data, theta)
-        scale = np.array([1.0, 1.0, observed_mean])
+        data = SpendData.of(x, m / observed_mean, w)
+        found, at_bound = climb(data)
+        point = np.exp(found.log_parameters) * np.array([1.0, 1.0, observed_mean])
         self._set(
-            point * scale,
-            log_likelihood=value - w.sum() * np.log(observed_mean),
-            covariance=_covariance(hessian, at_bound) * np.outer(point * scale, point * scale),
+            point,
+            log_likelihood=found.value - w.sum() * np.log(observed_mean),
+            covariance=covariance_of(point, found.hessian, np.array([name not in at_bound for name in PARAMETERS])),
             counts=counts,
             observed_mean=observed_mean,
             correlation=_correlation(x, m, w),
@@ -167,9 +158,24 @@ class GammaGammaModel:
         )
         self._prediction_params = self.params_
         if self.params_["q"] <= 1:
-            p, q = _mean_matched(data, theta)
+            p, q = mean_matched(data, found.log_parameters)
             self._prediction_params = {"p": p, "q": q, "v": observed_mean * (q - 1) / p}
         return self
+
+    def log_likelihood(self, summary: Any) -> float:
+        """Log-likelihood of a summary at this model's parameters, summed by weight over those who enter a fit.
+
+        Raises
+        ------
+        ContractError
+            Where the summary lacks a column or holds an impossible value.
+        """
+        x, m, w = read_spend(summary)
+        enters = (x > 0) & (m > 0) & (w > 0)
+        if not enters.any():
+            return 0.0
+        theta = np.log(np.array([self.params_[name] for name in PARAMETERS]))
+        return log_likelihood(SpendData.of(x[enters], m[enters], w[enters]), theta)[0]
 
     @property
     def population_mean_(self) -> float:
@@ -183,13 +189,8 @@ class GammaGammaModel:
 
         estimate = np.array(list(self.params_.values()))
         error = np.sqrt(np.diag(self.covariance_))
-        spread = np.exp(special.ndtri(0.975) * error / estimate)
-        columns = {
-            "estimate": estimate,
-            "standard_error": error,
-            "lower": estimate / spread,
-            "upper": estimate * spread,
-        }
+        lower, upper = log_scale_interval(estimate, error)
+        columns = {"estimate": estimate, "standard_error": error, "lower": lower, "upper": upper}
         return pd.DataFrame(columns, index=pd.Index(PARAMETERS, name="parameter"))
 
     def conditional_expected_value(self, summary: Any) -> Array:
@@ -387,172 +388,6 @@ def read_spend(summary: Any) -> tuple[Array, Array, Array]:
                 + "; make the summary with regulars.clv.rfm_summary"
             )
     return x, m, w
-
-
-@dataclass(frozen=True)
-class _SpendData:
-    """Spend in units of its mean: z = x m, x and w by row (n,); weight and x by distinct frequency (k,)."""
-
-    z: Array
-    x: Array
-    w: Array
-    frequency: Array
-    weight: Array
-    log_money: float  # sum of w x ln z, which p multiplies
-    constant: float  # what no parameter moves
-
-    def every(self, step: int) -> "_SpendData":
-        rows = slice(None, None, step)
-        return _SpendData.of(self.x[rows], self.z[rows] / self.x[rows], self.w[rows])
-
-    @classmethod
-    def of(cls, x: Array, m: Array, w: Array) -> "_SpendData":
-        frequency, where = np.unique(x, return_inverse=True)
-        log_m = np.log(m)
-        return cls(
-            z=x * m,
-            x=x,
-            w=w,
-            frequency=frequency,
-            weight=np.bincount(where, weights=w).astype(float),
-            log_money=float((w * x * (log_m + np.log(x))).sum()),
-            constant=float(-(w * log_m).sum()),
-        )
-
-
-def _log_likelihood(data: _SpendData, theta: Array) -> tuple[float, Array, Array]:
-    """Eq. 1a summed, with gradient (3,) and Hessian (3, 3) over ln p, ln q, ln v."""
-    p, q, v = np.exp(theta)
-    k, weight = data.frequency, data.weight
-    total = weight.sum()
-    a = p * k + q
-    sums = _sums_over_rows(data, v)
-    log1p, x_log1p, inverse, x_inverse, inverse2, x_inverse2 = sums
-    xw = (weight * k).sum()
-
-    # lgamma(px+q) - lgamma(px) - lgamma(q) by betaln, which keeps its digits where q is large; ln(z+v) likewise as
-    # ln v + log1p(z/v), so that q ln v cancels by hand
-    value = (
-        -(weight * special.betaln(p * k, q)).sum()
-        + p * data.log_money
-        + data.constant
-        - p * (x_log1p + xw * np.log(v))
-        - q * log1p
-    )
-    digamma_a, trigamma_a = special.psi(a), special.polygamma(1, a)
-    gradient = np.array(
-        [
-            (weight * k * (digamma_a - special.psi(p * k))).sum() + data.log_money - x_log1p - xw * np.log(v),
-            (weight * (digamma_a - special.psi(q))).sum() - log1p,
-            q * total / v - p * x_inverse - q * inverse,
-        ]
-    )
-    pp = (weight * k * k * (trigamma_a - special.polygamma(1, p * k))).sum()
-    pq = (weight * k * trigamma_a).sum()
-    qq = (weight * (trigamma_a - special.polygamma(1, q))).sum()
-    pv, qv = -x_inverse, total / v - inverse
-    vv = -q * total / v**2 + p * x_inverse2 + q * inverse2
-    hessian = np.array([[pp, pq, pv], [pq, qq, qv], [pv, qv, vv]])
-    point = np.array([p, q, v])
-    return float(value), gradient * point, hessian * np.outer(point, point) + np.diag(gradient * point)
-
-
-def _sums_over_rows(data: _SpendData, v: float) -> Array:
-    """Sums of w and w x times log1p(z/v), 1/(z+v) and its square, in blocks that stay in the cache."""
-    parts = []
-    for start in range(0, len(data.z), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        w, z = data.w[rows], data.z[rows]
-        wx = w * data.x[rows]
-        log1p, inverse = np.log1p(z / v), 1.0 / (z + v)
-        square = inverse * inverse
-        # numpy's own sum, not BLAS: its order does not depend on the number of threads
-        parts.append([(a * b).sum() for b in (log1p, inverse, square) for a in (w, wx)])
-    return np.array(parts).sum(axis=0)
-
-
-def _maximise(data: _SpendData) -> tuple[Array, tuple[str, ...]]:
-    """The maximum over ln p, ln q, ln v, and the names of the parameters that it leaves at the upper bound."""
-    theta, free = np.log([2.0, 4.0, 1.5]), np.ones(3, dtype=bool)
-    if len(data.z) > 4 * _BLOCK:
-        theta, _ = _newton(data.every(len(data.z) // _BLOCK), theta, free=free)
-    theta, value = _newton(data, theta, free=free)
-    at_bound: list[str] = []
-    if _is_clearly_inside(data, theta):
-        return theta, ()
-    for i, name in enumerate(("p", "q")):
-        free = np.array([n not in {*at_bound, name} for n in PARAMETERS])
-        limit = theta.copy()
-        # along the ridge v grows with q and falls with p, which leaves the mean where it is
-        limit[2] += (_UPPER[i] - theta[i]) * (1 if name == "q" else -1)
-        limit[i] = _UPPER[i]
-        limit, limit_value = _newton(data, limit, free=free)
-        if limit_value >= value - _FLAT:
-            theta, value = limit, limit_value
-            at_bound.append(name)
-    return theta, tuple(at_bound)
-
-
-def _is_clearly_inside(data: _SpendData, theta: Array) -> bool:
-    """Whether all relative standard errors are below one half: no boundary is then within reach."""
-    errors = np.diag(_covariance(_log_likelihood(data, theta)[2], ()))
-    return bool((errors < 0.25).all() and (theta < _UPPER).all())
-
-
-def _newton(data: _SpendData, theta: Array, *, free: NDArray[np.bool_]) -> tuple[Array, float]:
-    theta = np.clip(theta, _LOWER, _UPPER)
-    value, gradient, hessian = _log_likelihood(data, theta)
-    total = data.weight.sum()
-    for _ in range(200):
-        blocked = ((theta >= _UPPER) & (gradient > 0)) | ((theta <= _LOWER) & (gradient < 0))
-        moves = np.flatnonzero(free & ~blocked)
-        if len(moves) == 0:
-            break
-        # a curvature that is not negative is turned over: the step stays uphill
-        curvature, axes = np.linalg.eigh(-hessian[np.ix_(moves, moves)] / total)
-        slope = axes.T @ (gradient[moves] / total)
-        step = axes @ (slope / np.maximum(np.abs(curvature), 1e-12))
-        gain = float(slope @ (slope / np.maximum(np.abs(curvature), 1e-12)))
-        if gain < 1e-15:
-            break
-        direction = np.zeros(3)
-        direction[moves] = step * min(1.0, 2.0 / np.abs(step).max())
-        for _ in range(40):
-            candidate = np.clip(theta + direction, _LOWER, _UPPER)
-            found = _log_likelihood(data, candidate)
-            if found[0] > value:
-                break
-            direction /= 2
-        else:
-            break
-        theta, (value, gradient, hessian) = candidate, found
-    return theta, value
-
-
-def _mean_matched(data: _SpendData, theta: Array) -> tuple[float, float]:
-    """The likeliest p and q > 1 whose population mean is the observed one (1, in the data's unit)."""
-
-    def negative(log_params: Array) -> tuple[float, Array]:
-        log_p, log_excess = log_params
-        excess = np.exp(log_excess)
-        q = 1 + excess
-        value, gradient, _ = _log_likelihood(data, np.array([log_p, np.log(q), log_excess - log_p]))
-        chained = np.array([gradient[0] - gradient[2], gradient[1] * excess / q + gradient[2]])
-        return -value / data.weight.sum(), -chained / data.weight.sum()
-
-    bounds = [(_LOWER[0], _UPPER[0]), (np.log(1e-3), _UPPER[1])]
-    found = optimize.minimize(negative, np.array([theta[0], 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(np.exp(found.x[0])), float(1 + np.exp(found.x[1]))
-
-
-def _covariance(hessian: Array, at_bound: tuple[str, ...]) -> Array:
-    """Inverse of the observed information over the logarithms; NaN for parameters at the bound."""
-    covariance = np.full((3, 3), np.nan)
-    inside = np.array([i for i, name in enumerate(PARAMETERS) if name not in at_bound])
-    information = -hessian[np.ix_(inside, inside)]
-    if np.linalg.eigvalsh(information).min() > 0:
-        covariance[np.ix_(inside, inside)] = np.linalg.inv(information)
-    return covariance
 
 
 def _correlation(x: Array, m: Array, w: Array) -> float:
