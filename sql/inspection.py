@@ -24,6 +24,8 @@ _MIXABLE = (
     frozenset({"zoned", "null"}),
     frozenset({"boolean", "null"}),
 )
+# As text, the float 17.0 of one file and the '17' of another would be two ids.
+_MIXABLE_IDS = (frozenset({"integer", "double", "decimal", "null"}), frozenset({"integer", "text", "null"}))
 
 
 def columns_by_file(engine: "Engine", source: "Source") -> dict[str, dict[str, str]]:
@@ -55,7 +57,11 @@ def columns_by_file(engine: "Engine", source: "Source") -> dict[str, dict[str, s
 
 
 def agree(
-    source: "Source", by_file: Mapping[str, Mapping[str, str]], read: Sequence[str], needed: Sequence[str]
+    source: "Source",
+    by_file: Mapping[str, Mapping[str, str]],
+    read: Sequence[str],
+    needed: Sequence[str] = (),
+    ids: Sequence[str] = (),
 ) -> None:
     """Check that files can be read as one table.
 
@@ -67,8 +73,10 @@ def agree(
         As :func:`columns_by_file` returns it.
     read : sequence of str
         Columns that the mapping reads.
-    needed : sequence of str
+    needed : sequence of str, optional
         Those of them that must be in every file.
+    ids : sequence of str, optional
+        Those of them that are ids.
 
     Raises
     ------
@@ -95,7 +103,8 @@ def agree(
                     f"columns: {', '.join(columns)}; add the column there, or leave the file out"
                 )
         kinds = {kind_of(type_) for type_ in holders}
-        if len(kinds) > 1 and not any(kinds <= group for group in _MIXABLE):
+        groups = _MIXABLE_IDS if column in ids else _MIXABLE
+        if len(kinds) > 1 and not any(kinds <= group for group in groups):
             said = ", ".join(f"{type_} in {names[file]}" for type_, file in sorted(holders.items()))
             raise ContractError(
                 f"{source.place}: the column {column!r} is {said}; allowed: one type in all files; "

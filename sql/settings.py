@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -103,8 +103,11 @@ class ShopSettings(_Section):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(f"a name of the IANA time zone database, such as 'UTC' or 'Europe/London'{_zone(name)}")
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            near = nearest(name, sorted(available_timezones()))
+            raise ValueError(f"a name of the IANA time zone database, such as 'UTC' or 'Europe/London'{near}") from None
         return name
 
 
@@ -269,10 +272,6 @@ class Settings(BaseSettings):
         """SHA-256 of :meth:`identity`, in hexadecimal; the same wherever the folder lies."""
         text = json.dumps(self.identity(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _zone(name: str) -> str:
-    return nearest(name, sorted(available_timezones()))
 
 
 def _merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

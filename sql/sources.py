@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .contract import INPUT_TABLES
+from .contract import ID, INPUT_TABLES
 from .engine import FileSet, QueryError, short_message
 from .errors import ContractError, SourceError
 from .files import Source, find_files
@@ -140,10 +140,14 @@ def _staged(engine: "Engine", settings: "Settings", source: Source, subset: Sequ
     engine.register_files(raw, files)
     raw_columns = engine.columns(raw)
     mapped = tuple(map_columns(source.table, raw_columns, settings))
-    required = {column.name for column in INPUT_TABLES[source.table].columns if column.required}
-    read = sorted({name for column in mapped if column.kind for name in column.reads})
-    needed = sorted({name for column in mapped if column.name in required for name in column.reads})
-    agree(source, by_file, read, needed)
+    contract = INPUT_TABLES[source.table].columns
+    agree(
+        source,
+        by_file,
+        read=_read_by(mapped, {column.name for column in contract}),
+        needed=_read_by(mapped, {column.name for column in contract if column.required}),
+        ids=_read_by(mapped, {column.name for column in contract if column.type == ID}),
+    )
     if source.table == "order_lines" and not engine.query(f"SELECT 1 AS one FROM {quoted(raw)} LIMIT 1").num_rows:
         raise SourceError(f"{source.place} path: {_counted(source)} no line; name files that hold orders")
     if subset is not None:
@@ -152,6 +156,10 @@ def _staged(engine: "Engine", settings: "Settings", source: Source, subset: Sequ
     sql = staging_sql(source.table, raw_columns, settings)
     engine.view(source.table, sql)
     return StagedTable(source.table, source, raw_columns, mapped, sql, found.unreadable, found.clocks)
+
+
+def _read_by(mapped: Sequence[MappedColumn], names: set[str]) -> list[str]:
+    return sorted({name for column in mapped if column.name in names for name in column.reads})
 
 
 def _counted(source: Source) -> str:

@@ -45,7 +45,7 @@ def to_the_cent(exact: Decimal) -> Decimal | None:
 
 @given(st.lists(st.floats(), min_size=1, max_size=60))
 @example([0.125, -0.125, 1.115, -1.115, 0.49999999999999994 / 100, 0.285, 1.005, 9999999999999998.0, 1e16])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_money_from_doubles(values):
     for value, row in zip(values, staged("revenue", pa.array(values, pa.float64())), strict=True):
         # the product is rounded to a double before it is rounded to a cent: 1.115, a hair below, is 1.12 and not 1.11
@@ -56,7 +56,7 @@ def test_money_from_doubles(values):
 
 
 @given(st.lists(st.integers(-(2**50), 2**50), min_size=1, max_size=60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_amount_that_was_written_in_cents_is_read_in_cents(cents):
     values = pa.array([number / 100 for number in cents], pa.float64())
     assert [row["revenue"] for row in staged("revenue", values)] == [Decimal(number).scaleb(-2) for number in cents]
@@ -67,14 +67,14 @@ def test_an_amount_that_was_written_in_cents_is_read_in_cents(cents):
         st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**20), max_value=10**20), min_size=1
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_money_from_decimals_is_exact(values):
     rows = staged("revenue", pa.array(values, pa.decimal128(38, 4)))
     assert [row["revenue"] for row in rows] == [to_the_cent(value) for value in values]
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_money_from_whole_numbers_is_exact(values):
     rows = staged("revenue", pa.array(values, pa.int64()))
     assert [row["revenue"] for row in rows] == [to_the_cent(Decimal(value)) for value in values]
@@ -88,7 +88,7 @@ PADDED = st.builds(lambda a, text, b: " " * a + text + " " * b, st.integers(0, 2
 @example(
     ["1e-5", "12.345", "-0.005", "1e15", "1e16", "9999999999999999.994", "9999999999999999.995", "1,5", "٣", "1_0"]
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_money_from_text(texts):
     for text, row in zip(texts, staged("revenue", pa.array(texts, pa.string())), strict=True):
         plain = text.strip(" ")
@@ -98,7 +98,7 @@ def test_money_from_text(texts):
 
 
 @given(st.lists(st.integers(-(2**53), 2**53) | st.none(), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_id_is_the_same_from_whole_numbers_floats_decimals_and_text(ids):
     texts = [None if number is None else str(number) for number in ids]
     for type_ in (pa.int64(), pa.float64(), pa.decimal128(38, 2), pa.decimal128(19, 0), pa.string()):
@@ -110,7 +110,7 @@ MOMENTS = st.datetimes(datetime.fromisoformat("1971-01-01"), datetime.fromisofor
 
 
 @given(st.lists(MOMENTS, min_size=1), st.sampled_from(ZONES))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_instant_becomes_local_time_as_zoneinfo_has_it(moments, zone):
     values = pa.array(moments, pa.timestamp("us", tz="UTC"))
     local = [moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) for moment in moments]
@@ -121,7 +121,7 @@ OFFSETS = st.integers(-14 * 4, 14 * 4).map(lambda quarters: timezone(timedelta(m
 
 
 @given(st.lists(st.tuples(MOMENTS, OFFSETS), min_size=1), st.sampled_from(ZONES), st.sampled_from("T "))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_text_with_an_offset_becomes_local_time(moments, zone, separator):
     instants = [moment.replace(tzinfo=offset) for moment, offset in moments]
     texts = pa.array([instant.isoformat(sep=separator) for instant in instants])
@@ -130,14 +130,14 @@ def test_text_with_an_offset_becomes_local_time(moments, zone, separator):
 
 
 @given(st.lists(MOMENTS, min_size=1), st.sampled_from(ZONES), st.sampled_from(["T", " "]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_text_without_an_offset_is_the_shops_clock_already(moments, zone, separator):
     texts = pa.array([moment.isoformat(sep=separator) for moment in moments])
     assert [row["ordered_at"] for row in staged("ordered_at", texts, zone)] == moments
 
 
 @given(st.lists(st.text(st.sampled_from("0123456789-: TZ+.")), min_size=1, max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_text_is_a_moment_or_kept(texts):
     for text, row in zip(texts, staged("ordered_at", pa.array(texts)), strict=True):
         assert (row["ordered_at"] is None) == (row["ordered_at_text"] is not None)
