@@ -1,9 +1,9 @@
 """Doubly robust (AIPW) scores per arm: their mean in any group of customers is that group's mean outcome under the arm.
 
 The score of customer i under arm a is ``mu_a(x_i) + 1{w_i = a} (y_i - mu_a(x_i)) / e_a(x_i)`` (Robins, Rotnitzky & Zhao
-1994, JASA 89; for several arms Zhou, Athey & Wager 2023, Operations Research 71). In a randomised experiment the propensities e are known and the scores are unbiased whatever
-mu is; mu only takes noise out. Otherwise both are fitted on other folds than the one they are used on (Chernozhukov et
-al. 2018, Econometrics Journal 21).
+1994, JASA 89; for several arms Zhou, Athey & Wager 2023, Operations Research 71). In a randomised experiment the
+propensities e are known and the scores are unbiased whatever mu is; mu only takes noise out. Otherwise both are fitted
+on other folds than the one they are used on (Chernozhukov et al. 2018, Econometrics Journal 21).
 """
 
 from dataclasses import dataclass

@@ -96,8 +96,8 @@ def placebo(
     """
     if kind not in ("shuffled_treatment", "random_outcome") or repeats < 1:
         raise ModelError(
-            f"kind is {kind!r} and repeats {repeats}; kind must be 'shuffled_treatment' or 'random_outcome', and repeats at "
-            "least 1."
+            f"kind is {kind!r} and repeats {repeats}; kind must be 'shuffled_treatment' or 'random_outcome', and "
+            "repeats at least 1."
         )
     arm, outcome = np.asarray(arm), checked("outcome", outcome, len(arm))
     rng = np.random.default_rng(seed)

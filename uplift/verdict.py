@@ -176,8 +176,8 @@ def _conclude(
         sentence = f"Treat all with {won.name}: it gains {won.estimate} per head. {no_order}"
         return Verdict("treat all", sentence, None, best, by_arm.index(won) + 1, None, tests, table)
     if everyone_holds:
-        which = f"{most.name} loses" if len(by_arm) == 1 else f"even the best arm, {most.name}, loses"
-        sentence = f"Treat none: {which} money or outcome, {most.estimate} per head. {no_order}"
+        which = f"{most.name}" if len(by_arm) == 1 else f"even the best arm, {most.name},"
+        sentence = f"Treat none: {which} loses: it gains {most.estimate} per head. {no_order}"
         return Verdict("treat none", sentence, None, best, None, None, tests, table)
     sentence = (
         f"Not enough data: treating everyone with {most.name} gains {most.estimate} per head, which may be gain or "
@@ -315,7 +315,9 @@ def _no_order_sentence(tests: list[HypothesisTest], best: str, target: Target, o
 
 
 def _among(tests: list[HypothesisTest]) -> str:
-    return f" among {len(tests)} rankings" if len(tests) > 1 else ""
+    # a random order has no standard error and no chance to be taken for better than itself
+    count = sum(test.estimate.standard_error > 0.0 for test in tests)
+    return f" among {count} rankings" if count > 1 else ""
 
 
 def _p_text(p: float) -> str:
