@@ -13,7 +13,7 @@ WITH new_days AS (
         sum(revenue_reporting) AS revenue,
         sum(discount_reporting) AS discount
     FROM judged_order_lines
-    WHERE is_used AND revenue >= 0
+    WHERE is_used AND judged_order_lines.revenue >= 0
     GROUP BY customer_id, day
 ),
 days AS (

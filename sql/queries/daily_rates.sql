@@ -8,7 +8,7 @@ WITH rates AS (
     FROM (
         SELECT currency, day, min(rate) AS rate
         FROM exchange_rates
-        WHERE rate > 0
+        WHERE exchange_rates.rate > 0
         GROUP BY currency, day
     ) AS one_a_day
 ),

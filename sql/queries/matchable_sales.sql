@@ -14,7 +14,7 @@ SELECT
         AS marked_returned
 FROM judged_order_lines
 SEMI JOIN returning_customers USING (customer_id)
-WHERE is_used AND revenue > 0
+WHERE is_used AND judged_order_lines.revenue > 0
 GROUP BY customer_id, coalesce(sku, ''), coalesce(order_id, ''), day
 UNION ALL
 SELECT customer_id, sku, order_id, day, revenue, marked_returned

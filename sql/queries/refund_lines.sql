@@ -17,7 +17,7 @@ SELECT
     CAST(sum(revenue) AS DECIMAL(18, 2)) AS revenue,
     CAST(sum(revenue_reporting) AS DECIMAL(18, 2)) AS revenue_reporting
 FROM judged_order_lines
-WHERE is_used AND revenue < 0
+WHERE is_used AND judged_order_lines.revenue < 0
 GROUP BY
     customer_id, day, ordered_at, sku, order_id, original_order_id, source_customer_id, currency,
     judged_order_lines.revenue

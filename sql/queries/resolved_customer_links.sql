@@ -8,7 +8,7 @@
 WITH RECURSIVE links AS (
     SELECT old_id, min(customer_id) AS customer_id
     FROM customer_links
-    WHERE old_id <> customer_id
+    WHERE old_id <> customer_links.customer_id
     GROUP BY old_id
 ),
 walk AS (

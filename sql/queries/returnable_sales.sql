@@ -16,7 +16,7 @@ WITH sales AS (
             AS DECIMAL(18, 2)
         ) AS marked_returned
     FROM judged_order_lines
-    WHERE is_used AND revenue > 0
+    WHERE is_used AND judged_order_lines.revenue > 0
     GROUP BY customer_id, coalesce(sku, ''), coalesce(order_id, ''), day
     UNION ALL
     SELECT customer_id, sku, order_id, day, revenue, marked_returned
