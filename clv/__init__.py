@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .alive_path import probability_alive_path, recency_frequency_surface
     from .beta_geo import BetaGeoModel
     from .btyd import BTYDModel
     from .evaluate import ModelReport, evaluate_models
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .nbd import NBDModel
     from .pareto_nbd import ParetoNBDModel
     from .persistence import load_model, save_model
+    from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
     from .score import score_customers
     from .segments import assign_segments
     from .tracking import track_orders
@@ -35,7 +37,13 @@ _MODULES = {
     "fit_spend": "gamma_gamma",
     "from_lifetimes": "lifetimes_bridge",
     "load_model": "persistence",
+    "plot_alive_path": "plot",
+    "plot_calibration": "plot",
+    "plot_recency_frequency": "plot",
+    "plot_tracking": "plot",
+    "probability_alive_path": "alive_path",
     "read_histories": "histories",
+    "recency_frequency_surface": "alive_path",
     "save_model": "persistence",
     "score_customers": "score",
     "to_lifetimes": "lifetimes_bridge",
@@ -57,7 +65,13 @@ __all__ = [
     "fit_spend",
     "from_lifetimes",
     "load_model",
+    "plot_alive_path",
+    "plot_calibration",
+    "plot_recency_frequency",
+    "plot_tracking",
+    "probability_alive_path",
     "read_histories",
+    "recency_frequency_surface",
     "save_model",
     "score_customers",
     "to_lifetimes",

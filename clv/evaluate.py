@@ -28,8 +28,8 @@ TITLES: Mapping[str, str] = {
     "bg_nbd": "BG/NBD",
     "mbg_nbd": "MBG/NBD",
     "pareto_nbd": "Pareto/NBD",
-    "same_rate": "'same rate as before'",
-    "cohort_mean": "'the mean of the base'",
+    "same_rate": "same rate as before",
+    "cohort_mean": "the mean of the base",
 }
 
 
@@ -325,11 +325,11 @@ def _verdict(judged: list[_Judged], best: _Judged, outcome: _Outcome, fitted: "M
     if judged[0] is best:
         parts = [
             f"{TITLES.get(best.name, best.name)} predicts best: {figures}; the better naive baseline, "
-            f"{TITLES[naive.name]}, has {naive.rmse:.3f}{noise}."
+            f"'{TITLES[naive.name]}', has {naive.rmse:.3f}{noise}."
         ]
     else:
         parts = [
-            f"The naive baseline {TITLES[naive.name]} wins with RMSE {naive.rmse:.3f}: no model beats it. "
+            f"The naive baseline '{TITLES[naive.name]}' wins with RMSE {naive.rmse:.3f}: no model beats it. "
             f"The best model, {TITLES.get(best.name, best.name)}, has {figures}{noise}. Its scores add nothing over "
             "the baseline's in this holdout."
         ]

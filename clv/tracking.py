@@ -53,7 +53,7 @@ def track_orders(
     -------
     frame
         In the shape of ``contract.ORDER_TRACKING``: models in the order given, weeks ascending; the kind of frame
-        that came in. The first and last week may be cut by the data's ends.
+        that came in. A last week that the data's end cuts is left out, since it would look like a fall.
 
     Raises
     ------
@@ -92,6 +92,7 @@ def track_orders(
         raise ModelError(f"no customer was acquired by calibration_end {calibration_end}; take a later day")
     last = np.datetime64(observation_end, "D") if observation_end else max(end, *repeat_day)
     weeks = _weeks(first_day.min(), last, WEEKDAYS.index(week_starts_on))
+    weeks = weeks[weeks + 6 <= last] if weeks[0] + 6 <= last else weeks
     last_days = np.minimum(weeks + 6, last)
     actual_cumulative = _cumulative(repeat_day, purchases, last_days)
     rows: list[dict[str, Any]] = []
