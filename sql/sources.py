@@ -152,10 +152,12 @@ def _staged(engine: "Engine", settings: "Settings", source: Source, subset: Sequ
         raise SourceError(f"{source.place} path: {_counted(source)} no line; name files that hold orders")
     if subset is not None:
         _narrow(engine, raw, raw_columns, replace(files, files=tuple(subset)))
-    found = scan(engine, source.table, mapped, settings.shop.timezone, source.place, is_whole=subset is None)
     sql = staging_sql(source.table, raw_columns, settings)
+    table = StagedTable(source.table, source, raw_columns, mapped, sql)
+    with reading_inputs(engine, Staged({source.table: table})):
+        found = scan(engine, source.table, mapped, settings.shop.timezone, source.place, is_whole=subset is None)
     engine.view(source.table, sql)
-    return StagedTable(source.table, source, raw_columns, mapped, sql, found.unreadable, found.clocks)
+    return replace(table, unreadable=found.unreadable, clocks=found.clocks)
 
 
 def _read_by(mapped: Sequence[MappedColumn], names: set[str]) -> list[str]:
