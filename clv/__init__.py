@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
     from .score import score_customers
     from .segments import assign_segments
+    from .summary import holdout_summary, rfm_summary, summary_counts
     from .tracking import track_orders
     from .value import customer_lifetime_value
 
@@ -36,6 +37,7 @@ _MODULES = {
     "evaluate_models": "evaluate",
     "fit_spend": "gamma_gamma",
     "from_lifetimes": "lifetimes_bridge",
+    "holdout_summary": "summary",
     "load_model": "persistence",
     "plot_alive_path": "plot",
     "plot_calibration": "plot",
@@ -43,9 +45,11 @@ _MODULES = {
     "plot_tracking": "plot",
     "probability_alive_path": "alive_path",
     "read_histories": "histories",
+    "rfm_summary": "summary",
     "recency_frequency_surface": "alive_path",
     "save_model": "persistence",
     "score_customers": "score",
+    "summary_counts": "summary",
     "to_lifetimes": "lifetimes_bridge",
     "track_orders": "tracking",
 }
@@ -64,6 +68,7 @@ __all__ = [
     "evaluate_models",
     "fit_spend",
     "from_lifetimes",
+    "holdout_summary",
     "load_model",
     "plot_alive_path",
     "plot_calibration",
@@ -71,9 +76,11 @@ __all__ = [
     "plot_tracking",
     "probability_alive_path",
     "read_histories",
+    "rfm_summary",
     "recency_frequency_surface",
     "save_model",
     "score_customers",
+    "summary_counts",
     "to_lifetimes",
     "track_orders",
 ]

@@ -19,7 +19,14 @@ DAYS_PER_UNIT: Mapping[str, float] = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "
 
 PREVIOUS = "previous_"
 # What an incremental build takes over from the last snapshot, as previous_<table>; a full build has them empty.
-CARRIED_TABLES = ("daily_money", "return_lines", "returnable_sales", "customer_days", "rejected_order_lines")
+CARRIED_TABLES = (
+    "daily_money",
+    "return_lines",
+    "returnable_sales",
+    "customer_days",
+    "rejected_order_lines",
+    "check_results",
+)
 
 # Composed into the statement that reads it instead of being stored: as large as the input.
 INLINED = frozenset({"judged_order_lines"})
@@ -94,6 +101,7 @@ class Pipeline:
     ) -> None:
         self.engine = engine
         self.parameters = dict(parameters)
+        self._given = frozenset(given)
         self._there = set(given)
         self._found: dict[str, bool] = {} if tracks_returns is None else {"any_returns": tracks_returns}
         self._makers = {q.output: q for q in queries().values()}
@@ -111,10 +119,10 @@ class Pipeline:
         name : str
             A file of ``sql/queries``.
         inline : iterable of str
-            Tables upstream that are composed into the statement instead of being stored, so that ``parameters``
-            reach them.
+            Tables upstream that are composed into the statement instead of being stored.
         **parameters
-            Values that replace those of the settings for this statement.
+            Values that replace those of the settings for this statement, and for what it reads that follows from
+            ``customer_days`` alone. The days themselves are gathered once, as the settings have it.
 
         Raises
         ------
@@ -168,7 +176,7 @@ class Pipeline:
         """
         composed = INLINED | set(inline)
         parts: dict[str, Query] = {}
-        self._gather(target, composed, parts)
+        self._gather(target, composed, frozenset(parameters), parts)
         takes = {p.name: p for part in (*parts.values(), target) for p in part.parameters}
         for name in parameters:
             if name not in takes:
@@ -179,13 +187,28 @@ class Pipeline:
         values = {name: self._value(target, p, parameters) for name, p in takes.items()}
         return compose(target, parts.values()), values
 
-    def _gather(self, target: Query, composed: frozenset[str], parts: dict[str, Query]) -> None:
+    def _gather(
+        self, target: Query, composed: frozenset[str], replaced: frozenset[str], parts: dict[str, Query]
+    ) -> None:
         for table in target.inputs:
-            if table in composed and table not in self._there and table in self._makers:
-                self._gather(self._makers[table], composed, parts)
-                parts[table] = self._makers[table]
+            maker = self._makers.get(table)
+            if maker is None or table in self._given:
+                self._ensure(table, target.name)
+            elif table in composed or (self._follows_from_days(maker) and self._takes(maker, replaced)):
+                self._gather(maker, composed, replaced, parts)
+                parts[table] = maker
             else:
                 self._ensure(table, target.name)
+
+    def _follows_from_days(self, maker: Query) -> bool:
+        return all(
+            table == "customer_days" or (table in self._makers and self._follows_from_days(self._makers[table]))
+            for table in maker.inputs
+        )
+
+    def _takes(self, maker: Query, names: frozenset[str]) -> bool:
+        upstream = (self._makers[table] for table in maker.inputs if table != "customer_days")
+        return bool(names & {p.name for p in maker.parameters}) or any(self._takes(q, names) for q in upstream)
 
     def _ensure(self, table: str, reader: str) -> None:
         if table in self._there or table in INPUT_TABLES:

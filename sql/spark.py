@@ -1,8 +1,10 @@
 """The same statements on Spark in local mode; the extra ``spark`` and Java 17 are needed."""
 
+import logging
 import os
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +36,18 @@ _LOCAL: Mapping[str, str] = {
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }
+
+# Spark's own start-up messages and warnings stay quiet; errors are raised as exceptions.
+_LOG4J = """\
+status = error
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %p %c: %m%n
+"""
 
 _TYPES: Mapping[str, str] = {
     "string": "VARCHAR",
@@ -100,7 +114,7 @@ class SparkEngine(Engine):
 
     def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
         with _saying(sql):
-            return _arrow(self._frame(sql, parameters))
+            return self._frame(sql, parameters).toArrow()
 
     def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
         with _saying(sql):
@@ -162,7 +176,7 @@ class SparkEngine(Engine):
 
         with _saying(f"-- a function over {table}"):
             frame = self.session.table(f"`{table}`").mapInArrow(function, from_arrow_schema(schema))
-            return _arrow(frame).cast(schema)
+            return frame.toArrow().cast(schema)
 
     def _frame(self, sql: str, parameters: Parameters | None) -> "DataFrame":
         return self.session.sql(to_spark(sql), args=dict(parameters or {}))
@@ -209,22 +223,22 @@ def _local_session(threads: int, memory: str) -> "SparkSession":
         raise MissingExtraError("SparkEngine needs pyspark: pip install 'regulars[spark]', and Java 17") from None
     # the workers must be this interpreter, or they cannot import what scores the rows
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    # what fails is raised; a second copy of it in the log helps nobody
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     builder = SparkSession.builder.master(f"local[{threads}]").appName("regulars").config("spark.driver.memory", memory)
     for key, value in _LOCAL.items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        with tempfile.TemporaryDirectory() as folder:
+            log4j = Path(folder) / "log4j2.properties"
+            log4j.write_text(_LOG4J)
+            builder = builder.config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={log4j.as_uri()}")
+            return builder.getOrCreate()
     except Exception as error:
         raise SettingsError(
             f"Spark does not start: {str(error).splitlines()[0]}; it needs Java 17, on PATH or under JAVA_HOME"
         ) from error
-
-
-def _arrow(frame: "DataFrame") -> "pa.Table":
-    with warnings.catch_warnings():
-        # pyspark 4.3 says so of any pandas 3; no pandas is involved between Spark and Arrow
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-        return frame.toArrow()
 
 
 def _union(frames: "list[DataFrame]") -> "DataFrame":
@@ -251,7 +265,11 @@ def _duckdb_type(spark_type: str) -> str:
 def _saying(sql: str) -> "Iterator[None]":
     from pyspark.errors import PySparkException
 
-    try:
-        yield
-    except PySparkException as error:
-        raise QueryError.of(error, sql) from error
+    with warnings.catch_warnings():
+        # pyspark 4.3 says so of any pandas 3; none is involved between Spark and Arrow
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        try:
+            yield
+        except PySparkException as error:
+            said = str(error).split(" SQLSTATE")[0].split(" If necessary set")[0]
+            raise QueryError.of(ValueError(said), sql) from error
