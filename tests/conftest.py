@@ -1,8 +1,12 @@
 """What tests of several packages share: shops written on the spot, the three examples, data that may be absent."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -10,6 +14,9 @@ import pytest
 import regulars
 from regulars.sql.database import Database, connect
 from regulars.sql.settings import Settings
+
+if TYPE_CHECKING:
+    from regulars.sql.spark import SparkEngine
 
 ROOT = Path(regulars.__file__).parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -75,3 +82,33 @@ def open_shop(write_parquet, make_settings) -> Iterator[Callable[..., Database]]
     yield open_
     for database in opened:
         database.close()
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The module that writes made-up snapshots (tests/synthetic_snapshot.py)."""
+    spec = importlib.util.spec_from_file_location("synthetic_snapshot", ROOT / "tests" / "synthetic_snapshot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def synthetic_warehouse(synthetic, tmp_path_factory) -> Path:
+    """A warehouse with two published runs of about 3,000 customers, hard ids among them; not to be changed."""
+    path = tmp_path_factory.mktemp("synthetic") / "warehouse"
+    synthetic.write_snapshot(path, "5eed000000000000", customers=2_800, seed=6, as_of=date(2017, 11, 30))
+    synthetic.write_snapshot(path, "5eed000000000001", customers=3_000, awkward=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def spark() -> "Iterator[SparkEngine]":
+    """One Spark for all tests: it takes ten seconds to start."""
+    from regulars.sql.spark import SparkEngine
+
+    with SparkEngine() as engine:
+        yield engine
+    engine.session.stop()

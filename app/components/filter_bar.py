@@ -37,36 +37,53 @@ def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> C
     """Return the bar with the filter's values in it; without ``predicted`` ranges over predictions are hidden."""
     return html.Div(
         [
-            dmc.TextInput(
-                id=_SEARCH,
-                value=filters.search,
-                placeholder="Search customer id",
-                leftSection=icon("search", 16),
-                debounce=350,
-                inputProps={"maxLength": LONGEST_SEARCH, "aria-label": "Search customer id", "spellCheck": False},
-                className="filter-search",
-                size="sm",
+            html.Div(
+                [
+                    dmc.TextInput(
+                        id=_SEARCH,
+                        value=filters.search,
+                        placeholder="Search customer id",
+                        leftSection=icon("search", 16),
+                        debounce=350,
+                        inputProps={
+                            "maxLength": LONGEST_SEARCH,
+                            "aria-label": "Search customer id",
+                            "spellCheck": False,
+                        },
+                        className="filter-search",
+                        size="sm",
+                    ),
+                    dmc.MultiSelect(
+                        id=_SEGMENT,
+                        value=list(filters.segments),
+                        data=[{"value": name, "label": LABELS[name]} for name in SEGMENTS],
+                        placeholder="" if filters.segments else "All segments",
+                        clearable=True,
+                        hidePickedOptions=True,
+                        inputProps={"aria-label": "Segments"},
+                        clearButtonProps=aria(label="Clear segments"),  # pyright: ignore[reportArgumentType]
+                        comboboxProps={"shadow": "md"},
+                        className="filter-segment",
+                        size="sm",
+                    ),
+                ],
+                className="filter-main",
             ),
-            dmc.MultiSelect(
-                id=_SEGMENT,
-                value=list(filters.segments),
-                data=[{"value": name, "label": LABELS[name]} for name in SEGMENTS],
-                placeholder="" if filters.segments else "All segments",
-                clearable=True,
-                hidePickedOptions=True,
-                inputProps={"aria-label": "Segments"},
-                clearButtonProps=aria(label="Clear segments"),  # pyright: ignore[reportArgumentType]
-                comboboxProps={"shadow": "md"},
-                className="filter-segment",
-                size="sm",
-            ),
-            *(_pill(f, filters, currency, hidden=_is_prediction(f) and not predicted) for f in RANGE_FILTERS.values()),
-            html.Button(
-                [icon("close", 14), "Clear"],
-                id="filter-clear",
-                type="button",
-                className="pill pill-clear",
-                **aria(label="Clear all filters"),
+            html.Div(
+                [
+                    *(
+                        _pill(f, filters, currency, hidden=_is_prediction(f) and not predicted)
+                        for f in RANGE_FILTERS.values()
+                    ),
+                    html.Button(
+                        [icon("close", 14), "Clear"],
+                        id="filter-clear",
+                        type="button",
+                        className="pill pill-clear",
+                        **aria(label="Clear all filters"),
+                    ),
+                ],
+                className="pills",
             ),
             dcc.Store(id="filter-pills", data=[_pill_facts(f, currency) for f in RANGE_FILTERS.values()]),
         ],

@@ -25,9 +25,15 @@ _COMMANDS = {
 
 
 def state(
-    title: str, text: str, *, commands: tuple[str, ...] = (), symbol: str = "box", compact: bool = False
+    title: str,
+    text: str,
+    *,
+    commands: tuple[str, ...] = (),
+    link: tuple[str, str] | None = None,
+    symbol: str = "box",
+    compact: bool = False,
 ) -> Component:
-    """Return a message in place of numbers: what is the matter, and the commands that mend it."""
+    """Return a message in place of numbers: what is the matter, and the commands or the link that help."""
     lines = [
         html.Li([html.Code(command), html.Span(f" {_COMMANDS[command]}" if command in _COMMANDS else "")])
         for command in commands
@@ -38,6 +44,7 @@ def state(
             html.P(title, className="state-title"),
             html.P(text, className="state-text"),
             html.Ul(lines, className="state-commands") if lines else None,
+            html.A(link[0], href=link[1], className="text-link") if link else None,
         ],
         className="state state-compact" if compact else "state",
         role="status",
@@ -57,7 +64,13 @@ def problem(error: Exception, *, compact: bool = False) -> Component:
             compact=compact,
         )
     if isinstance(error, FilterError):
-        return state("This filter does not exist", _sentence(error), symbol="filter", compact=compact)
+        return state(
+            "This filter does not exist",
+            _sentence(error),
+            link=("Show all customers", "/customers"),
+            symbol="filter",
+            compact=compact,
+        )
     if isinstance(error, RegularsError):
         commands = ("regulars runs", "regulars build")
         return state(
@@ -99,4 +112,4 @@ def skeleton(height: int) -> Component:
 
 def _sentence(error: Exception) -> str:
     text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")

@@ -16,7 +16,7 @@ from ..components.figure import CONFIG
 from ..components.icons import icon
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
-from ..filters import CUSTOMER_COLUMNS, CustomerFilters, FilterError, Range
+from ..filters import CUSTOMER_COLUMNS, CustomerFilters, Range
 from . import Page
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ def layout(data: "SnapshotData", search: str) -> Component:
     """Return the page with its filter as the URL has it, and a skeleton for every number."""
     missing = data.enough_data()
     predicted = not missing
-    try:
-        filters = CustomerFilters.parse(search)
-    except FilterError:
-        filters = CustomerFilters()
+    filters = CustomerFilters.parse(search)
     columns = [column for column in CUSTOMER_COLUMNS.values() if predicted or not column.predicted]
     return html.Div(
         [

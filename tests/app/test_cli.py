@@ -1,0 +1,259 @@
+"""The command line: what it prints, what it returns to a scheduler, and what it does not import."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from regulars.app import cli as command_line
+from regulars.app.printing import text_table, write_rows
+from regulars.sql import errors
+
+HEAVY = (
+    "dash",
+    "duckdb",
+    "numba",
+    "numpy",
+    "pandas",
+    "plotly",
+    "pyarrow",
+    "pydantic",
+    "pydantic_settings",
+    "pyspark",
+    "scipy",
+    "sqlglot",
+)
+
+
+def run(*words: str, catch: bool = False):
+    return CliRunner().invoke(command_line.cli, list(words), catch_exceptions=catch)
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys\n"
+        "sys.argv = ['regulars', '--help']\n"
+        "from regulars.app.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stderr
+    for command in ("build", "runs", "check", "query", "score", "app", "demo"):
+        assert f"\n  {command} " in done.stdout
+
+
+def test_the_help_states_every_exit_code():
+    said = " ".join(run("--help").stdout.split())
+    for code, meaning in command_line.EXIT_CODES.items():
+        assert f"{code} {meaning}" in said
+
+
+def test_every_error_of_ours_has_a_documented_exit_code():
+    waiting, found = [errors.RegularsError], set()
+    while waiting:
+        kind = waiting.pop()
+        found.add(kind.exit_code)
+        waiting += kind.__subclasses__()
+    assert found <= set(command_line.EXIT_CODES)
+
+
+@pytest.mark.parametrize("command", [[], ["build"], ["runs"], ["runs", "compare"], ["query"], ["score"], ["demo"]])
+def test_every_command_explains_itself(command):
+    done = run(*command, "--help")
+    assert done.exit_code == 0
+    assert "Usage:" in done.stdout
+
+
+def test_the_version_is_printed():
+    assert run("--version").stdout.strip() == __import__("regulars").__version__
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    def fail_with(error: BaseException):
+        def failed(*_, **__):
+            raise error
+
+        monkeypatch.setattr(command_line, "_warehouse", failed)
+        return run("runs", catch=True), run("--debug", "runs", catch=True)
+
+    return fail_with
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SettingsError("a"), 2),
+        (errors.MissingExtraError("a"), 2),
+        (errors.SourceError("a"), 3),
+        (errors.ContractError("a"), 3),
+        (errors.CheckFailed("a"), 4),
+        (errors.WarehouseError("a"), 5),
+        (errors.ModelError("a"), 6),
+        (errors.RegularsError("a"), 1),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(failing, error, code):
+    plain, debug = failing(error)
+    assert (plain.exit_code, plain.stdout, plain.stderr) == (code, "", "regulars: a\n")
+    assert debug.exit_code == code
+    assert "Traceback" in debug.stderr
+
+
+def test_a_long_error_is_one_line_without_its_statement(failing):
+    plain, debug = failing(errors.RegularsError("column x\n  is missing\n\nThe statement was:\nSELECT x"))
+    assert plain.stderr == "regulars: column x is missing\n"
+    assert "SELECT x" in debug.stderr
+
+
+def test_the_unforeseen_is_one_line_too(failing):
+    plain, debug = failing(ZeroDivisionError("division by zero"))
+    assert plain.exit_code == 1
+    assert plain.stderr.startswith("regulars: unforeseen ZeroDivisionError: division by zero; regulars --debug")
+    assert plain.stderr.count("\n") == 1
+    assert "Traceback" in debug.stderr
+
+
+def test_an_interrupt_says_what_became_of_the_warehouse(failing):
+    plain, _ = failing(KeyboardInterrupt())
+    assert plain.exit_code == 130
+    assert "the last good snapshot stays" in plain.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["bild"], ["build", "--no-such-option"], ["runs", "rollback"], ["query", "-f", "xls"]]
+)
+def test_a_wrong_word_is_exit_code_two(words):
+    assert run(*words).exit_code == 2
+
+
+def test_a_missing_settings_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("build", "check", "runs", "score", "app"):
+        done = run(command)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert "no settings file at regulars.toml" in done.stderr
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "regulars.app.server", None)
+    done = run("app", "--warehouse", str(tmp_path))
+    assert done.exit_code == 2
+    assert "pip install 'regulars[app]'" in done.stderr
+
+
+def test_the_demonstration_names_its_extra(tmp_path, monkeypatch):
+    from regulars.app import demo
+
+    monkeypatch.setattr(demo, "find_spec", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    done = run("demo", "--no-serve")
+    assert done.exit_code == 2
+    assert "pip install 'regulars[demo]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_warehouse_names_the_next_step(tmp_path):
+    assert "run 'regulars build'" in run("runs", "--warehouse", str(tmp_path)).stdout
+    done = run("score", "--warehouse", str(tmp_path))
+    assert done.exit_code == 5
+    assert "run 'regulars build'" in done.stderr
+
+
+# -- names and parameters ---------------------------------------------------------------------------------------------
+
+
+def test_query_without_a_name_lists_every_query_and_table():
+    from regulars.sql.catalog import queries
+    from regulars.sql.contract import OUTPUT_TABLES
+
+    listed = {line.split(" ")[0] for line in run("query").stdout.splitlines()[2:]}
+    assert listed == {*queries(), *OUTPUT_TABLES}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["customer_sumary"], "no query or table 'customer_sumary'; did you mean 'customer_summary'"),
+        (["customer_days", "--engine", "sparc"], "did you mean 'spark'"),
+        (["judged_order_lines", "--param", "as_of"], "'as_of' is not NAME=VALUE"),
+        (["judged_order_lines", "--param", "as-of=2017-01-01"], "no parameter 'as-of'; did you mean 'as_of'"),
+        (["judged_order_lines", "--param", "as_of=yesterday"], "as_of='yesterday' is no DATE"),
+    ],
+)
+def test_a_wrong_name_or_parameter_is_named(words, said, tmp_path):
+    done = run("query", *words, "--warehouse", str(tmp_path))
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+ROWS = pa.table(
+    {
+        "customer_id": ["a", 'b "x", y', None],
+        "revenue": pa.array(["1.50", "-2.00", "9999999999999999.99"]).cast(pa.decimal128(18, 2)),
+        "value": [0.1, float("nan"), None],
+        "day": pa.array([0, 1, None], pa.date32()),
+    }
+)
+
+
+def test_csv_reads_back_as_written(tmp_path):
+    import duckdb
+
+    write_rows(ROWS, "csv", tmp_path / "out.csv")
+    text = (tmp_path / "out.csv").read_text()
+    assert text.splitlines()[:2] == ['"customer_id","revenue","value","day"', '"a",1.50,0.1,1970-01-01']
+    read = duckdb.sql(f"SELECT * FROM read_csv('{tmp_path}/out.csv', all_varchar = true)").fetchall()
+    assert read[1] == ('b "x", y', "-2.00", "nan", "1970-01-02")
+    assert read[2] == (None, "9999999999999999.99", None, None)
+
+
+def test_json_keeps_every_digit_and_holds_no_nan(tmp_path):
+    write_rows(ROWS, "json", tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text()) == [
+        {"customer_id": "a", "revenue": 1.5, "value": 0.1, "day": "1970-01-01"},
+        {"customer_id": 'b "x", y', "revenue": -2.0, "value": None, "day": "1970-01-02"},
+        {"customer_id": None, "revenue": "9999999999999999.99", "value": None, "day": None},
+    ]
+    write_rows(ROWS.slice(0, 0), "json", tmp_path / "none.json")
+    assert json.loads((tmp_path / "none.json").read_text()) == []
+
+
+def test_parquet_reads_back_as_written(tmp_path):
+    write_rows(ROWS, "parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").schema.equals(ROWS.schema)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_a_long_table_says_how_much_is_shown(capfdbinary):
+    write_rows(pa.table({"n": range(1000)}), "table", None)
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert len(lines) == 43
+    assert lines[-1] == "(40 of 1,000 rows; --format csv, json or parquet gives all)"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(errors.WarehouseError, match=r"no-folder/out.csv: cannot be written \(No such file"):
+        write_rows(ROWS, "csv", tmp_path / "no-folder" / "out.csv")
+
+
+def test_a_table_of_no_rows_says_so():
+    assert text_table([]) == "(no rows)"
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"{Path(sys.executable).parent}/regulars query --format csv | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0"

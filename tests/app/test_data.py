@@ -1,0 +1,288 @@
+"""The app's answers, against the same questions asked of the Parquet files in pandas."""
+
+import shutil
+from datetime import date
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from regulars.app.data import MOST_ROWS, AppData, NoSnapshot, SnapshotGap, query
+from regulars.app.filters import CUSTOMER_COLUMNS, RANGE_FILTERS, CustomerFilters, FilterError, page_bounds
+from regulars.sql.contract import SEGMENTS
+from regulars.sql.engine import QueryError
+from regulars.sql.errors import WarehouseError
+from regulars.sql.snapshot import Warehouse
+
+
+@pytest.fixture(scope="module")
+def frame(snapshot) -> pd.DataFrame:
+    """All customers as the list shows them, by id, joined in pandas."""
+    scores = snapshot.snapshot.read("customer_scores").to_pandas()
+    summary = snapshot.snapshot.read("customer_summary").to_pandas()
+    both = scores.merge(summary, on="customer_id", validate="one_to_one")
+    both["days_since_last_order"] = both["T_days"] - both["recency_days"]
+    # SQL orders text by its UTF-8 bytes
+    return both.sort_values("customer_id", key=lambda ids: ids.map(lambda text: text.encode())).reset_index(drop=True)
+
+
+def chosen(frame: pd.DataFrame, filters: CustomerFilters) -> pd.DataFrame:
+    keep = np.ones(len(frame), dtype=bool)
+    if filters.segments:
+        keep &= frame["segment"].isin(filters.segments)
+    for key, range_ in filters.ranges.items():
+        column = frame[RANGE_FILTERS[key].column].astype(float)
+        if range_.low is not None:
+            keep &= column >= range_.low
+        if range_.high is not None:
+            keep &= column <= range_.high
+    if filters.search:
+        keep &= frame["customer_id"].str.lower().str.contains(filters.search.lower(), regex=False)
+    by = [sort.column for sort in filters.sorts]
+    ascending = [not sort.descending for sort in filters.sorts]
+    return frame[keep].sort_values(by, ascending=ascending, kind="stable", na_position="last")
+
+
+_NUMBERS = st.none() | st.sampled_from([0.0, 0.3, 0.9, 1.0, 2.0, 7.0, 30.0, 100.0, 400.0])
+_SORTABLE = [name for name, column in CUSTOMER_COLUMNS.items() if column.format not in {"text", "segment"}]
+
+
+@st.composite
+def queries(draw) -> str:
+    parts = []
+    if draw(st.booleans()):
+        parts.append("segment=" + ",".join(draw(st.lists(st.sampled_from(list(SEGMENTS)), max_size=3))))
+    for key in draw(st.lists(st.sampled_from(list(RANGE_FILTERS)), max_size=3, unique=True)):
+        low, high = draw(_NUMBERS), draw(_NUMBERS)
+        parts.append(f"{key}={'' if low is None else low}..{'' if high is None else high}")
+    if draw(st.booleans()):
+        parts.append("q=" + draw(st.sampled_from(["C00", "c0001", "'", "%", "_", "nobody"])).replace("%", "%25"))
+    columns = draw(st.lists(st.sampled_from(_SORTABLE), max_size=3, unique=True))
+    if columns:
+        parts.append("sort=" + ",".join(draw(st.sampled_from(["", "-"])) + column for column in columns))
+    return "&".join(parts)
+
+
+@given(query=queries(), offset=st.integers(0, 3_100))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_page_and_its_totals_equal_pandas(snapshot, frame, query, offset):
+    filters = CustomerFilters.parse(query)
+    expected = chosen(frame, filters)
+    rows, total = snapshot.customer_page(filters, offset, 50)
+    assert total == len(expected)
+    assert [row["customer_id"] for row in rows] == expected["customer_id"].iloc[offset : offset + 50].tolist()
+    totals = snapshot.customer_totals(filters).records[0]
+    assert totals["customers"] == len(expected)
+    # sums over threads: the order of addition is free, nothing else
+    assert (totals["customer_value"] or 0.0) == pytest.approx(expected["customer_value"].sum(), rel=1e-9)
+
+
+def test_ties_are_broken_by_id_so_that_pages_neither_repeat_nor_miss(snapshot):
+    filters = CustomerFilters.parse("sort=segment")
+    seen = []
+    for offset in range(0, 3_000, 170):
+        seen += [row["customer_id"] for row in snapshot.customer_page(filters, offset, 170)[0]]
+    assert len(seen) == len(set(seen)) == 3_000
+
+
+def test_a_page_is_cut_to_200_rows_and_starts_beyond_the_end_are_empty(snapshot):
+    assert len(snapshot.customer_page(CustomerFilters(), 0, 300_000)[0]) == MOST_ROWS == 200
+    assert snapshot.customer_page(CustomerFilters(), 10**15, 100) == ([], 3_000)
+    assert page_bounds("0", "300000", MOST_ROWS) == (0, 200)
+
+
+def test_segments_and_concentration_add_up(snapshot, frame):
+    segments = snapshot.segments().records
+    assert sum(row["customers"] for row in segments) == len(frame)
+    assert {row["segment"] for row in segments} <= set(SEGMENTS)
+    steps = snapshot.value_concentration().records
+    for measure, column in (("expected", "customer_value"), ("past", "revenue")):
+        mine = [row for row in steps if row["measure"] == measure]
+        assert len(mine) == 200
+        assert sum(row["amount"] for row in mine) == pytest.approx(float(frame[column].sum()), rel=1e-9)
+    best = frame["customer_value"].sort_values(ascending=False).iloc[:300].sum()
+    top = sum(row["amount"] for row in steps if row["measure"] == "expected" and row["step"] <= 20)
+    assert top == pytest.approx(best, rel=1e-9)
+
+
+def test_recency_and_frequency_count_every_customer_once(snapshot, frame):
+    rows = snapshot.recency_frequency(CustomerFilters()).rows
+    assert rows["customers"].to_numpy().sum() == len(frame)
+    one_time = frame[frame["frequency"] == 0]
+    mine = rows.to_pandas()
+    assert mine.loc[mine["frequency"] == 0, "customers"].sum() == len(one_time)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("valeu=1..2", "did you mean 'value'"),
+        ("value=1", "no range"),
+        ("value=a..b", "no number"),
+        ("value=nan..", "not between"),
+        ("value=1e400..", "not between"),
+        ("segment=best,worst", "no segment 'worst'"),
+        ("sort=customer_value;DROP TABLE customers", "no column"),
+        ("sort=(select 1)", "no column"),
+        ("sort=orders,revenue,frequency,segment", "at most 3"),
+        ("q=" + "x" * 201, "at most 200"),
+        ("q=%00", "NUL"),
+        ("&".join(f"q={i}" for i in range(50)), "more than 40"),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_what_is_allowed(query, said):
+    with pytest.raises(FilterError, match=said.replace("(", r"\(")):
+        CustomerFilters.parse(query)
+
+
+@pytest.mark.parametrize(("start", "end"), [("-1", "5"), ("5", "1"), ("x", "1"), ("0", str(10**40)), (None, None)])
+def test_what_is_no_page_is_refused(start, end):
+    with pytest.raises(FilterError):
+        page_bounds(start, end, MOST_ROWS)
+
+
+@given(query=queries())
+@settings(max_examples=100, deadline=None)
+def test_a_filter_survives_being_written_and_read(query):
+    filters = CustomerFilters.parse(query)
+    assert CustomerFilters.parse(filters.query(sort=True)) == filters
+
+
+def test_the_same_question_is_answered_from_memory_and_another_is_not(snapshot):
+    filters = CustomerFilters.parse("value=12..")
+    assert snapshot.customer_totals(filters) is snapshot.customer_totals(CustomerFilters.parse("value=12.."))
+    assert snapshot.customer_totals(filters) is not snapshot.customer_totals(CustomerFilters.parse("value=13.."))
+
+
+def test_an_answer_shows_the_statement_and_the_values_it_was_made_with(snapshot):
+    shown = snapshot.customer_totals(CustomerFilters.parse("segment=best")).sql
+    assert "-- $segment_0 = 'best'" in shown
+    assert "FROM filtered_customers" in shown
+
+
+def test_the_last_snapshot_is_the_latest_of_an_earlier_date(snapshot):
+    as_of, figures = snapshot.previous_kpis()
+    assert as_of == date(2017, 11, 30)
+    assert figures["customers"] == 2_800
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_parquet('{elsewhere}/*.parquet')",
+        "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+        "COPY (SELECT 1) TO '{elsewhere}/out.csv'",
+        "ATTACH '{elsewhere}/other.duckdb'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "SET threads = 1",
+    ],
+)
+def test_the_apps_duckdb_is_shut_in_its_snapshots_folder(snapshot, tmp_path, sql):
+    with pytest.raises(duckdb.Error):
+        snapshot.engine.connection.execute(sql.format(elsewhere=tmp_path))
+
+
+def test_python_variables_are_no_tables(snapshot):
+    leaked = pd.DataFrame({"secret": [1]})
+    with pytest.raises(QueryError):
+        snapshot.engine.query("SELECT * FROM leaked")
+    assert len(leaked) == 1
+
+
+def test_a_published_snapshot_is_seen_without_a_restart(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    data = AppData(house)
+    with pytest.raises(NoSnapshot, match="regulars build"):
+        data.snapshot()
+    synthetic.write_snapshot(house, "5eed00000000000a", customers=600)
+    first = data.snapshot()
+    assert first.customer_totals(CustomerFilters()).records[0]["customers"] == 600
+    synthetic.write_snapshot(house, "5eed00000000000b", customers=700, as_of=date(2018, 1, 31))
+    assert data.snapshot().customer_totals(CustomerFilters()).records[0]["customers"] == 700
+    assert data.snapshot("5eed00000000000a") is first
+    with Warehouse(house).lock():
+        pass
+    Warehouse(house).rollback("5eed00000000000a")
+    assert data.current_run() == "5eed00000000000a"
+    data.close()
+
+
+@pytest.mark.parametrize("run", ["../../etc", "nope", "5eed", "' OR 1=1 --", "/etc/passwd", "5eed\x00"])
+def test_a_run_that_is_not_published_is_not_opened(app_data, run):
+    with pytest.raises(WarehouseError):
+        app_data.snapshot(run)
+
+
+def test_only_so_many_snapshots_are_kept_open(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    runs = [f"5eed0000000000c{i}" for i in range(5)]
+    for i, run in enumerate(runs):
+        synthetic.write_snapshot(house, run, customers=50, as_of=date(2018, 1, 1 + i))
+    data = AppData(house)
+    first = data.snapshot(runs[0])
+    for run in runs[1:]:
+        data.snapshot(run)
+    # dropped from the list, yet whole for whoever still reads it
+    assert first.customer_totals(CustomerFilters()).records[0]["customers"] == 50
+    assert data.snapshot(runs[0]) is not first
+    data.close()
+
+
+def test_a_snapshot_of_another_version_names_what_it_lacks(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    synthetic.write_snapshot(house, customers=600, without=("order_tracking",))
+    data = AppData(house)
+    with pytest.raises(SnapshotGap, match=r"has no table order_tracking.*regulars build --force"):
+        data.snapshot().order_tracking()
+    assert data.snapshot().kpis().records
+    data.close()
+
+
+def test_a_column_that_is_missing_is_named(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    snapshot = synthetic.write_snapshot(house, customers=600)
+    path = snapshot.table_path("customer_scores")
+    with duckdb.connect() as connection:
+        older = tmp_path / "older.parquet"
+        connection.execute(f"COPY (SELECT * EXCLUDE (segment) FROM '{path}') TO '{older}'")
+    older.replace(path)
+    data = AppData(house)
+    with pytest.raises(SnapshotGap, match="has no segment in table customer_scores"):
+        data.snapshot().segments()
+    data.close()
+
+
+def test_a_warehouse_that_goes_away_says_so(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    synthetic.write_snapshot(house, customers=600)
+    data = AppData(house)
+    opened = data.snapshot()
+    shutil.rmtree(house / "runs")
+    with pytest.raises(WarehouseError):
+        data.snapshot()
+    with pytest.raises(WarehouseError, match="gone"):
+        opened.kpis()
+    shutil.rmtree(house)
+    with pytest.raises(NoSnapshot):
+        data.snapshot()
+    data.close()
+
+
+@pytest.mark.parametrize(("customers", "said"), [(312, "312 of 500 customers"), (600, "")])
+def test_too_few_customers_are_counted_out(synthetic, tmp_path, customers, said):
+    house = tmp_path / "warehouse"
+    synthetic.write_snapshot(house, customers=customers)
+    data = AppData(house)
+    assert data.snapshot().enough_data() == said
+    data.close()
+
+
+def test_every_query_of_the_app_has_its_header():
+    for name in ("customers", "segments", "value_concentration", "customer_totals", "recency_frequency"):
+        assert query(name).meaning
+        assert query(name).output == name

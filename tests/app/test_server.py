@@ -1,0 +1,257 @@
+"""The server: its headers, its hosts, its pages when all is well and when something is missing."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import regulars
+from regulars.app.server import PAGES, create_server, is_loopback, serve
+from regulars.sql.errors import SettingsError
+
+ASSETS = Path(regulars.__file__).parent / "app" / "assets"
+
+
+def texts(part) -> str:
+    return json.dumps(part, ensure_ascii=False)
+
+
+@pytest.fixture
+def make_app(synthetic, tmp_path):
+    """An app over a warehouse of its own, and the warehouse."""
+
+    def make(**options):
+        house = tmp_path / "warehouse"
+        if options:
+            synthetic.write_snapshot(house, **options)
+        return create_server(house, threads=1, warm=False), house
+
+    return make
+
+
+# ---------------------------------------------------------------- headers and hosts
+
+
+def test_scripts_run_from_here_alone(client):
+    answer = client.get("/")
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert set(policy["script-src"].split()) >= {"'self'"}
+    assert "unsafe" not in policy["script-src"]
+    assert "*" not in answer.headers["Content-Security-Policy"]
+    assert policy["frame-ancestors"] == "'none'"
+    for script in re.findall(r"<script(?![^>]*application/json)[^>]*>", answer.get_data(as_text=True)):
+        assert "src=" not in script or 'src="/' in script, script
+
+
+@pytest.mark.parametrize("path", ["/", "/customers", "/rows/customers", "/export/customers.csv", "/healthz", "/rows/x"])
+def test_every_answer_has_the_headers(client, path):
+    headers = client.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_no_asset_names_an_address_outside():
+    namespaces = {"http://www.w3.org/2000/svg"}
+    for path in ASSETS.iterdir():
+        if path.suffix in {".js", ".css", ".svg"}:
+            assert set(re.findall(r"(?:https?:)?//[a-z][\w.-]+\.[a-z]{2,}[\w./-]*", path.read_text())) <= namespaces, (
+                path
+            )
+
+
+def test_no_script_of_ours_makes_code_or_markup_from_text():
+    for path in ASSETS.glob("*.js"):
+        assert not re.search(
+            r"\beval\b|new Function|innerHTML|outerHTML|insertAdjacentHTML|document\.write", path.read_text()
+        )
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("127.0.0.1:8050", 200),
+        ("[::1]:8050", 200),
+        ("evil.example", 400),
+        ("evil.example:8050", 400),
+        ("127.0.0.1.evil.example", 400),
+        ("0.0.0.0:8050", 400),
+    ],
+)
+def test_another_name_for_this_address_is_refused(client, host, status):
+    assert client.get("/healthz", headers={"Host": host}).status_code == status
+
+
+def test_another_site_may_not_post(client):
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert client.post("/_dash-update-component", json={}, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "example.com", "", "127.0.0.1.nip.io"])
+def test_off_loopback_it_refuses_to_start_without_sign_in(host, tmp_path):
+    assert not is_loopback(host)
+    with pytest.raises(SettingsError, match="no sign-in"):
+        serve(tmp_path, host=host)
+
+
+def test_health(client, make_app):
+    assert client.get("/healthz").get_json() == {"status": "ok", "run": "5eed000000000001"}
+    app, _ = make_app()
+    answer = app.server.test_client().get("/healthz")
+    assert answer.status_code == 200
+    assert answer.get_json()["status"] == "no snapshot"
+
+
+# ---------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_opens_with_one_heading_its_question_and_where_it_speaks_from(app, call, page):
+    shown = call(app, "..page.children", page.path, None, state=("",))
+    text = texts(shown["page"]["children"])
+    assert text.count('"type": "H1"') == 1
+    assert page.question in text
+    for said in ("31 Dec 2017", "5eed0000", "mbg_nbd 3f9a1c22 regulars 0.1.0"):
+        assert said in text
+    assert shown["run"]["data"] == "5eed000000000001"
+
+
+SECTIONS = [
+    ("overview-kpis.children", ()),
+    ("overview-tracking.children", ("cumulative", ["mbg_nbd", "nbd"], "dark")),
+    ("overview-concentration.children", ("light",)),
+    ("overview-segments.children", ()),
+    ("overview-trust.children", ()),
+    ("customers-totals.children", ("?segment=best",)),
+    ("..heatmap.figure", ("?segment=best", "value", "dark")),
+]
+
+
+@pytest.mark.parametrize(("output", "inputs"), SECTIONS, ids=[output for output, _ in SECTIONS])
+def test_every_section_shows_numbers_with_their_sql(app, call, output, inputs):
+    text = texts(call(app, output, "5eed000000000001", *inputs))
+    assert "state-title" not in text
+    assert "SELECT" in text
+    assert "31 Dec 2017" in text
+
+
+def test_figures_have_an_interval_and_a_change_since_the_last_snapshot(app, call):
+    text = texts(call(app, "overview-kpis.children", "5eed000000000001"))
+    assert "80% interval" in text
+    assert "since 30 Nov 2017" in text
+
+
+def test_an_unknown_address_says_where_the_pages_are(app, call):
+    text = texts(call(app, "..page.children", "/nowhere", None, state=("",)))
+    assert "No such page" in text
+    assert "Overview, Customers" in text
+
+
+def test_without_a_snapshot_a_page_names_the_commands(make_app, call):
+    app, _ = make_app()
+    text = texts(call(app, "..page.children", "/", None, state=("",)))
+    assert "No snapshot yet" in text
+    assert "regulars demo" in text
+    assert "regulars build" in text
+
+
+def test_a_snapshot_that_appears_is_offered(make_app, call, synthetic):
+    app, house = make_app()
+    assert call(app, "..newer.hidden", 1, state=(None,))["newer"]["hidden"] is True
+    synthetic.write_snapshot(house, customers=600)
+    shown = call(app, "..newer.hidden", 1, state=(None,))
+    assert shown["newer"]["hidden"] is False
+    assert "31 Dec 2017" in shown["newer-text"]["children"]
+    assert call(app, "..newer.hidden", 2, state=("5eed000000000001",))["newer"]["hidden"] is True
+
+
+def test_a_table_that_is_missing_takes_only_its_own_section_away(make_app, call):
+    app, _ = make_app(customers=600, without=("order_tracking", "check_results"))
+    page = texts(call(app, "..page.children", "/", None, state=("",)))
+    assert "Overview" in page
+    run = "5eed000000000001"
+    text = texts(call(app, "overview-tracking.children", run, "weekly", [], "light"))
+    assert "another version" in text
+    assert "has no table order_tracking" in text
+    assert "regulars build --force" in text
+    assert "state-title" not in texts(call(app, "overview-segments.children", run))
+
+
+def test_without_scores_the_list_of_customers_names_the_command(make_app, call):
+    app, _ = make_app(customers=600, without=("customer_scores",))
+    text = texts(call(app, "..page.children", "/customers", None, state=("",)))
+    assert "has no table customer_scores" in text
+    assert "regulars build --force" in text
+    answer = app.server.test_client().get("/rows/customers")
+    assert answer.status_code == 404
+    assert "customer_scores" in answer.get_json()["error"]
+
+
+def test_a_snapshot_that_disappears_is_named(make_app, call):
+    app, house = make_app(customers=600)
+    run = call(app, "..page.children", "/", None, state=("",))["run"]["data"]
+    shutil.rmtree(house / "runs" / run)
+    page = texts(call(app, "..page.children", "/", None, state=("",)))
+    assert run in page
+    assert "regulars runs" in page
+    assert run in texts(call(app, "overview-segments.children", run))
+    assert app.server.test_client().get(f"/rows/customers?run={run}").status_code == 404
+
+
+def test_a_pointer_that_is_damaged_is_named(make_app, call):
+    app, house = make_app(customers=600)
+    (house / "current.json").write_text("{")
+    assert "current.json" in texts(call(app, "..page.children", "/", None, state=("",)))
+
+
+def test_a_switch_is_picked_up_by_the_next_page(make_app, call, synthetic):
+    app, house = make_app(customers=600)
+    assert call(app, "..page.children", "/", None, state=("",))["run"]["data"] == "5eed000000000001"
+    synthetic.write_snapshot(house, "5eed000000000002", customers=700)
+    assert call(app, "..page.children", "/", None, state=("",))["run"]["data"] == "5eed000000000002"
+    client = app.server.test_client()
+    assert client.get("/rows/customers?end=1").get_json()["total"] == 700
+    assert client.get("/rows/customers?end=1&run=5eed000000000001").get_json()["total"] == 600
+
+
+def test_too_few_customers_show_counts_and_no_predictions(make_app, call):
+    app, _ = make_app(customers=312)
+    run = "5eed000000000001"
+    kpis = texts(call(app, "overview-kpis.children", run))
+    assert "312 of 500 customers" in kpis
+    assert "80% interval" not in kpis
+    tracking = texts(call(app, "overview-tracking.children", run, "weekly", [], "light"))
+    assert "Not enough data (312 of 500 customers)" in tracking
+    page = texts(call(app, "..page.children", "/customers", None, state=("",)))
+    assert '"field": "customer_value"' not in page
+    assert '"field": "revenue"' in page
+    assert "P(alive)" not in texts(call(app, "customers-totals.children", run, ""))
+
+
+def test_a_model_that_calls_one_time_buyers_alive_for_certain_says_so(make_app, call, synthetic):
+    app, house = make_app(customers=600)
+    import duckdb
+
+    path = house / "runs" / "5eed000000000001" / "customer_scores.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"COPY (SELECT * REPLACE (CASE WHEN segment IN ('one_time', 'new') THEN 1.0 ELSE probability_alive END "
+            f"AS probability_alive) FROM '{path}') TO '{path}.new' (FORMAT parquet)"
+        )
+    Path(f"{path}.new").replace(path)
+    text = texts(call(app, "..heatmap.figure", "5eed000000000001", "", "alive", "light"))
+    assert "one-time buyers alive for certain" in text
+    assert "BG/NBD" in text
+
+
+def test_a_deep_link_sets_the_controls_before_the_first_paint(app, call):
+    page = texts(call(app, "..page.children", "/customers", None, state=("?segment=best&value=100..&sort=-revenue",)))
+    assert '"id": "filter-value-low"' in page
+    assert re.search(r'"value": 100(\.0)?\b', page)
+    assert re.search(r'"field": "revenue"[^}]*\}?[^}]*"sort": "desc"', page)
