@@ -5,6 +5,7 @@ Each study is a function that returns rows; by hand: ``python bench/uplift_rate.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -133,7 +134,10 @@ def linear_t_learner(train: SimulatedExperiment) -> Effects:
 def causalml_rate(priority: np.ndarray, earned: np.ndarray, target: str, seed: int) -> tuple[float, float, float]:
     """Return causalml's value and interval, with the scores given to it as its documentation asks."""
     import pandas as pd
-    from causalml.metrics import rate_score
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # shap, which it imports, uses what matplotlib is about to drop
+        from causalml.metrics import rate_score
 
     frame = pd.DataFrame({"priority": priority, "tau": earned})
     found = rate_score(

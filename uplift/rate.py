@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Target = Literal["AUTOC", "QINI"]
 GRID = np.arange(1, 21) / 20.0
+_FEWEST = 4  # half of three is one, whose ranking is always right: the standard error would be 0
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ def compare_rankings(
     Raises
     ------
     ModelError
-        Where shapes differ, values are not finite, there is no ranking or fewer than two units.
+        Where shapes differ, values are not finite, there is no ranking or fewer than four units.
 
     Notes
     -----
@@ -301,8 +302,8 @@ def compare_rankings(
     priorities = np.stack([checked(f"priority of {name!r}", rankings[name].priority, n) for name in names])
     earned = np.stack([contrast(scores, rankings[name].arm, value=value, cost=cost) for name in names])
     unit, n_units = as_units(cluster, n)
-    if n_units < 2:
-        raise ModelError(f"There are {n_units} independent units; half-samples need at least 2.")
+    if n_units < _FEWEST:
+        raise ModelError(f"There are {n_units} independent units; half-samples need at least {_FEWEST}.")
     laid = order(priorities, earned, as_weights(weights, n), unit)
     whole = on_all(laid, n_units, grid)
     halves = on_half_samples(laid, n_units, grid, draws=draws, seed=seed, threads=threads)
