@@ -9,10 +9,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 import regulars
+from regulars.sql import contract
 from regulars.sql.database import Database, connect
+from regulars.sql.engine import Engine
+from regulars.sql.pipeline import settings_parameters
 from regulars.sql.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,3 +116,47 @@ def spark() -> "Iterator[SparkEngine]":
     with SparkEngine() as engine:
         yield engine
     engine.session.stop()
+
+
+@pytest.fixture(scope="session")
+def stage_lines() -> Callable[..., None]:
+    """Register order lines, links and rates, given as dicts of contract columns, as staging would have typed them."""
+
+    def stage(engine: Engine, lines: list[dict], links: list[dict] = (), rates: list[dict] = ()) -> None:
+        text = pa.field("ordered_at_text", pa.string()), pa.field("revenue_text", pa.string())
+        for table, rows, further in (
+            (contract.ORDER_LINES, lines, text),
+            (contract.CUSTOMER_LINKS, links, ()),
+            (contract.EXCHANGE_RATES, rates, ()),
+        ):
+            engine.register(table.name, pa.Table.from_pylist(list(rows), pa.schema([*arrow_fields(table), *further])))
+
+    return stage
+
+
+@pytest.fixture(scope="session")
+def shop_values() -> Callable[..., dict]:
+    """Parameters of the queries as of a day: pounds, weeks, default policies; keywords change them."""
+
+    def values(as_of: date, **changes: object) -> dict:
+        settings = Settings.from_mapping({"orders": {"path": "orders.parquet"}})
+        return settings_parameters(settings, as_of) | changes
+
+    return values
+
+
+def arrow_fields(table: contract.Table) -> list[pa.Field]:
+    types = {
+        "VARCHAR": pa.string(),
+        "TIMESTAMP": pa.timestamp("us"),
+        "DATE": pa.date32(),
+        "BOOLEAN": pa.bool_(),
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+    }
+    fields = []
+    for column in table.columns:
+        scale = column.type.removeprefix("DECIMAL(").rstrip(")").split(",")
+        decimal = pa.decimal128(int(scale[0]), int(scale[1])) if column.type.startswith("DECIMAL") else None
+        fields.append(pa.field(column.name, decimal or types[column.type]))
+    return fields
