@@ -12,7 +12,7 @@ from .compiled import compiled
 
 # Terms after which the series gives way to the integral, and what the series may lose to cancellation.
 _MAX_TERMS = 3000
-_MAX_CANCELLATION = 1e-6
+_MAX_CANCELLATION = 1e-4
 
 
 @compiled
