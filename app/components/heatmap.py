@@ -166,6 +166,7 @@ def heatmap_figure(
         [_cell_text(v, metric, currency) if there else "" for v, there in zip(r, f, strict=True)]
         for r, f in zip(value, filled, strict=True)
     ]
+    limits = (0.0, 1.0) if metric.format == "share" else None
     hover = [
         [_hover(grid, i, j, currency) if filled[i, j] else "" for j in range(len(grid.frequency))]
         for i in range(len(grid.days))
@@ -179,8 +180,8 @@ def heatmap_figure(
             hovertext=hover,
             hovertemplate="%{hovertext}<extra></extra>",
             colorscale="Viridis",
-            zmin=0 if metric.column == "probability_alive" else None,
-            zmax=1 if metric.column == "probability_alive" else None,
+            zmin=limits[0] if limits else None,
+            zmax=limits[1] if limits else None,
             xgap=2,
             ygap=2,
             showscale=False,
@@ -194,7 +195,7 @@ def heatmap_figure(
             y=[y for _, y in points],
             mode="text",
             text=[text[y][x] for x, y in points],
-            textfont={"size": 11.5, "color": [_ink_on(shade, x, y) for x, y in points]},
+            textfont={"size": 11.5, "color": [_ink_on(shade, x, y, limits) for x, y in points]},
             hoverinfo="skip",
             showlegend=False,
         )
@@ -221,13 +222,11 @@ def heatmap_figure(
     return figure
 
 
-def _ink_on(shade: np.ndarray, x: int, y: int) -> str:
-    low, high = np.nanmin(shade), np.nanmax(shade)
-    if low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
+def _ink_on(shade: np.ndarray, x: int, y: int, limits: tuple[float, float] | None) -> str:
+    low, high = limits or (np.nanmin(shade), np.nanmax(shade))
     place = (shade[y, x] - low) / ((high - low) or 1.0)
-    # viridis passes the grey on which black and white stand out alike (contrast 4.6:1) at about half its length
-    return "#ffffff" if not place > 0.5 else "#0b0e12"
+    # where viridis passes the grey on which black and white stand out alike, both at 4.55:1
+    return "#000000" if place > 0.435 else "#ffffff"
 
 
 def _frame(grid: HeatmapCells, chosen: tuple[tuple[float | None, float | None], ...]) -> dict[str, float] | None:

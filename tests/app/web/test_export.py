@@ -38,9 +38,8 @@ def test_csv_holds_exactly_the_filtered_rows_in_their_sort(client, snapshot, que
 
 def _read_in_duckdb(path) -> pd.DataFrame:
     with duckdb.connect() as connection:
-        return connection.sql(
-            f"SELECT * FROM read_csv('{path}', header = true, types = {{'customer_id': 'VARCHAR', 'customer_value': 'DOUBLE'}})"
-        ).df()
+        types = "{'customer_id': 'VARCHAR', 'customer_value': 'DOUBLE'}"
+        return connection.sql(f"SELECT * FROM read_csv('{path}', header = true, types = {types})").df()
 
 
 @pytest.mark.parametrize("query", FILTERS)
