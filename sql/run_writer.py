@@ -22,11 +22,9 @@ class RunWriter:
     def __init__(self, run_id: str, folder: Path, now: Callable[[], datetime]) -> None:
         self.run_id = run_id
         self.path = folder / "run"
-        self.work = folder / "work"
         self.manifest: dict[str, Any] = {}
         self._now = now
         (self.path / "models").mkdir(parents=True)
-        self.work.mkdir()
 
     def write_table(self, name: str, batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema") -> dict[str, Any]:
         """Write a table batch by batch, in fixed row groups whatever the size of the batches.

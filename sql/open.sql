@@ -1,0 +1,895 @@
+-- Opens the current snapshot of a warehouse in DuckDB 2.0 or later: a view for each table, a variable for each
+-- parameter, so that every file of sql/queries and sql/checks runs as it stands.
+--
+--   duckdb -init open.sql                         the warehouse is ./warehouse
+--   duckdb -cmd "SET VARIABLE warehouse = 'path/to/warehouse'" -init open.sql
+--
+-- A build puts a copy with its own warehouse's place into that warehouse: duckdb -init warehouse/open.sql
+-- Then .read sql/queries/top_customers.sql; another parameter: SET VARIABLE customers = 20; another run than the
+-- current one: SET VARIABLE run_id = '...' before opening. After the next build, open again.
+-- Made by `python -m regulars.sql.door`; edit that instead.
+
+-- Which run is current.
+SET VARIABLE warehouse = coalesce(getvariable('warehouse'), 'warehouse');
+SET VARIABLE run = (
+  SELECT getvariable('warehouse') || '/runs/' || coalesce(getvariable('run_id'), run_id)
+  FROM read_json(getvariable('warehouse') || '/current.json', columns = {run_id: 'VARCHAR'})
+);
+
+-- Parameters, as the snapshot was built with.
+SET VARIABLE as_of = (
+  SELECT CAST(parameters ->> 'as_of' AS DATE)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE calibration_end = (
+  SELECT CAST(parameters ->> 'calibration_end' AS DATE)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE censoring_days = (
+  SELECT coalesce(CAST(parameters ->> 'censoring_days' AS BIGINT), 28)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE censoring_ratio = (
+  SELECT coalesce(CAST(parameters ->> 'censoring_ratio' AS DOUBLE), 2)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE currency = (
+  SELECT CAST(parameters ->> 'currency' AS VARCHAR)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE customers = (
+  SELECT coalesce(CAST(parameters ->> 'customers' AS BIGINT), 100)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE days_per_unit = (
+  SELECT CAST(parameters ->> 'days_per_unit' AS DOUBLE)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE duplicates = (
+  SELECT CAST(parameters ->> 'duplicates' AS VARCHAR)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE extreme_orders = (
+  SELECT coalesce(CAST(parameters ->> 'extreme_orders' AS BIGINT), 10000)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE extreme_share = (
+  SELECT coalesce(CAST(parameters ->> 'extreme_share' AS DOUBLE), 0.01)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE gap_days = (
+  SELECT coalesce(CAST(parameters ->> 'gap_days' AS BIGINT), 7)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE guests = (
+  SELECT CAST(parameters ->> 'guests' AS VARCHAR)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE observation_end = (
+  SELECT CAST(parameters ->> 'observation_end' AS DATE)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE outlier_ratio = (
+  SELECT coalesce(CAST(parameters ->> 'outlier_ratio' AS DOUBLE), 100)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE period_days = (
+  SELECT coalesce(CAST(parameters ->> 'period_days' AS BIGINT), 30)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE refunds = (
+  SELECT CAST(parameters ->> 'refunds' AS VARCHAR)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE return_window_days = (
+  SELECT CAST(parameters ->> 'return_window_days' AS BIGINT)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE stale_days = (
+  SELECT coalesce(CAST(parameters ->> 'stale_days' AS BIGINT), 14)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE zero_revenue = (
+  SELECT CAST(parameters ->> 'zero_revenue' AS VARCHAR)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+
+-- Tables of the snapshot.
+CREATE OR REPLACE VIEW rejected_order_lines AS FROM read_parquet(getvariable('run') || '/rejected_order_lines.parquet');
+CREATE OR REPLACE VIEW money_reconciliation AS FROM read_parquet(getvariable('run') || '/money_reconciliation.parquet');
+CREATE OR REPLACE VIEW check_results AS FROM read_parquet(getvariable('run') || '/check_results.parquet');
+CREATE OR REPLACE VIEW daily_money AS FROM read_parquet(getvariable('run') || '/daily_money.parquet');
+CREATE OR REPLACE VIEW return_lines AS FROM read_parquet(getvariable('run') || '/return_lines.parquet');
+CREATE OR REPLACE VIEW returnable_sales AS FROM read_parquet(getvariable('run') || '/returnable_sales.parquet');
+CREATE OR REPLACE VIEW customer_days AS FROM read_parquet(getvariable('run') || '/customer_days.parquet');
+CREATE OR REPLACE VIEW customer_summary AS FROM read_parquet(getvariable('run') || '/customer_summary.parquet');
+CREATE OR REPLACE VIEW cohorts AS FROM read_parquet(getvariable('run') || '/cohorts.parquet');
+CREATE OR REPLACE VIEW model_reports AS FROM read_parquet(getvariable('run') || '/model_reports.parquet');
+CREATE OR REPLACE VIEW model_calibration AS FROM read_parquet(getvariable('run') || '/model_calibration.parquet');
+CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') || '/order_tracking.parquet');
+CREATE OR REPLACE VIEW customer_scores AS FROM read_parquet(getvariable('run') || '/customer_scores.parquet');
+CREATE OR REPLACE VIEW kpis AS FROM read_parquet(getvariable('run') || '/kpis.parquet');
+
+-- Input tables, read from the files behind the snapshot where they still lie.
+SET VARIABLE input = (
+  SELECT order_lines FROM read_json(getvariable('run') || '/inputs.json', columns = {order_lines: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE order_lines_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE order_lines_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_order_lines AS FROM query(getvariable('order_lines_scan'));
+CREATE OR REPLACE VIEW order_lines AS FROM query(getvariable('order_lines_typed'));
+
+SET VARIABLE input = (
+  SELECT customer_links FROM read_json(getvariable('run') || '/inputs.json', columns = {customer_links: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE customer_links_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE customer_links_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_customer_links AS FROM query(getvariable('customer_links_scan'));
+CREATE OR REPLACE VIEW customer_links AS FROM query(getvariable('customer_links_typed'));
+
+SET VARIABLE input = (
+  SELECT exchange_rates FROM read_json(getvariable('run') || '/inputs.json', columns = {exchange_rates: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE exchange_rates_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE exchange_rates_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_exchange_rates AS FROM query(getvariable('exchange_rates_scan'));
+CREATE OR REPLACE VIEW exchange_rates AS FROM query(getvariable('exchange_rates_typed'));
+
+SET VARIABLE input = (
+  SELECT customers FROM read_json(getvariable('run') || '/inputs.json', columns = {customers: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE customers_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE customers_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_customers AS FROM query(getvariable('customers_scan'));
+CREATE OR REPLACE VIEW customers AS FROM query(getvariable('customers_typed'));
+
+SET VARIABLE input = (
+  SELECT products FROM read_json(getvariable('run') || '/inputs.json', columns = {products: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE products_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE products_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_products AS FROM query(getvariable('products_scan'));
+CREATE OR REPLACE VIEW products AS FROM query(getvariable('products_typed'));
+
+SET VARIABLE input = (
+  SELECT stock FROM read_json(getvariable('run') || '/inputs.json', columns = {stock: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE stock_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE stock_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_stock AS FROM query(getvariable('stock_scan'));
+CREATE OR REPLACE VIEW stock AS FROM query(getvariable('stock_typed'));
+
+SET VARIABLE input = (
+  SELECT promotions FROM read_json(getvariable('run') || '/inputs.json', columns = {promotions: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE promotions_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE promotions_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_promotions AS FROM query(getvariable('promotions_scan'));
+CREATE OR REPLACE VIEW promotions AS FROM query(getvariable('promotions_typed'));
+
+SET VARIABLE input = (
+  SELECT sends FROM read_json(getvariable('run') || '/inputs.json', columns = {sends: 'STRUCT(files VARCHAR[], scan VARCHAR, typed VARCHAR, gone VARCHAR, gone_typed VARCHAR)'})
+);
+SET VARIABLE input_files = list_append(getvariable('input').files, getvariable('warehouse') || '/current.json');
+SET VARIABLE input_is_here = (SELECT count(*) = len(getvariable('input_files')) FROM glob(getvariable('input_files')));
+SET VARIABLE sends_scan = if(getvariable('input_is_here'), getvariable('input').scan, getvariable('input').gone);
+SET VARIABLE sends_typed = if(
+  getvariable('input_is_here'), getvariable('input').typed, getvariable('input').gone_typed
+);
+CREATE OR REPLACE VIEW raw_sends AS FROM query(getvariable('sends_scan'));
+CREATE OR REPLACE VIEW sends AS FROM query(getvariable('sends_typed'));
+
+-- What an incremental build takes over from the snapshot before; by hand all is read anew.
+CREATE OR REPLACE VIEW previous_daily_money AS FROM daily_money WHERE false;
+CREATE OR REPLACE VIEW previous_return_lines AS FROM return_lines WHERE false;
+CREATE OR REPLACE VIEW previous_returnable_sales AS FROM returnable_sales WHERE false;
+CREATE OR REPLACE VIEW previous_customer_days AS FROM customer_days WHERE false;
+CREATE OR REPLACE VIEW previous_rejected_order_lines AS FROM rejected_order_lines WHERE false;
+CREATE OR REPLACE VIEW previous_check_results AS FROM check_results WHERE false;
+
+-- What queries make between the two.
+CREATE OR REPLACE VIEW any_order_ids AS
+SELECT TRUE AS found
+FROM order_lines
+WHERE order_id IS NOT NULL
+LIMIT 1;
+
+CREATE OR REPLACE VIEW any_returns AS
+SELECT TRUE AS found
+FROM order_lines
+WHERE getvariable('refunds') = 'net' AND (revenue < 0 OR returned_at IS NOT NULL)
+LIMIT 1;
+
+CREATE OR REPLACE VIEW base_kpis AS
+WITH customers AS (
+    SELECT
+        count(*) AS customers,
+        count(*) FILTER (WHERE frequency > 0) AS repeat_customers,
+        count(*) FILTER (WHERE date_diff('day', first_order_on, getvariable('as_of')) < getvariable('period_days')) AS new_customers,
+        count(*) FILTER (WHERE date_diff('day', last_order_on, getvariable('as_of')) < getvariable('period_days')) AS active_customers,
+        median(CAST(recency_days AS DOUBLE) / nullif(frequency, 0)) AS days_between,
+        CAST(sum(returned_revenue) AS DOUBLE) AS returned_revenue,
+        CAST(sum(revenue) AS DOUBLE) AS revenue,
+        CAST(sum(returnable_revenue) AS DOUBLE) AS returnable_revenue
+    FROM customer_summary
+),
+days AS (
+    SELECT
+        sum(orders) AS orders,
+        sum(orders) FILTER (WHERE date_diff('day', day, getvariable('as_of')) < getvariable('period_days')) AS orders_lately,
+        CAST(
+            sum(revenue - returned_revenue) FILTER (WHERE date_diff('day', day, getvariable('as_of')) < getvariable('period_days')) AS DOUBLE
+        ) AS revenue_lately,
+        CAST(
+            sum(revenue - returned_revenue) FILTER (
+                WHERE date_diff('day', day, getvariable('as_of')) >= getvariable('period_days')
+                    AND date_diff('day', day, getvariable('as_of')) < 2 * getvariable('period_days')
+            ) AS DOUBLE
+        ) AS revenue_before
+    FROM customer_days
+    WHERE day <= getvariable('as_of')
+),
+figures AS (
+    SELECT
+        'customers' AS kpi, CAST(customers AS DOUBLE) AS value, 'customers' AS unit,
+        'Customers with at least one purchase' AS meaning
+    FROM customers
+    UNION ALL
+    SELECT
+        'active_customers', CAST(active_customers AS DOUBLE), 'customers',
+        'Customers who bought in the last ' || CAST(getvariable('period_days') AS VARCHAR) || ' days'
+    FROM customers
+    UNION ALL
+    SELECT
+        'new_customers', CAST(new_customers AS DOUBLE), 'customers',
+        'Customers whose first purchase lies in the last ' || CAST(getvariable('period_days') AS VARCHAR) || ' days'
+    FROM customers
+    UNION ALL
+    SELECT
+        'repeat_rate', CAST(repeat_customers AS DOUBLE) / nullif(customers, 0), 'share',
+        'Share of customers with purchases on more than one day'
+    FROM customers
+    UNION ALL
+    SELECT
+        'days_between_purchases', days_between, 'days',
+        'Median over repeat customers of their mean gap between purchase days'
+    FROM customers
+    UNION ALL
+    SELECT 'orders', CAST(orders AS DOUBLE), 'orders', 'All orders' FROM days
+    UNION ALL
+    SELECT
+        'orders_lately', CAST(coalesce(orders_lately, 0) AS DOUBLE), 'orders',
+        'Orders of the last ' || CAST(getvariable('period_days') AS VARCHAR) || ' days'
+    FROM days
+    UNION ALL
+    SELECT 'revenue', revenue, 'currency', 'All sales less what came back' FROM customers
+    UNION ALL
+    SELECT
+        'revenue_lately', coalesce(revenue_lately, 0), 'currency',
+        'Sales less returns of the last ' || CAST(getvariable('period_days') AS VARCHAR) || ' days'
+    FROM days
+    UNION ALL
+    SELECT
+        'revenue_change', revenue_lately / nullif(revenue_before, 0) - 1, 'share',
+        'revenue_lately over the ' || CAST(getvariable('period_days') AS VARCHAR) || ' days before, less 1'
+    FROM days
+    UNION ALL
+    SELECT
+        'average_order_value', customers.revenue / nullif(days.orders, 0), 'currency', 'revenue over orders'
+    FROM customers
+    CROSS JOIN days
+    UNION ALL
+    SELECT
+        'return_rate', returned_revenue / nullif(revenue + returned_revenue, 0), 'share',
+        'What came back over sales before returns'
+    FROM customers
+    UNION ALL
+    SELECT
+        'returnable_revenue', returnable_revenue, 'currency', 'Net revenue still inside its return window'
+    FROM customers
+)
+SELECT
+    kpi,
+    value,
+    CAST(NULL AS DOUBLE) AS low,
+    CAST(NULL AS DOUBLE) AS high,
+    unit,
+    getvariable('as_of') AS as_of,
+    meaning
+FROM figures;
+
+CREATE OR REPLACE VIEW customers_at_risk AS
+SELECT
+    customer_scores.customer_id,
+    customer_summary.revenue,
+    customer_summary.orders,
+    customer_summary.last_order_on,
+    customer_scores.probability_alive,
+    customer_scores.probability_no_order,
+    customer_scores.customer_value,
+    customer_scores.expected_order_value
+FROM customer_scores
+JOIN customer_summary ON customer_scores.customer_id = customer_summary.customer_id
+WHERE customer_scores.segment = 'at_risk'
+ORDER BY customer_summary.revenue DESC, customer_scores.customer_id
+LIMIT getvariable('customers');
+
+CREATE OR REPLACE VIEW daily_rates AS
+WITH rates AS (
+    SELECT currency, day, rate, lead(day) OVER (PARTITION BY currency ORDER BY day) AS next_day
+    FROM (
+        SELECT currency, day, min(rate) AS rate
+        FROM exchange_rates
+        WHERE exchange_rates.rate > 0
+        GROUP BY currency, day
+    ) AS one_a_day
+),
+wanted AS (
+    SELECT DISTINCT order_lines.currency, CAST(order_lines.ordered_at AS DATE) AS day
+    FROM order_lines
+    SEMI JOIN exchange_rates ON order_lines.currency = exchange_rates.currency
+)
+SELECT wanted.currency, wanted.day, rates.rate
+FROM wanted
+JOIN rates
+    ON wanted.currency = rates.currency
+    AND wanted.day >= rates.day
+    AND (rates.next_day IS NULL OR wanted.day < rates.next_day);
+
+CREATE OR REPLACE VIEW first_purchases_by_day AS
+SELECT first_order_on AS day, count(*) AS customers
+FROM (
+    SELECT customer_id, min(day) AS first_order_on
+    FROM customer_days
+    GROUP BY customer_id
+    HAVING min(day) <= getvariable('calibration_end')
+) AS acquired
+GROUP BY first_order_on;
+
+CREATE OR REPLACE VIEW holdout_summary AS
+WITH customers AS (
+    SELECT
+        customer_id,
+        count(*) FILTER (WHERE day <= getvariable('calibration_end')) AS days,
+        min(day) AS first_order_on,
+        max(day) FILTER (WHERE day <= getvariable('calibration_end')) AS last_order_on,
+        sum(revenue - returned_revenue) FILTER (WHERE day <= getvariable('calibration_end')) AS revenue,
+        arg_min(revenue - returned_revenue, day) AS first_order_revenue,
+        count(*) FILTER (WHERE day > getvariable('calibration_end')) AS days_holdout,
+        coalesce(sum(revenue - returned_revenue) FILTER (WHERE day > getvariable('calibration_end')), 0) AS revenue_holdout
+    FROM customer_days
+    WHERE day <= getvariable('observation_end')
+    GROUP BY customer_id
+    HAVING min(day) <= getvariable('calibration_end')
+)
+SELECT
+    customer_id,
+    days - 1 AS frequency,
+    date_diff('day', first_order_on, last_order_on) / nullif(getvariable('days_per_unit'), 0) AS recency,
+    date_diff('day', first_order_on, getvariable('calibration_end')) / nullif(getvariable('days_per_unit'), 0) AS T,
+    coalesce(CAST(revenue - first_order_revenue AS DOUBLE) / nullif(days - 1, 0), 0) AS monetary_value,
+    CAST(date_diff('day', first_order_on, last_order_on) AS BIGINT) AS recency_days,
+    CAST(date_diff('day', first_order_on, getvariable('calibration_end')) AS BIGINT) AS T_days,
+    days_holdout AS frequency_holdout,
+    CAST(revenue_holdout AS DECIMAL(18, 2)) AS revenue_holdout,
+    coalesce(CAST(revenue_holdout AS DOUBLE) / nullif(days_holdout, 0), 0) AS monetary_value_holdout,
+    date_diff('day', getvariable('calibration_end'), getvariable('observation_end')) / nullif(getvariable('days_per_unit'), 0) AS duration_holdout
+FROM customers;
+
+CREATE OR REPLACE VIEW most_orders AS
+SELECT
+    customer_id,
+    orders,
+    frequency,
+    revenue,
+    first_order_on,
+    last_order_on,
+    CAST(orders AS DOUBLE) / nullif(CAST(sum(orders) OVER () AS DOUBLE), 0) AS share_of_orders
+FROM customer_summary
+ORDER BY orders DESC, customer_id
+LIMIT getvariable('customers');
+
+CREATE OR REPLACE VIEW pending_returns AS
+SELECT count(*) AS lines
+FROM order_lines
+WHERE CAST(returned_at AS DATE) > getvariable('as_of');
+
+CREATE OR REPLACE VIEW purchase_span AS
+SELECT min(day) AS first_day, max(day) AS last_day
+FROM customer_days
+WHERE day <= getvariable('as_of');
+
+CREATE OR REPLACE VIEW repeat_purchases_by_day AS
+WITH acquired AS (
+    SELECT customer_id, min(day) AS first_order_on
+    FROM customer_days
+    GROUP BY customer_id
+    HAVING min(day) <= getvariable('calibration_end')
+)
+SELECT customer_days.day, count(*) AS purchase_days
+FROM customer_days
+JOIN acquired
+    ON customer_days.customer_id = acquired.customer_id AND customer_days.day > acquired.first_order_on
+WHERE customer_days.day <= getvariable('observation_end')
+GROUP BY customer_days.day;
+
+CREATE OR REPLACE VIEW resolved_customer_links AS
+WITH RECURSIVE links AS (
+    SELECT old_id, min(customer_id) AS customer_id
+    FROM customer_links
+    WHERE old_id <> customer_links.customer_id
+    GROUP BY old_id
+),
+walk AS (
+    SELECT old_id, customer_id, 1 AS hops FROM links
+    UNION ALL
+    SELECT walk.old_id, links.customer_id, walk.hops + 1 AS hops
+    FROM walk
+    JOIN links ON links.old_id = walk.customer_id
+    WHERE walk.hops < 32
+)
+SELECT old_id, arg_max(customer_id, hops) AS customer_id
+FROM walk
+GROUP BY old_id;
+
+CREATE OR REPLACE VIEW summary_counts AS
+SELECT
+    frequency,
+    recency_days / nullif(getvariable('days_per_unit'), 0) AS recency,
+    T_days / nullif(getvariable('days_per_unit'), 0) AS T,
+    recency_days,
+    T_days,
+    count(*) AS weight
+FROM customer_summary
+GROUP BY frequency, recency_days, T_days;
+
+CREATE OR REPLACE VIEW top_customers AS
+SELECT
+    customer_scores.customer_id,
+    customer_scores.segment,
+    customer_scores.customer_value,
+    customer_scores.value_low,
+    customer_scores.value_high,
+    customer_scores.probability_alive,
+    customer_scores.expected_orders,
+    customer_summary.frequency,
+    customer_summary.orders,
+    customer_summary.revenue,
+    customer_summary.last_order_on
+FROM customer_scores
+JOIN customer_summary ON customer_scores.customer_id = customer_summary.customer_id
+ORDER BY customer_scores.customer_value DESC NULLS LAST, customer_scores.customer_id
+LIMIT getvariable('customers');
+
+CREATE OR REPLACE VIEW value_concentration AS
+WITH ranked AS (
+    SELECT
+        -- whole cents: their sum is the same in any order
+        CAST(round(coalesce(customer_value, 0) * 100) AS BIGINT) AS cents,
+        ntile(10) OVER (ORDER BY customer_value DESC NULLS LAST, customer_id) AS decile
+    FROM customer_scores
+),
+deciles AS (
+    SELECT decile, count(*) AS customers, sum(cents) AS cents
+    FROM ranked
+    GROUP BY decile
+)
+SELECT
+    CAST(decile AS BIGINT) AS decile,
+    customers,
+    CAST(cents * CAST(0.01 AS DECIMAL(3, 2)) AS DECIMAL(18, 2)) AS customer_value,
+    CAST(cents AS DOUBLE) / nullif(CAST(sum(cents) OVER () AS DOUBLE), 0) AS share,
+    CAST(sum(cents) OVER (ORDER BY decile ROWS UNBOUNDED PRECEDING) AS DOUBLE)
+        / nullif(CAST(sum(cents) OVER () AS DOUBLE), 0) AS cumulative_share
+FROM deciles;
+
+CREATE OR REPLACE VIEW holdout_counts AS
+SELECT
+    frequency,
+    recency_days / nullif(getvariable('days_per_unit'), 0) AS recency,
+    T_days / nullif(getvariable('days_per_unit'), 0) AS T,
+    recency_days,
+    T_days,
+    frequency_holdout,
+    count(*) AS weight
+FROM holdout_summary
+GROUP BY frequency, recency_days, T_days, frequency_holdout;
+
+CREATE OR REPLACE VIEW judged_order_lines AS
+WITH numbered AS (
+    SELECT
+        *,
+        -- only computed where duplicates are set aside: the planner drops it otherwise
+        row_number() OVER (
+            PARTITION BY
+                customer_id, ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, quantity, unit_price,
+                list_price, unit_cost, discount, store_id, channel, currency, returned_at, original_order_id,
+                is_product
+            ORDER BY ordered_at
+        ) AS copy
+    FROM order_lines
+),
+dated AS (
+    SELECT
+        CASE
+            WHEN getvariable('guests') = 'one_customer_per_order' AND (customer_id IS NULL OR trim(customer_id) = '')
+                THEN 'guest:' || CASE WHEN revenue < 0 THEN coalesce(original_order_id, order_id) ELSE order_id END
+            ELSE customer_id
+        END AS known_as,
+        customer_id AS source_customer_id,
+        CAST(ordered_at AS DATE) AS day,
+        coalesce(currency, getvariable('currency')) AS line_currency,
+        coalesce(currency = getvariable('currency'), TRUE) AS is_reporting_currency,
+        currency AS foreign_currency,
+        ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, original_order_id, discount, is_product,
+        CAST(returned_at AS DATE) AS returned_on,
+        copy
+    FROM numbered
+),
+priced AS (
+    SELECT
+        dated.*,
+        coalesce(resolved_customer_links.customer_id, dated.known_as) AS customer_id,
+        CASE
+            WHEN is_reporting_currency THEN revenue
+            ELSE try_cast(round(revenue * rate, 2) AS DECIMAL(18, 2))
+        END AS revenue_reporting,
+        CASE
+            WHEN is_reporting_currency THEN coalesce(discount, 0)
+            ELSE coalesce(try_cast(round(discount * rate, 2) AS DECIMAL(18, 2)), 0)
+        END AS discount_reporting
+    FROM dated
+    LEFT JOIN resolved_customer_links ON dated.known_as = resolved_customer_links.old_id
+    LEFT JOIN daily_rates ON dated.foreign_currency = daily_rates.currency AND dated.day = daily_rates.day
+)
+SELECT
+    customer_id,
+    day,
+    revenue_reporting,
+    discount_reporting,
+    order_id,
+    sku,
+    original_order_id,
+    returned_on,
+    source_customer_id,
+    ordered_at,
+    ordered_at_text,
+    revenue,
+    revenue_text,
+    line_currency AS currency,
+    CASE
+        WHEN revenue IS NULL THEN 'unreadable_revenue'
+        WHEN ordered_at IS NULL THEN 'unreadable_date'
+        WHEN day > getvariable('as_of') THEN 'after_as_of'
+        WHEN known_as IS NULL OR trim(known_as) = '' THEN 'missing_customer'
+        WHEN revenue_reporting IS NULL THEN 'missing_exchange_rate'
+        WHEN NOT coalesce(is_product, TRUE) THEN 'non_product'
+        WHEN getvariable('duplicates') = 'set_aside' AND copy > 1 THEN 'duplicate_line'
+        WHEN getvariable('zero_revenue') = 'set_aside' AND revenue = 0 THEN 'zero_revenue'
+        WHEN getvariable('refunds') = 'ignore' AND revenue < 0 THEN 'refund_ignored'
+        ELSE ''
+    END AS reason,
+    revenue IS NOT NULL
+        AND ordered_at IS NOT NULL
+        AND day <= getvariable('as_of')
+        -- an id that starts above the space needs no trimming: a plain comparison can skip it
+        AND coalesce(known_as >= '!' OR trim(known_as) <> '', FALSE)
+        AND (is_reporting_currency OR revenue_reporting IS NOT NULL)
+        AND coalesce(is_product, TRUE)
+        AND (getvariable('duplicates') = 'keep' OR copy = 1)
+        AND (getvariable('zero_revenue') = 'keep' OR revenue <> 0)
+        AND (getvariable('refunds') = 'net' OR revenue >= 0) AS is_used
+FROM priced;
+
+CREATE OR REPLACE VIEW refund_lines AS
+SELECT
+    customer_id,
+    day,
+    ordered_at,
+    sku,
+    order_id,
+    original_order_id,
+    source_customer_id,
+    currency,
+    count(*) AS lines,
+    CAST(sum(revenue) AS DECIMAL(18, 2)) AS revenue,
+    CAST(sum(revenue_reporting) AS DECIMAL(18, 2)) AS revenue_reporting
+FROM judged_order_lines
+WHERE is_used AND judged_order_lines.revenue < 0
+GROUP BY
+    customer_id, day, ordered_at, sku, order_id, original_order_id, source_customer_id, currency,
+    judged_order_lines.revenue
+UNION ALL
+SELECT
+    customer_id, day, ordered_at, sku, order_id, original_order_id, source_customer_id, currency, lines, revenue,
+    revenue_reporting
+FROM previous_return_lines;
+
+CREATE OR REPLACE VIEW several_orders AS
+SELECT customer_id, day, count(*) AS orders
+FROM (
+    SELECT customer_id, day, order_id
+    FROM judged_order_lines
+    WHERE is_used AND revenue >= 0 AND order_id IS NOT NULL
+    GROUP BY customer_id, day, order_id
+) AS orders_of_day
+GROUP BY customer_id, day
+HAVING count(*) > 1;
+
+CREATE OR REPLACE VIEW returning_customers AS
+SELECT customer_id FROM refund_lines
+UNION
+SELECT customer_id FROM previous_returnable_sales WHERE marked_returned > 0
+UNION
+SELECT customer_id
+FROM judged_order_lines
+WHERE is_used AND revenue > 0 AND returned_on <= getvariable('as_of') AND getvariable('refunds') = 'net';
+
+CREATE OR REPLACE VIEW matchable_sales AS
+SELECT
+    customer_id,
+    coalesce(sku, '') AS sku,
+    coalesce(order_id, '') AS order_id,
+    day,
+    CAST(sum(revenue_reporting) AS DECIMAL(18, 2)) AS revenue,
+    CAST(coalesce(sum(revenue_reporting) FILTER (WHERE returned_on <= getvariable('as_of') AND getvariable('refunds') = 'net'), 0) AS DECIMAL(18, 2))
+        AS marked_returned
+FROM judged_order_lines
+SEMI JOIN returning_customers USING (customer_id)
+WHERE is_used AND judged_order_lines.revenue > 0
+GROUP BY customer_id, coalesce(sku, ''), coalesce(order_id, ''), day
+UNION ALL
+SELECT customer_id, sku, order_id, day, revenue, marked_returned
+FROM previous_returnable_sales
+SEMI JOIN returning_customers USING (customer_id);
+
+CREATE OR REPLACE VIEW return_matches AS
+WITH events AS (
+    SELECT
+        customer_id,
+        day,
+        FALSE AS is_refund,
+        sku,
+        order_id,
+        order_id AS named_order,
+        CAST(NULL AS TIMESTAMP) AS ordered_at,
+        CAST(NULL AS VARCHAR) AS original_order_id,
+        CAST(NULL AS VARCHAR) AS source_customer_id,
+        CAST(NULL AS VARCHAR) AS currency,
+        CAST(NULL AS DECIMAL(18, 2)) AS revenue,
+        CAST(1 AS BIGINT) AS lines,
+        revenue AS amount,
+        marked_returned AS settled
+    FROM matchable_sales
+    UNION ALL
+    SELECT
+        customer_id,
+        day,
+        TRUE AS is_refund,
+        sku,
+        order_id,
+        coalesce(original_order_id, '') AS named_order,
+        ordered_at,
+        original_order_id,
+        source_customer_id,
+        currency,
+        revenue,
+        lines,
+        -revenue_reporting AS amount,
+        CAST(0 AS DECIMAL(18, 2)) AS settled
+    FROM refund_lines
+),
+placed AS (
+    SELECT
+        *,
+        coalesce(sku, '') AS product,
+        row_number() OVER (
+            PARTITION BY customer_id
+            ORDER BY
+                day, is_refund, ordered_at NULLS FIRST, order_id NULLS FIRST, sku NULLS FIRST,
+                original_order_id NULLS FIRST, source_customer_id NULLS FIRST, currency NULLS FIRST, revenue NULLS FIRST
+        ) AS place
+    FROM events
+),
+named_orders AS (
+    SELECT DISTINCT customer_id, named_order FROM events WHERE is_refund AND named_order <> ''
+),
+named AS (
+    SELECT * FROM placed SEMI JOIN named_orders USING (customer_id, named_order)
+),
+-- round 1: the item of the order that the refund names
+item_sums AS (
+    SELECT
+        *,
+        sum(CASE WHEN is_refund THEN amount - settled ELSE settled - amount END) OVER so_far AS excess,
+        sum(CASE WHEN is_refund THEN 0 ELSE amount - settled END) OVER so_far AS sold,
+        sum(CASE WHEN is_refund THEN amount - settled ELSE 0 END) OVER pool AS refunded
+    FROM named
+    WINDOW
+        pool AS (PARTITION BY customer_id, named_order, product),
+        so_far AS (PARTITION BY customer_id, named_order, product ORDER BY place ROWS UNBOUNDED PRECEDING)
+),
+item_peaks AS (
+    SELECT
+        *,
+        greatest(0, max(excess) OVER so_far) AS uncovered,
+        greatest(0, coalesce(max(excess) OVER before, 0)) AS uncovered_before,
+        refunded - greatest(0, max(excess) OVER pool) AS matched
+    FROM item_sums
+    WINDOW
+        pool AS (PARTITION BY customer_id, named_order, product),
+        so_far AS (PARTITION BY customer_id, named_order, product ORDER BY place ROWS UNBOUNDED PRECEDING),
+        before AS (
+            PARTITION BY customer_id, named_order, product ORDER BY place
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )
+),
+item_settled AS (
+    SELECT
+        customer_id, day, is_refund, sku, order_id, named_order, ordered_at, original_order_id, source_customer_id,
+        currency, revenue, lines, amount, product, place,
+        CASE
+            WHEN is_refund THEN amount - (uncovered - uncovered_before)
+            ELSE settled + least(amount - settled, greatest(0, matched - (sold - (amount - settled))))
+        END AS settled
+    FROM item_peaks
+),
+-- round 2: the other items of that order
+order_sums AS (
+    SELECT
+        *,
+        sum(CASE WHEN is_refund THEN amount - settled ELSE settled - amount END) OVER so_far AS excess,
+        sum(CASE WHEN is_refund THEN 0 ELSE amount - settled END) OVER so_far AS sold,
+        sum(CASE WHEN is_refund THEN amount - settled ELSE 0 END) OVER pool AS refunded
+    FROM item_settled
+    WINDOW
+        pool AS (PARTITION BY customer_id, named_order),
+        so_far AS (PARTITION BY customer_id, named_order ORDER BY place ROWS UNBOUNDED PRECEDING)
+),
+order_peaks AS (
+    SELECT
+        *,
+        greatest(0, max(excess) OVER so_far) AS uncovered,
+        greatest(0, coalesce(max(excess) OVER before, 0)) AS uncovered_before,
+        refunded - greatest(0, max(excess) OVER pool) AS matched
+    FROM order_sums
+    WINDOW
+        pool AS (PARTITION BY customer_id, named_order),
+        so_far AS (PARTITION BY customer_id, named_order ORDER BY place ROWS UNBOUNDED PRECEDING),
+        before AS (
+            PARTITION BY customer_id, named_order ORDER BY place
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )
+),
+order_settled AS (
+    SELECT
+        customer_id, day, is_refund, sku, order_id, named_order, ordered_at, original_order_id, source_customer_id,
+        currency, revenue, lines, amount, product, place,
+        CASE
+            WHEN is_refund THEN amount - (uncovered - uncovered_before)
+            ELSE settled + least(amount - settled, greatest(0, matched - (sold - (amount - settled))))
+        END AS settled
+    FROM order_peaks
+),
+rest AS (
+    SELECT * FROM order_settled
+    UNION ALL
+    SELECT
+        customer_id, day, is_refund, sku, order_id, named_order, ordered_at, original_order_id, source_customer_id,
+        currency, revenue, lines, amount, product, place, settled
+    FROM placed
+    ANTI JOIN named_orders USING (customer_id, named_order)
+),
+-- round 3: the customer's sales of the same product
+product_sums AS (
+    SELECT
+        *,
+        sum(CASE WHEN is_refund THEN amount - settled ELSE settled - amount END) OVER so_far AS excess,
+        sum(CASE WHEN is_refund THEN 0 ELSE amount - settled END) OVER so_far AS sold,
+        sum(CASE WHEN is_refund THEN amount - settled ELSE 0 END) OVER pool AS refunded
+    FROM rest
+    WINDOW
+        pool AS (PARTITION BY customer_id, product),
+        so_far AS (PARTITION BY customer_id, product ORDER BY place ROWS UNBOUNDED PRECEDING)
+),
+product_peaks AS (
+    SELECT
+        *,
+        greatest(0, max(excess) OVER so_far) AS uncovered,
+        greatest(0, coalesce(max(excess) OVER before, 0)) AS uncovered_before,
+        refunded - greatest(0, max(excess) OVER pool) AS matched
+    FROM product_sums
+    WINDOW
+        pool AS (PARTITION BY customer_id, product),
+        so_far AS (PARTITION BY customer_id, product ORDER BY place ROWS UNBOUNDED PRECEDING),
+        before AS (
+            PARTITION BY customer_id, product ORDER BY place
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )
+),
+product_settled AS (
+    SELECT
+        customer_id, day, is_refund, sku, order_id, named_order, ordered_at, original_order_id, source_customer_id,
+        currency, revenue, lines, amount, product, place,
+        CASE
+            WHEN is_refund THEN amount - (uncovered - uncovered_before)
+            ELSE settled + least(amount - settled, greatest(0, matched - (sold - (amount - settled))))
+        END AS settled
+    FROM product_peaks
+)
+SELECT
+    customer_id,
+    day,
+    is_refund,
+    sku,
+    order_id,
+    ordered_at,
+    original_order_id,
+    source_customer_id,
+    currency,
+    revenue,
+    lines,
+    CAST(amount AS DECIMAL(18, 2)) AS amount,
+    CAST(settled AS DECIMAL(18, 2)) AS settled
+FROM product_settled
+WHERE is_refund OR settled > 0;
+
+CREATE OR REPLACE VIEW unmatched_refunds AS
+WITH cents AS (
+    SELECT
+        *,
+        amount - settled AS left_over,
+        CAST(round((amount - settled) * 100) AS BIGINT) AS left_over_cents,
+        CAST(round(amount * 100) AS BIGINT) // nullif(lines, 0) AS line_cents,
+        CAST(round(revenue * 100) AS BIGINT) AS revenue_cents,
+        CAST(round(amount * 100) AS BIGINT) AS amount_cents
+    FROM return_matches
+    WHERE is_refund AND settled < amount
+)
+SELECT
+    source_customer_id,
+    ordered_at,
+    currency,
+    order_id,
+    sku,
+    CAST(
+        CASE
+            WHEN settled = 0 THEN revenue
+            WHEN currency = getvariable('currency') THEN -left_over
+            ELSE CAST(
+                trunc(CAST(revenue_cents AS DOUBLE) * left_over_cents / nullif(amount_cents, 0)) AS BIGINT
+            ) * CAST(0.01 AS DECIMAL(3, 2))
+        END AS DECIMAL(18, 2)
+    ) AS revenue,
+    CAST(-left_over AS DECIMAL(18, 2)) AS revenue_reporting,
+    left_over_cents // nullif(line_cents, 0) AS whole_lines,
+    (left_over_cents + line_cents - 1) // nullif(line_cents, 0) AS lines
+FROM cents;
