@@ -187,10 +187,10 @@ def time_unit_of(summary: Any) -> str | None:
     attrs = getattr(summary, "attrs", None)
     if isinstance(attrs, Mapping):
         return attrs.get(TIME_UNIT_KEY)
-    metadata = getattr(getattr(summary, "schema", None), "metadata", None)
-    if isinstance(metadata, Mapping) and ARROW_TIME_UNIT_KEY in metadata:
-        return metadata[ARROW_TIME_UNIT_KEY].decode()
-    return None
+    if not hasattr(summary, "replace_schema_metadata"):  # no Arrow table
+        return None
+    unit = (summary.schema.metadata or {}).get(ARROW_TIME_UNIT_KEY)
+    return None if unit is None else unit.decode()
 
 
 def _refuse(wrong: np.ndarray, message: str, *columns: np.ndarray) -> None:

@@ -1,5 +1,7 @@
 """BG/NBD and MBG/NBD: published values, closed forms, and slow quadrature where the closed forms break down."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import integrate, special
@@ -115,10 +117,7 @@ def purchases_by_quad(R, A, a, B, t):
     low, high = centre - 12 * spread - 60 / a, centre + 12 * spread + 60 / B
     inner = centre + spread * np.array([-8, -4, -2, -1, 0, 1, 2, 4, 8])
     edges = [low, *inner, high]
-    return sum(
-        integrate.quad(integrand, u, v, epsabs=0, epsrel=1e-12, limit=400)[0]
-        for u, v in zip(edges[:-1], edges[1:], strict=True)
-    )
+    return sum(integrate.quad(integrand, u, v, epsabs=0, epsrel=1e-12, limit=400)[0] for u, v in pairwise(edges))
 
 
 @pytest.mark.parametrize("horizon", [0.5, 39.0, 1043.0])

@@ -115,7 +115,7 @@ def test_many_rows_give_the_same_sum_as_few():
     # more rows than a chunk: partial sums, on however many threads
     data = simulate_bg_nbd({"r": 0.25, "alpha": 4.0, "a": 0.8, "b": 2.5}, 250_000, T=52, seed=4)
     for model in (BetaGeoModel, ParetoNBDModel):
-        values = {name: 1.0 for name in model.parameter_names}
+        values = dict.fromkeys(model.parameter_names, 1.0)
         known = model.from_parameters(**values)
         parts = sum(known.log_likelihood(data.iloc[i : i + 50_000]) for i in range(0, 250_000, 50_000))
         assert known.log_likelihood(data) == pytest.approx(parts, rel=1e-12)

@@ -1,5 +1,7 @@
 """Pareto/NBD: published values, the papers' 2F1 where it is sound, and slow quadrature where it is not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import integrate, special
@@ -94,10 +96,7 @@ def leaving_odds(model, x, t_x, T):
     scale = 1 / ((r + x) / (alpha + t_x) + (s + 1) / (beta + t_x))
     edges = np.minimum(t_x + scale * np.array([0, 0.3, 1, 2, 4, 8, 16, 32, 64, 200, 1000, 1e5]), T)
     edges = np.unique(np.append(edges, T))
-    pieces = (
-        integrate.quad(integrand, u, v, epsabs=0, epsrel=1e-13, limit=200)[0]
-        for u, v in zip(edges[:-1], edges[1:], strict=True)
-    )
+    pieces = (integrate.quad(integrand, u, v, epsabs=0, epsrel=1e-13, limit=200)[0] for u, v in pairwise(edges))
     return peak + np.log(sum(pieces))
 
 
