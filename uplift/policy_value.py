@@ -54,21 +54,22 @@ def policy_matrix(policy: np.ndarray, n: int, n_arms: int) -> np.ndarray:
     return matrix
 
 
-def treat_top(ranking: Ranking, fraction: float, n_arms: int | None = None) -> np.ndarray:
+def treat_top(ranking: Ranking, fraction: float, n_arms: int) -> np.ndarray:
     """Return the rule that treats the top fraction of a ranking, (n, k + 1) probabilities, control first.
 
-    Customers tied at the edge share what is left of the fraction, as in a random order among them.
+    Customers tied at the edge share what is left of the fraction, as in a random order among them. ``n_arms`` counts
+    control.
 
     Raises
     ------
     ModelError
-        Where the fraction is not in [0, 1].
+        Where the fraction is not in [0, 1], or the ranking gives an arm that is not there.
 
     Examples
     --------
     >>> import numpy as np
     >>> from regulars.uplift.rate import rank_by
-    >>> treat_top(rank_by(np.array([3.0, 1.0, 1.0, 0.0])), 0.5)[:, 1].tolist()
+    >>> treat_top(rank_by(np.array([3.0, 1.0, 1.0, 0.0])), 0.5, 2)[:, 1].tolist()
     [1.0, 0.5, 0.5, 0.0]
     """
     if not 0.0 <= fraction <= 1.0:
@@ -79,8 +80,8 @@ def treat_top(ranking: Ranking, fraction: float, n_arms: int | None = None) -> n
     size = np.bincount(level, minlength=len(levels))
     before = np.cumsum(size) - size
     treated = np.clip((fraction * n - before) / size, 0.0, 1.0)[level]
-    matrix = np.zeros((n, (n_arms or int(ranking.arm.max()) + 1)))
-    matrix[np.arange(n), ranking.arm] = treated
+    matrix = np.zeros((n, n_arms))
+    matrix[np.arange(n), checked_arm(ranking.arm, n, n_arms)] = treated
     matrix[:, 0] += 1.0 - treated
     return matrix
 
