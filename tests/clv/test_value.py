@@ -47,7 +47,8 @@ def test_equals_the_sum_over_small_steps(model, horizon, discount_rate):
 
     orders = (4 * summed(1) - summed(2)) / 3  # Richardson: the error of steps falls with their fourth power
     found = clv.customer_lifetime_value(model, SPEND, BASE, horizon, discount_rate, margin=0.3)
-    assert found == pytest.approx(0.3 * orders * SPEND.conditional_expected_value(BASE), rel=1e-7)
+    # what is left at 200 steps in 5 years discounted by 100%; 1e-8 elsewhere
+    assert found == pytest.approx(0.3 * orders * SPEND.conditional_expected_value(BASE), rel=1e-6)
 
 
 def test_without_horizon_there_is_no_value(model):
