@@ -32,7 +32,7 @@ def test_the_settings_and_the_sql_run(tmp_path, monkeypatch):
     orders = tmp_path / "orders"
     orders.mkdir()
     duckdb.sql(
-        "SELECT 'c' || (i % 40) AS client, TIMESTAMP '2026-01-01' + to_days(CAST((i * 37) % 300 AS INTEGER)) AS paid_at,"
+        "SELECT 'c' || (i % 40) AS client, TIMESTAMP '2026-01-01' + to_days(CAST(i * 37 % 300 AS INTEGER)) AS paid_at,"
         " 2 AS quantity, 1.25 + i % 7 AS unit_price FROM range(600) t(i)"
     ).write_parquet(str(orders / "a.parquet"))
     toml = re.search(r"```toml\n(.*?)```", README, flags=re.DOTALL)
