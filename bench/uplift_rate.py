@@ -19,7 +19,7 @@ from regulars.uplift.simulate import DESIGNS, SimulatedExperiment, simulate
 from regulars.uplift.verdict import Decision, decide
 
 HILLSTROM = Path(__file__).resolve().parents[2] / "shared" / "data" / "hillstrom" / "hillstrom.csv"
-POPULATION = 400_000
+POPULATION = 200_000
 TARGETS = ("AUTOC", "QINI")
 Effects = Callable[[np.ndarray], np.ndarray]
 Row = dict[str, object]
