@@ -79,7 +79,7 @@ def assign(units: Iterable[object], salt: str, arms: Mapping[str, float]) -> NDA
     Examples
     --------
     >>> assign(["ann", "bob", "cy"], "spring", {"control": 0.5, "mail": 0.5}).tolist()
-    ['control', 'mail', 'control']
+    ['control', 'control', 'mail']
     """
     names, shares = list(arms), np.array(list(arms.values()), dtype=float)
     if not names or np.any(~(shares >= 0)) or abs(shares.sum() - 1.0) > 1e-9:
