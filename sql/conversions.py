@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?"
 ISO_LOCAL = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_CLOCK})?$"
-ISO_OFFSET = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
+ISO_OFFSET = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)$"
 NUMBER = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
 
 _KINDS = {
@@ -111,6 +111,24 @@ def converted(value: str, kind: str, type_: str, timezone: str) -> str:
     return _CONVERSIONS[(family_of(type_), kind)](Reading(value, type_.replace(",", ", "), timezone))
 
 
+def text_of(value: str, type_: str) -> str:
+    """Return the SQL of a value as text, written alike by every engine.
+
+    Examples
+    --------
+    >>> text_of('"amount"', "VARCHAR")
+    'CAST("amount" AS VARCHAR)'
+    """
+    text = f"CAST({value} AS VARCHAR)"
+    if kind_of(type_) != "double":
+        return text
+    # 1e+16 and inf here, 1.0E16 and Infinity there
+    text = f"LOWER({text})"
+    for other, ours in (("infinity", "inf"), (".0e", "e"), ("e+", "e"), ("e-0", "e-")):
+        text = f"REPLACE({text}, '{other}', '{ours}')"
+    return text
+
+
 def _cast(r: Reading) -> str:
     return f"CAST({r.value} AS {r.type})"
 
@@ -130,11 +148,15 @@ def _from_nanoseconds(r: Reading) -> str:
 
 
 def _moment_from_text(r: Reading) -> str:
-    # The pattern decides, not the cast: the engines' casts take different sets of texts.
+    # The pattern decides, not the cast: the engines' casts take different sets of texts. Spark wants seconds before
+    # an offset.
+    text = r.trimmed
+    with_seconds = f"SUBSTRING({text}, 1, 16) || ':00' || SUBSTRING({text}, 17)"
+    full = f"CASE WHEN SUBSTRING({text}, 17, 1) = ':' THEN {text} ELSE {with_seconds} END"
     return (
-        f"CAST(CASE WHEN REGEXP_MATCHES({r.trimmed}, '{ISO_OFFSET}') "
-        f"THEN TRY_CAST({r.trimmed} AS TIMESTAMPTZ) AT TIME ZONE '{r.timezone}' "
-        f"WHEN REGEXP_MATCHES({r.trimmed}, '{ISO_LOCAL}') THEN TRY_CAST({r.trimmed} AS TIMESTAMP) END AS {r.type})"
+        f"CAST(CASE WHEN REGEXP_MATCHES({text}, '{ISO_OFFSET}') "
+        f"THEN TRY_CAST({full} AS TIMESTAMPTZ) AT TIME ZONE '{r.timezone}' "
+        f"WHEN REGEXP_MATCHES({text}, '{ISO_LOCAL}') THEN TRY_CAST({text} AS TIMESTAMP) END AS {r.type})"
     )
 
 

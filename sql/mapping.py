@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .contract import INPUT_TABLES, SECTIONS, Column
-from .conversions import converted, kind_of, readable_kinds, readable_types
+from .conversions import converted, kind_of, readable_kinds, readable_types, text_of
 from .errors import ContractError, nearest
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def staging_sql(table: str, raw_columns: Mapping[str, str], settings: "Settings"
     outer = [f"{typed_sql(c, by_name.get(c.name), zone)} AS {quoted(c.name)}" for c in INPUT_TABLES[table].columns]
     for name in TEXT_KEPT.get(table, ()):
         typed = typed_sql(INPUT_TABLES[table].column(name), by_name[name], zone)
-        outer.append(f"{_kept_text(by_name[name], typed)} AS {name}_text")
+        outer.append(f"{_kept_text(by_name[name], typed, raw_columns)} AS {name}_text")
     outer += [quoted(column.name) for column in mapped if not column.kind]
     return "SELECT\n  " + ",\n  ".join(outer) + f"\nFROM {mapped_sql(table, mapped)}"
 
@@ -346,15 +346,16 @@ def _suggestion(column: Column, kind: str, said: str) -> str:
     return f'write an expression that makes it one, such as {column.name} = "CAST({bare} AS {column.type})"'
 
 
-def _kept_text(mapped: MappedColumn, typed: str) -> str:
+def _kept_text(mapped: MappedColumn, typed: str, raw_columns: Mapping[str, str]) -> str:
     never_unreadable = mapped.kind in _ALWAYS_TYPED or typed == quoted(mapped.name)
     if not mapped.reads or (mapped.is_plain and never_unreadable):
         return "CAST(NULL AS VARCHAR)"
     asides = [quoted(_aside(name)) for name in mapped.reads]
+    texts = [text_of(aside, raw_columns[name]) for aside, name in zip(asides, mapped.reads, strict=True)]
     if len(asides) == 1:
-        return f"CASE WHEN {typed} IS NULL THEN CAST({asides[0]} AS VARCHAR) END"
+        return f"CASE WHEN {typed} IS NULL THEN {texts[0]} END"
     names = [f"{name}=".replace("'", "''") for name in mapped.reads]
-    parts = [f"'{n}' || COALESCE(CAST({a} AS VARCHAR), 'NULL')" for n, a in zip(names, asides, strict=True)]
+    parts = [f"'{name}' || COALESCE({text}, 'NULL')" for name, text in zip(names, texts, strict=True)]
     there = " OR ".join(f"{aside} IS NOT NULL" for aside in asides)
     together = " || ', ' || ".join(parts)
     return f"CASE WHEN {typed} IS NULL AND ({there}) THEN {together} END"

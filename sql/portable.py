@@ -48,7 +48,12 @@ def to_spark(sql: str) -> str:
     'SELECT DATEDIFF(DAY, first_order_on, :as_of) AS age FROM customer_summary'
     """
     try:
-        return sqlglot.transpile(sql, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)[0]
+        tree = sqlglot.parse_one(sql, read="duckdb")
+        for type_ in tree.find_all(exp.DataType):
+            # Spark's plain TIMESTAMP is without a zone in our sessions
+            if type_.this == exp.DataType.Type.TIMESTAMPTZ:
+                type_.set("this", exp.DataType.Type.TIMESTAMPLTZ)
+        return tree.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except (ParseError, UnsupportedError) as error:
         raise SettingsError(
             f"no way to Spark: {_first_line(error)}; keep to the subset that the lint allows"

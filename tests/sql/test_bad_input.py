@@ -392,7 +392,7 @@ class TestLines:
     @pytest.mark.parametrize(
         ("beyond", "text"),
         [
-            ("1e16::DOUBLE", "1e+16"),
+            ("1e16::DOUBLE", "1e16"),
             ("'nan'::DOUBLE", "nan"),
             ("'-inf'::DOUBLE", "-inf"),
             ("10000000000000000.00::DECIMAL(38,2)", "10000000000000000.00"),
