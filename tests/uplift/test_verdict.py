@@ -1,22 +1,25 @@
 """The verdict: each answer where it is true, its level where nothing is, and Hillstrom's men's spend."""
 
-import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+import regulars
+from regulars.uplift.calibration import calibration_of_effects
 from regulars.uplift.estimate import interval
+from regulars.uplift.policy_value import compare_policies, gain_per_1000, treat_top
 from regulars.uplift.rate import rank_by
-from regulars.uplift.scores import aipw_scores, doubly_robust_scores
+from regulars.uplift.scores import aipw_scores, contrast, doubly_robust_scores
+from regulars.uplift.sensitivity import confounding_bounds
 from regulars.uplift.simulate import simulate
 from regulars.uplift.verdict import decide, joint_p_values
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-import uplift_rate
-
-sys.path.pop(0)
+_spec = spec_from_file_location("uplift_rate", Path(regulars.__file__).parent / "bench" / "uplift_rate.py")
+uplift_rate = module_from_spec(_spec)
+_spec.loader.exec_module(uplift_rate)
 
 
 def _scores(effects, noise=1.0, seed=0):
@@ -135,6 +138,30 @@ def test_same_seed_same_verdict_at_any_number_of_threads():
 def test_outcomes_without_noise_are_answered(scores):
     verdict = decide(scores, {"x": rank_by(np.arange(10.0))})
     assert verdict.decision == ("treat all" if scores[0, 1] > scores[0, 0] else "not enough data")
+
+
+@pytest.mark.parametrize("design", ["confounded", "several_arms"])
+def test_a_whole_evaluation_from_arrays(design):
+    train, held = simulate(design, 8000, seed=1), simulate(design, 8000, seed=2)
+    found = doubly_robust_scores(
+        held.features, held.arm, held.outcome, propensity=held.propensity if held.randomised else None
+    )
+    kept, n_arms = found.kept, held.propensity.shape[1]
+    scores, predicted = found.scores[kept], uplift_rate.linear_t_learner(train)(held.features)[kept]
+    rankings = {"t": rank_by(predicted, cost=0.15), "response": rank_by(held.features[kept, 0] * 1.0)}
+    verdict = decide(scores, rankings, cost=0.15)
+    assert verdict.decision == "rank"
+    rules = {name: treat_top(ranking, verdict.fraction, n_arms) for name, ranking in rankings.items()}
+    rules["random"] = treat_top(rank_by(np.zeros(len(scores))), verdict.fraction, n_arms)
+    gains = {name: gain_per_1000(scores, rule, cost=0.15).value for name, rule in rules.items()}
+    assert gains["t"] > gains["random"]
+    assert compare_policies(scores, rules["t"], rules["random"], cost=0.15).above_zero
+    slope = calibration_of_effects(predicted[:, 0], contrast(scores, 1)).slope
+    assert slope.lower < 1.0 < slope.upper
+    bounds = confounding_bounds(
+        held.arm[kept], held.outcome[kept], found.propensity[kept], expected=found.expected[kept]
+    )
+    assert bounds.explains_interval > 1.0
 
 
 # ---- its level ------------------------------------------------------------------------------------------------------
