@@ -121,8 +121,8 @@ def evaluate_models(
     >>> report.reports["model"].tolist()
     ['bg_nbd', 'nbd', 'same_rate', 'cohort_mean']
     """
-    histories, outcome = read_histories(holdout), _read_outcome(holdout, duration)
-    fitted = {model.name: model.fit(histories) for model in _fresh(models)}
+    unfitted, histories, outcome = _fresh(models), read_histories(holdout), _read_outcome(holdout, duration)
+    fitted = {model.name: model.fit(histories) for model in unfitted}
     spend = fit_spend(holdout) if "monetary_value" in column_names(holdout) else None
     predictions = {name: _predict(model, histories, outcome.duration) for name, model in fitted.items()}
     predictions |= baseline_predictions(histories, outcome.duration)
