@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .btyd import BTYDModel
 from .histories import DistinctHistories
 from .maximum_likelihood import Objective
-from .purchase_rates import purchase_sums, rising_sums
+from .purchase_rates import purchase_sums, rate_start, rising_sums
 
 Array = NDArray[np.float64]
 
@@ -29,9 +29,7 @@ class BetaGeometricModel(BTYDModel):
         return likelihood(data, self.chances_at_start)
 
     def _starts(self, data: DistinctHistories) -> list[Array]:
-        from .nbd import NBDModel
-
-        r, alpha = NBDModel()._rate_start(data)
+        r, alpha = rate_start(data)
         # a mean of .25 and .1 to leave; both shapes of the beta; a rate that stands for the time before leaving
         return [
             np.log([0.6 * r, 0.5 * alpha, 0.7, 2.0]),
@@ -178,7 +176,7 @@ def likelihood(data: DistinctHistories, chances_at_start: int) -> Objective:
             hessian[rows, rows] += part[2]
         point = np.array([r, alpha, a, b])
         gradient *= point
-        return value, gradient, hessian * np.outer(point, point) + np.diag(gradient)
+        return float(value), gradient, hessian * np.outer(point, point) + np.diag(gradient)
 
     return objective
 

@@ -1,5 +1,6 @@
 """Buy-till-you-die models: what they share, from reading a summary to predictions by customer."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError, nearest
-from .histories import DistinctHistories, PurchaseHistories, read_histories
-from .maximum_likelihood import Maximum, Objective, covariance_of, log_scale_interval, maximise
+from .histories import DistinctHistories, PurchaseHistories, read_histories, require_repeats
+from .maximum_likelihood import Objective, climb, covariance_of, identified_parameters, log_scale_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +23,7 @@ NO_DROPOUT = "dropout not identified, NBD selected"
 
 # Below this gain in log-likelihood over the simpler model, the data say nothing of what it leaves out.
 NO_GAIN = 1e-3
-# Logarithms of the parameters in scaled time: beyond, every likelihood here is flat to its last digits.
-_LOWER, _UPPER = np.log(1e-7), np.log(1e5)
-# Standard errors of a logarithm above this mean an interval over a factor of 10^8: nothing is known.
-_NOTHING_KNOWN = 5.0
-# Above this many rows the climb starts where a sample of them ends.
+# Above twice this many rows the climb starts where a sample of them ends.
 _FIRST_LOOK_ROWS = 40_000
 
 
@@ -134,9 +131,16 @@ class BTYDModel(ABC):
             A column is missing, or a row is impossible (named with its number).
         ModelError
             The summary is empty, has one customer only, or nobody in it has bought again.
+
+        Examples
+        --------
+        >>> from regulars.clv import BetaGeoModel, simulate
+        >>> summary = simulate.simulate_bg_nbd({"r": 0.25, "alpha": 4.0, "a": 0.8, "b": 2.5}, 2000, T=52, seed=1)
+        >>> BetaGeoModel().fit(summary).identified_
+        True
         """
         histories = read_histories(summary)
-        _require_repeats(histories)
+        require_repeats(histories)
         self.n_customers_ = float(histories.weight.sum())
         self.time_unit_ = histories.time_unit or DEFAULT_TIME_UNIT
         distinct = histories.distinct
@@ -149,34 +153,15 @@ class BTYDModel(ABC):
     def _climb(self, data: DistinctHistories, scale: float) -> None:
         """Find the maximum in scaled time and set the fitted state in the summary's."""
         names = self.parameter_names
-        lower, upper = np.full(len(names), _LOWER), np.full(len(names), _UPPER)
-        objective = self._objective(data)
-        starts = self._starts(data)
+        first_look = None
         if data.frequency.size > 2 * _FIRST_LOOK_ROWS:
             first_look = self._objective(data.thinned(_FIRST_LOOK_ROWS))
-            starts = [maximise(first_look, starts[0], lower, upper, tolerance=1e-4).log_parameters, *starts]
-        best = maximise(objective, starts[0], lower, upper)
-        # A maximum inside with known errors is the one; anything else is tried from elsewhere.
-        for start in () if self._is_inside(best) else starts[1:]:
-            found = maximise(objective, start, lower, upper)
-            best = found if found.value > best.value else best
-        self._accept(best, data, scale)
-
-    def _is_inside(self, found: Maximum) -> bool:
-        variance = np.diag(covariance_of(np.ones(found.gradient.size), found.hessian, ~found.at_bound))
-        return bool(found.converged and np.all(variance < _NOTHING_KNOWN**2))
-
-    def _accept(self, found: Maximum, data: DistinctHistories, scale: float) -> None:
-        names = self.parameter_names
-        jacobian = float(data.weight @ data.frequency) * np.log(scale)
+        found = climb(self._objective(data), self._starts(data), first_look)
         units = np.array([scale if name in self.time_parameters else 1.0 for name in names])
         estimate = np.exp(found.log_parameters) * units
-        unit_variance = np.diag(covariance_of(np.ones(estimate.size), found.hessian, ~found.at_bound))
-        free = ~found.at_bound
-        if not self._is_inside(found):
-            free &= ~_unknown(found, unit_variance)
+        free = identified_parameters(found)
         self.params_ = dict(zip(names, estimate.tolist(), strict=True))
-        self.log_likelihood_ = float(found.value - jacobian)
+        self.log_likelihood_ = found.value - float(data.weight @ data.frequency) * math.log(scale)
         self.covariance_ = covariance_of(estimate, found.hessian, free)
         self.converged_, self.n_iterations_ = found.converged, found.iterations
         self.identified_ = bool(free.all())
@@ -245,7 +230,15 @@ class BTYDModel(ABC):
     # ---------------------------------------------------------------- predictions by customer
 
     def probability_alive(self, summary: Any) -> Array:
-        """Probability that each customer is still one at T, shape (n,)."""
+        """Probability that each customer is still one at T, shape (n,).
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.probability_alive({"frequency": [2], "recency": [30.43], "T": [38.86]}).round(6)
+        array([0.726579])
+        """
         model, histories = self._ready(summary)
         distinct = histories.distinct
         return distinct.scatter(model._alive(distinct))
@@ -264,6 +257,13 @@ class BTYDModel(ABC):
         ------
         ModelError
             A window that is negative or ends before it begins.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.expected_purchases({"frequency": [2], "recency": [30.43], "T": [38.86]}, horizon=39).round(6)
+        array([1.226028])
         """
         _require_window(start, horizon)
         model, histories = self._ready(summary)
@@ -271,7 +271,15 @@ class BTYDModel(ABC):
         return distinct.scatter(model._alive(distinct) * model._purchases_if_alive(distinct, start, horizon))
 
     def probability_no_purchase(self, summary: Any, horizon: float) -> Array:
-        """Probability that each customer buys nothing in (T, T + horizon], shape (n,)."""
+        """Probability that each customer buys nothing in (T, T + horizon], shape (n,).
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.probability_no_purchase({"frequency": [2], "recency": [30.43], "T": [38.86]}, horizon=39).round(4)
+        array([0.4454])
+        """
         _require_window(0.0, horizon)
         model, histories = self._ready(summary)
         distinct = histories.distinct
@@ -282,6 +290,13 @@ class BTYDModel(ABC):
         """Probabilities of 0, 1, ..., n_max purchases in (T, T + horizon], shape (n, n_max + 1).
 
         A row sums to one less the probability of more than ``n_max`` purchases.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.purchase_probabilities({"frequency": [2], "recency": [30.43], "T": [38.86]}, 39, n_max=2).round(4)
+        array([[0.4454, 0.2393, 0.1442]])
         """
         _require_window(0.0, horizon)
         _require_count(n_max)
@@ -309,6 +324,13 @@ class BTYDModel(ABC):
         ------
         ModelError
             A horizon or rate that is negative or not finite.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.discounted_expected_purchases({"frequency": [2], "recency": [30.43], "T": [38.86]}, 39, discount_rate=0.002).round(3)
+        array([1.182])
         """
         _require_window(0.0, horizon)
         _require_rate(discount_rate)
@@ -322,6 +344,13 @@ class BTYDModel(ABC):
         """Time from T by which each customer has bought again with probability one half, shape (n,).
 
         nan where the next purchase is more likely than not never to come.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.median_time_to_next_purchase({"frequency": [2], "recency": [30.43], "T": [38.86]}).round(1)
+        array([29.5])
         """
         model, histories = self._ready(summary)
         distinct = histories.distinct
@@ -330,7 +359,15 @@ class BTYDModel(ABC):
     # ---------------------------------------------------------------- a new customer
 
     def pmf(self, n: Any, t: float) -> Array:
-        """Probability that a new customer makes n repeat purchases in (0, t], shape of n."""
+        """Probability that a new customer makes n repeat purchases in (0, t], shape of n.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.pmf([0, 1], 39).round(4)
+        array([0.5738, 0.1994])
+        """
         _require_window(0.0, t)
         self._require_fitted()
         counts = np.asarray(n)
@@ -340,7 +377,15 @@ class BTYDModel(ABC):
         return self._predictor()._pmf_new(float(t), n_max)[counts.astype(np.int64)]
 
     def expected_purchases_new(self, t: Any) -> Array:
-        """Expected repeat purchases of a new customer in (0, t], shape of t."""
+        """Expected repeat purchases of a new customer in (0, t], shape of t.
+
+        Examples
+        --------
+        >>> from regulars.clv.beta_geo import BetaGeoModel
+        >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.expected_purchases_new([1, 39]).round(6)
+        array([0.053268, 1.196723])
+        """
         self._require_fitted()
         times = np.asarray(t, dtype=np.float64)
         if not np.all(np.isfinite(times)) or np.any(times < 0):
@@ -476,34 +521,6 @@ class BTYDModel(ABC):
                 f"make the summary with unit={self.time_unit_!r}"
             )
         return self._predictor(), histories
-
-
-def _unknown(found: Maximum, unit_variance: Array) -> np.ndarray:
-    """Which parameters a maximum on a flat ridge leaves open, (k,) bool."""
-    if np.all(np.isfinite(unit_variance)):
-        return unit_variance >= _NOTHING_KNOWN**2
-    curvature, axes = np.linalg.eigh(-found.hessian)
-    flat = curvature <= 1.0 / _NOTHING_KNOWN**2
-    return (np.abs(axes[:, flat]) > 0.1).any(axis=1) | found.at_bound
-
-
-def _require_repeats(histories: PurchaseHistories) -> None:
-    entered = histories.weight > 0
-    customers = float(histories.weight.sum())
-    if not entered.any():
-        what = "is empty" if len(histories) == 0 else "has only weights of 0"
-        raise ModelError(f"the summary {what}: there is no customer to fit a model to")
-    if customers <= 1:
-        raise ModelError(
-            "the summary holds 1 customer; how customers differ shows from 2 on, and is known from hundreds"
-        )
-    if not (histories.T[entered] > 0).any():
-        raise ModelError("every customer's T is 0: all first purchases are on the as-of date; take a later one")
-    if not (histories.frequency[entered] > 0).any():
-        raise ModelError(
-            f"none of {customers:g} customers has bought a second time: no purchase rate can be estimated; "
-            "take a longer history"
-        )
 
 
 def _require_window(start: float, horizon: float) -> None:

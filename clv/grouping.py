@@ -6,35 +6,42 @@ from .compiled import compiled
 
 
 @compiled
+def _scattered(key):
+    """Mix all bits of a key into all others (the finaliser of SplitMix64): times are multiples of 1/7, say."""
+    bits = np.uint64(key)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+@compiled
 def _group(keys: np.ndarray, index: np.ndarray, first: np.ndarray) -> int:
     """Number equal keys by first appearance: fills ``index`` (n,) and ``first`` (n,); returns how many are distinct."""
-    size = 64
-    while size < 256 and size < 2 * keys.size:
-        size *= 2
-    table = np.full(size, -1, np.int64)
+    size = 4096
+    # key and group side by side: one look into memory finds both
+    table = np.full((size, 2), -1, np.int64)
     n_distinct = 0
     for i in range(keys.size):
         key = keys[i]
-        slot = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-        slot ^= slot >> np.uint64(32)
-        position = np.int64(slot & np.uint64(size - 1))
-        while table[position] >= 0 and keys[first[table[position]]] != key:
+        position = np.int64(_scattered(key) & np.uint64(size - 1))
+        while table[position, 1] >= 0 and table[position, 0] != key:
             position = (position + 1) & (size - 1)
-        if table[position] < 0:
-            table[position] = n_distinct
+        if table[position, 1] < 0:
+            table[position, 0] = key
+            table[position, 1] = n_distinct
             first[n_distinct] = i
             n_distinct += 1
-        index[i] = table[position]
-        if 2 * n_distinct > size:  # rehash into a table of four times the size
+        index[i] = table[position, 1]
+        if 2 * n_distinct > size:  # into a table of four times the size
             size *= 4
-            table = np.full(size, -1, np.int64)
+            table = np.full((size, 2), -1, np.int64)
             for group in range(n_distinct):
-                slot = np.uint64(keys[first[group]]) * np.uint64(0x9E3779B97F4A7C15)
-                slot ^= slot >> np.uint64(32)
-                position = np.int64(slot & np.uint64(size - 1))
-                while table[position] >= 0:
+                key = keys[first[group]]
+                position = np.int64(_scattered(key) & np.uint64(size - 1))
+                while table[position, 1] >= 0:
                     position = (position + 1) & (size - 1)
-                table[position] = group
+                table[position, 0] = key
+                table[position, 1] = group
     return n_distinct
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..sql.errors import ContractError
+from ..sql.errors import ContractError, ModelError
 from .columns import read_columns
 
 TIME_UNIT_KEY = "time_unit"
@@ -86,11 +86,13 @@ class DistinctHistories:
         return self.times[self.T_index[first]], index
 
     @cached_property
-    def rate_histories(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def rate_histories(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | slice]:
         """Distinct (x, T), (p,) each, and the position of each row's among them (m,)."""
         from .grouping import group_equal
 
         ages, index = self.ages
+        if ages.size == self.frequency.size:
+            return self.frequency, self.T, slice(None)
         pair, first = group_equal(self.frequency * ages.size + index)
         return self.frequency[first], ages[index[first]], pair
 
@@ -260,3 +262,29 @@ def _repeats(x: np.ndarray, recency: np.ndarray, T: np.ndarray) -> bool:
     return distinct_recency.size < _WORTH_GROUPING * repeaters.sum() or (
         distinct_T.size < _WORTH_GROUPING * T.size and repeaters.mean() < 0.5
     )
+
+
+def require_repeats(histories: PurchaseHistories) -> None:
+    """Raise ModelError where no purchase rates can be estimated: no customer, one customer, no second purchase.
+
+    Examples
+    --------
+    >>> require_repeats(read_histories({"frequency": [0, 0], "recency": [0, 0], "T": [9, 9]}))
+    Traceback (most recent call last):
+    ...
+    regulars.sql.errors.ModelError: none of 2 customers has bought a second time: ...
+    """
+    entered = histories.weight > 0
+    customers = float(histories.weight.sum())
+    if not entered.any():
+        what = "is empty" if len(histories) == 0 else "has only weights of 0"
+        raise ModelError(f"the summary {what}: there is no customer to fit a model to")
+    if customers <= 1:
+        raise ModelError("the summary holds 1 customer; differences between customers are known from hundreds")
+    if not (histories.T[entered] > 0).any():
+        raise ModelError("every customer's T is 0: all first purchases are on the as-of date; take a later one")
+    if not (histories.frequency[entered] > 0).any():
+        raise ModelError(
+            f"none of {customers:g} customers has bought a second time: no purchase rate can be estimated; "
+            "take a longer history"
+        )

@@ -9,6 +9,10 @@ import numpy as np
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
 NORMAL_975 = 1.959963984540054
+# The box: beyond it every likelihood of clv, in scaled time, is flat to its last digits.
+_LOWEST, _HIGHEST = np.log(1e-7), np.log(1e5)
+# A standard error of a logarithm above this is an interval over a factor of 10^8: nothing is known.
+_NOTHING_KNOWN = 5.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,55 @@ def maximise(
     return Maximum(point, value, gradient, hessian, at_bound, converged, evaluations)
 
 
+def climb(objective: Objective, starts: list[np.ndarray], first_look: Objective | None = None) -> Maximum:
+    """Return the highest maximum from several starts; from the first alone where that ends well inside the box.
+
+    Parameters
+    ----------
+    objective
+        Log-likelihood by logarithms, with derivatives.
+    starts
+        (k,) logarithms each, the most promising first.
+    first_look
+        A cheap likeness of the objective, such as that of a sample: where it ends, the climb begins.
+
+    Examples
+    --------
+    >>> def bowl(z):
+    ...     return -float(z @ z), -2 * z, -2 * np.eye(2)
+    >>> climb(bowl, [np.ones(2)]).converged
+    True
+    """
+    lower, upper = np.full(starts[0].size, _LOWEST), np.full(starts[0].size, _HIGHEST)
+    if first_look is not None:
+        starts = [maximise(first_look, starts[0], lower, upper, tolerance=1e-4).log_parameters, *starts]
+    best = maximise(objective, starts[0], lower, upper)
+    if best.converged and identified_parameters(best).all():
+        return best
+    for start in starts[1:]:
+        found = maximise(objective, start, lower, upper)
+        best = found if found.value > best.value else best
+    return best
+
+
+def identified_parameters(found: Maximum) -> np.ndarray:
+    """Say which parameters a maximum pins down, (k,) bool: neither held by the box nor on a flat ridge.
+
+    Examples
+    --------
+    >>> flat = Maximum(np.zeros(2), 0.0, np.zeros(2), -np.diag([4.0, 0.0]), np.zeros(2, bool), True, 1)
+    >>> identified_parameters(flat).tolist()
+    [True, False]
+    """
+    inside = ~found.at_bound
+    variance = np.diag(covariance_of(np.ones(inside.size), found.hessian, inside))
+    if np.all(np.isfinite(variance[inside])):
+        return inside & (variance < _NOTHING_KNOWN**2)
+    curvature, axes = np.linalg.eigh(-found.hessian)
+    flat = curvature <= 1.0 / _NOTHING_KNOWN**2
+    return inside & ~(np.abs(axes[:, flat]) > 0.1).any(axis=1)
+
+
 def covariance_of(parameters: np.ndarray, hessian: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return the inverse observed information of ``parameters`` (k, k), nan for those that are not free.
 
@@ -157,7 +210,7 @@ def log_scale_interval(estimate: np.ndarray, standard_error: np.ndarray) -> tupl
     Examples
     --------
     >>> low, high = log_scale_interval(np.array([1.0]), np.array([0.5]))
-    >>> round(low[0] * high[0], 12)
+    >>> float((low * high)[0].round(12))
     1.0
     """
     factor = np.exp(NORMAL_975 * standard_error / estimate)

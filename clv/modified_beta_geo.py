@@ -15,7 +15,7 @@ class ModifiedBetaGeoModel(BetaGeometricModel):
     --------
     >>> model = ModifiedBetaGeoModel.from_parameters(r=0.525, alpha=6.183, a=0.891, b=1.614)
     >>> model.probability_alive({"frequency": [0], "recency": [0.0], "T": [39.0]}).round(3)
-    array([0.406])
+    array([0.389])
     """
 
     name = "mbg_nbd"

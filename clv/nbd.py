@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from .btyd import BTYDModel
 from .histories import DistinctHistories
 from .maximum_likelihood import Objective
-from .purchase_rates import purchase_sums
+from .purchase_rates import purchase_sums, rate_start
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ class NBDModel(BTYDModel):
     --------
     >>> model = NBDModel.from_parameters(r=0.4, alpha=12.0)
     >>> model.expected_purchases({"frequency": [2], "recency": [30.43], "T": [38.86]}, horizon=39).round(4)
-    array([1.8404])
+    array([1.8403])
     """
 
     name = "nbd"
@@ -36,22 +36,13 @@ class NBDModel(BTYDModel):
             point = np.exp(log_parameters)
             value, gradient, hessian = sums(*point.tolist())
             gradient = gradient * point
-            return value, gradient, hessian * np.outer(point, point) + np.diag(gradient)
+            return float(value), gradient, hessian * np.outer(point, point) + np.diag(gradient)
 
         return objective
 
     def _starts(self, data: DistinctHistories) -> list[Array]:
-        r, alpha = self._rate_start(data)
+        r, alpha = rate_start(data)
         return [np.log([r, alpha]), np.log([10.0 * r, 10.0 * alpha])]
-
-    def _rate_start(self, data: DistinctHistories) -> tuple[float, float]:
-        """Moments, as if all customers had one age."""
-        w, x = data.weight, data.frequency
-        customers = w.sum()
-        mean = (w * x).sum() / customers
-        variance = (w * (x - mean) ** 2).sum() / customers
-        r = float(np.clip(mean**2 / max(variance - mean, 0.05 * mean), 0.05, 50.0))
-        return r, r / mean * float((w * data.T).sum() / customers)
 
     def _rate(self, data: DistinctHistories) -> tuple[Array, Array]:
         """Shape and rate of each customer's Gamma posterior, (m,) each."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .btyd import BTYDModel
 from .histories import DistinctHistories
 from .maximum_likelihood import Objective
-from .purchase_rates import purchase_sums
+from .purchase_rates import purchase_sums, rate_start
 
 Array = NDArray[np.float64]
 
@@ -77,9 +77,7 @@ class ParetoNBDModel(BTYDModel):
         return likelihood(data)
 
     def _starts(self, data: DistinctHistories) -> list[Array]:
-        from .nbd import NBDModel
-
-        r, alpha = NBDModel()._rate_start(data)
+        r, alpha = rate_start(data)
         # time in the data's mean T: lifetimes of about one, of many ages, without end, and alike for all
         return [
             np.log([r, 0.7 * alpha, 0.6, 0.5]),
@@ -198,7 +196,7 @@ def likelihood(data: DistinctHistories) -> Objective:
             gradient[rows] += part[1]
             hessian[rows, rows] += part[2]
         gradient *= point
-        return value, gradient, hessian * np.outer(point, point) + np.diag(gradient)
+        return float(value), gradient, hessian * np.outer(point, point) + np.diag(gradient)
 
     return objective
 

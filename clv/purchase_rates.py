@@ -62,3 +62,13 @@ def purchase_sums(data: DistinctHistories) -> Callable[[float, float], tuple[flo
         return value, np.array([d_r, d_alpha]), hessian
 
     return sums
+
+
+def rate_start(data: DistinctHistories) -> tuple[float, float]:
+    """Return (r, alpha) by moments, as if all customers had one age and none had left: a place to start from."""
+    w, x = data.weight, data.frequency
+    customers = w.sum()
+    mean = (w * x).sum() / customers
+    variance = (w * (x - mean) ** 2).sum() / customers
+    r = float(np.clip(mean**2 / max(variance - mean, 0.05 * mean), 0.05, 50.0))
+    return r, r / mean * float((w * data.T).sum() / customers)

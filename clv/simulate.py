@@ -45,7 +45,7 @@ def simulate_nbd(
     Examples
     --------
     >>> simulate_nbd({"r": 1.0, "alpha": 5.0}, 3, T=52, seed=1)["frequency"].tolist()
-    [8, 3, 39]
+    [9, 3, 62]
     """
     return _summary("nbd", params, n_customers, T, seed, holdout, time_unit, whole_days=whole_days)
 
