@@ -176,11 +176,11 @@ class Database:
         return days["last_day"]
 
     def _not_too_late(self, name: str, asked: Mapping[str, Any]) -> None:
-        from .pipeline import typed_date
+        from .pipeline import typed_value
 
         last = self.as_of if self.settings.value.as_of else max(self.as_of, self.today)
         for key in ("as_of", "observation_end", "calibration_end"):
-            if key in asked and typed_date(asked[key]) > last:
+            if key in asked and typed_value(name, catalog.Parameter(key, "DATE"), asked[key]) > last:
                 raise SettingsError(
                     f"{name}: {key} = {asked[key]} is later than {last}, the last day that orders are gathered up to; "
                     f"ask for that day or an earlier one, or write [value] as_of = {asked[key]}"
