@@ -60,7 +60,7 @@ def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> C
                         placeholder="" if filters.segments else "All segments",
                         clearable=True,
                         hidePickedOptions=True,
-                        inputProps={"aria-label": "Segments"},
+                        **aria(label="Segments"),
                         clearButtonProps=aria(label="Clear segments"),  # pyright: ignore[reportArgumentType]
                         comboboxProps={"shadow": "md"},
                         className="filter-segment",
@@ -152,14 +152,22 @@ def _pill(filter_: RangeFilter, filters: CustomerFilters, currency: str, *, hidd
                     className="pill",
                     type="button",
                     hidden=hidden,
+                    **aria(haspopup="dialog"),
                 )
             ),
-            dmc.PopoverDropdown([html.P(meaning, className="pill-meaning"), html.Div(inputs, className="pill-inputs")]),
+            dmc.PopoverDropdown(
+                html.Div(
+                    [html.P(meaning, className="pill-meaning"), html.Div(inputs, className="pill-inputs")],
+                    role="dialog",
+                    **aria(label=filter_.label),
+                )
+            ),
         ],
         width=300,
         position="bottom-start",
         shadow="md",
         trapFocus=True,
+        withRoles=False,
         returnFocus=True,
         keepMounted=False,
     )

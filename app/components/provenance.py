@@ -49,16 +49,20 @@ def disclosure(title: str, source: Source) -> Component:
                     [icon("code", 14), html.Span("SQL")],
                     className="sql-button",
                     type="button",
-                    **aria(label=f"Source and SQL of {title}"),
+                    **aria(label=f"Source and SQL of {title}", haspopup="dialog"),
                 )
             ),
             dmc.PopoverDropdown(
-                [
-                    html.P(title, className="source-title"),
-                    html.P(source.meaning, className="source-meaning") if source.meaning else None,
-                    html.Dl([part for name, fact in facts for part in (html.Dt(name), html.Dd(fact))]),
-                    html.Pre(html.Code(source.sql), tabIndex=0, **aria(label="SQL")),
-                ],
+                html.Div(
+                    [
+                        html.P(title, className="source-title"),
+                        html.P(source.meaning, className="source-meaning") if source.meaning else None,
+                        html.Dl([part for name, fact in facts for part in (html.Dt(name), html.Dd(fact))]),
+                        html.Pre(html.Code(source.sql), tabIndex=0, role="region", **aria(label="SQL")),
+                    ],
+                    role="dialog",
+                    **aria(label=f"Source of {title}"),
+                ),
                 className="source",
             ),
         ],
@@ -67,6 +71,7 @@ def disclosure(title: str, source: Source) -> Component:
         shadow="md",
         withArrow=False,
         trapFocus=True,
+        withRoles=False,
         returnFocus=True,
         withinPortal=True,
     )

@@ -173,11 +173,11 @@ def _totals(data: "SnapshotData", filters: CustomerFilters) -> Component:
                     for name, figure, note in parts
                 ],
                 className="totals",
-                role="status" if n else None,
             ),
             disclosure("Filtered customers", source),
         ],
         className="totals-row",
+        role="status",
     )
 
 
