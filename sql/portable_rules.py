@@ -22,7 +22,7 @@ AGREED: frozenset[type[exp.Expr]] = frozenset(
         exp.DateFromParts, exp.Day, exp.DenseRank, exp.Exists, exp.Exp, exp.Floor, exp.Greatest, exp.GroupConcat,
         exp.Lag, exp.LastDay, exp.Lead, exp.Least, exp.Length, exp.Ln, exp.Lower, exp.MD5, exp.Max, exp.Median, exp.Min,
         exp.Month, exp.Ntile, exp.Nullif, exp.Rank, exp.Round, exp.RowNumber, exp.Sqrt, exp.Substring, exp.Sum,
-        exp.Trim, exp.Trunc, exp.TryCast, exp.Upper, exp.Year,
+        exp.TimestampTrunc, exp.Trim, exp.Trunc, exp.TryCast, exp.Upper, exp.Year,
     }
 )  # fmt: skip
 
@@ -57,7 +57,7 @@ WRITE_INSTEAD: Mapping[type[exp.Expr] | str, str] = {
     exp.Explode: _SERIES,
     exp.Unnest: _SERIES,
     exp.GenerateSeries: _SERIES,
-    exp.DateSub: "does not run on Spark; write day - INTERVAL n DAY, or date_diff('day', a, b)",
+    exp.UnixToTime: "counts from 1970 in other units on Spark; write date_diff('day', a, b)",
     exp.TimeToStr: "formats differently on Spark; CAST(day AS VARCHAR) gives 2017-12-31",
     exp.Skewness: _MOMENTS,
     exp.Kurtosis: _MOMENTS,
@@ -69,7 +69,7 @@ WRITE_INSTEAD: Mapping[type[exp.Expr] | str, str] = {
     exp.TableSample: "picks other rows on each engine; filter by md5(id)",
     exp.Lambda: "does not run on Spark; write rows and joins",
     "hash": "gives other numbers on Spark; write md5(x)",
-    "epoch_ms": "does not run on Spark; write date_diff('day', a, b)",
+    "date_sub": "does not run on Spark; write date_diff('day', a, b)",
     "lgamma": "does not run on Spark; work it out in Python",
     "list_sum": "does not run on Spark; keep rows and sum(x)",
     "isodow": _WEEKDAY,
@@ -310,9 +310,11 @@ def outputs(tree: exp.Expr, query: Query) -> Iterator[Fault]:
         if any(isinstance(e, exp.Star) or (isinstance(e, exp.Column) and e.is_star) for e in select.expressions):
             yield select, "SELECT * leaves the columns of the output to its input; name them"
             return
-    named = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
-    if any(not name for name in named):
-        yield tree, "a column has no name; write AS name"
+    first = next(_arms(tree))
+    named = tuple(e.alias_or_name for e in first.expressions)
+    for column, name in zip(first.expressions, named, strict=True):
+        if not name:
+            yield column, f"{column.sql('duckdb')} has no name; write AS name"
     wanted = ("found", "example") if query.severity else ()
     if not wanted and query.output in TABLES:
         wanted = TABLES[query.output].column_names
