@@ -332,18 +332,19 @@ def _kind(place: str, column: Column, said: str, type_: str) -> str:
         return kind
     raise ContractError(
         f"{place} columns.{column.name}: {said} is {type_}, which cannot be read as {column.type}; "
-        f"allowed: {readable_types(column.type)}; {_suggestion(column, kind, said)}"
+        f"allowed: {readable_types(column.type)}; {_suggestion(column, kind, type_, said)}"
     )
 
 
-def _suggestion(column: Column, kind: str, said: str) -> str:
+def _suggestion(column: Column, kind: str, type_: str, said: str) -> str:
     bare = said.strip('"')
     if column.type in ("TIMESTAMP", "DATE") and kind in ("integer", "double", "decimal"):
         return (
             f"for numbers like 19970101 write {column.name} = \"strptime(CAST({bare} AS VARCHAR), '%Y%m%d')\", "
             f'for seconds since 1970 write {column.name} = "to_timestamp({bare})"'
         )
-    return f'write an expression that makes it one, such as {column.name} = "CAST({bare} AS {column.type})"'
+    made = f"decode({bare})" if type_ == "BLOB" else f"CAST({bare} AS {column.type})"
+    return f'write an expression that makes it one, such as {column.name} = "{made}"'
 
 
 def _kept_text(mapped: MappedColumn, typed: str, raw_columns: Mapping[str, str]) -> str:

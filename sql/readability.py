@@ -69,6 +69,16 @@ def scan(
     ContractError
         No value of a column can be read, texts with and without an offset stand in one column, or ids are floats
         beyond the whole numbers that floats hold.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from regulars.sql.engine import DuckDBEngine
+    >>> engine = DuckDBEngine()
+    >>> engine.register("raw_exchange_rates", pa.table({"day": ["2020-01-31", "soon"]}))
+    >>> day = MappedColumn("day", "day", '"day"', "VARCHAR", "text", ("day",))
+    >>> scan(engine, "exchange_rates", [day], "UTC", "regulars.toml: [exchange_rates]")
+    Readability(unreadable={'day': 1}, clocks={'day': 'local'})
     """
     contract = INPUT_TABLES[table]
     family = {c.name: family_of(contract.column(c.name).type) for c in mapped if c.kind}

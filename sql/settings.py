@@ -211,7 +211,20 @@ class Settings(BaseSettings):
     def from_mapping(
         cls, said: Mapping[str, Any], *, folder: Path | None = None, origin: str = "the settings", **sections: Any
     ) -> "Settings":
-        """Make settings of nested mappings in the shape of the file; relative paths start at ``folder``."""
+        """Make settings of nested mappings in the shape of the file; relative paths start at ``folder``.
+
+        ``origin`` is how error messages call the mapping; ``sections`` override it.
+
+        Raises
+        ------
+        SettingsError
+            Something is not allowed, or not known.
+
+        Examples
+        --------
+        >>> Settings.from_mapping({"orders": {"path": "orders.parquet"}}, shop={"currency": "EUR"}).shop.currency
+        'EUR'
+        """
         environment = _environment(cls)
         merged = _merge(_merge(dict(said), environment), {k: v for k, v in sections.items() if v is not None})
         try:
@@ -229,6 +242,11 @@ class Settings(BaseSettings):
         ------
         SettingsError
             As :meth:`from_mapping`.
+
+        Examples
+        --------
+        >>> Settings.from_mapping({"orders": {"path": "o.parquet"}}).overridden(value={"horizon": 26}).value.horizon
+        26
         """
         said = self.model_dump(exclude_unset=True)
         return type(self).from_mapping(said, folder=self._folder, origin=self._origin, **sections)
@@ -259,7 +277,13 @@ class Settings(BaseSettings):
         return {key: said[key] for key in sorted(said)}
 
     def identity(self) -> dict[str, Any]:
-        """What of :meth:`to_dict` can change a snapshot: no paths (the files' content counts), no resources."""
+        """What of :meth:`to_dict` can change a snapshot: no paths (the files' content counts), no resources.
+
+        Examples
+        --------
+        >>> Settings.from_mapping({"orders": {"path": "/data/o.parquet"}}).identity()["orders"]
+        {'columns': {}, 'csv': {}, 'format': None, 'hive_partitioning': None}
+        """
         kept: dict[str, Any] = {}
         for section, values in self.to_dict().items():
             if isinstance(values, dict):

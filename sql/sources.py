@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["Source", "Staged", "StagedTable", "find_files", "reading_inputs", "stage", "staging_sql"]
 
 
+# Failures of the statement or the machine, by what the engines call them: no file needs to be read again for these.
+_NOT_THE_INPUTS = frozenset(
+    {
+        "AnalysisException",
+        "BinderException",
+        "CatalogException",
+        "InterruptException",
+        "OutOfMemoryException",
+        "ParseException",
+        "ParserException",
+    }
+)
+
+
 @dataclass(frozen=True)
 class StagedTable:
     """One staged input.
@@ -117,9 +131,9 @@ def reading_inputs(engine: "Engine", staged: Staged) -> Iterator[None]:
     """
     try:
         yield
-    except QueryError:
+    except QueryError as error:
         for table in staged.tables.values():
-            if table.source is not None:
+            if table.source is not None and type(error.__cause__).__name__ not in _NOT_THE_INPUTS:
                 name_corrupt_files(engine, table.source)
                 _name_failing_expression(engine, table.source.place, table)
         raise

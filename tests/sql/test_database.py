@@ -133,6 +133,15 @@ def test_an_error_of_the_users_own_sql_carries_it(open_shop):
         shop.sql("SELECT revenu FROM order_lines")
 
 
+@pytest.mark.parametrize("sql", ["SELECT revenu FROM order_lines", "SELECT FROM", "SELECT * FROM nowhere"])
+def test_a_mistake_in_a_statement_reads_no_file(open_shop, monkeypatch, sql):
+    shop = open_shop(LINES, today=TODAY)
+    _ = shop.staged
+    monkeypatch.setattr("regulars.sql.sources.name_corrupt_files", lambda *_: pytest.fail("the files were read"))
+    with pytest.raises(QueryError):
+        shop.sql(sql)
+
+
 def test_threads_share_a_database(open_shop):
     shop = open_shop(LINES, today=TODAY)
     names = ["customer_summary", "customer_days", "money_reconciliation", "summary_counts"] * 3

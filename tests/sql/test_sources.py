@@ -310,6 +310,11 @@ def test_what_is_no_scalar_expression_of_a_line_is_refused(open_shop, expression
         ),
         ("revenue", "TRUE", "revenue is BOOLEAN"),
         ("revenue", "'x'::BLOB", "revenue is BLOB"),
+        (
+            "customer_id",
+            "'x'::BLOB",
+            'write an expression that makes it one, such as customer_id = "decode(customer_id)"',
+        ),
         ("customer_id", "{'id': 1}", "customer_id is STRUCT(id INTEGER)"),
         ("customer_id", "TRUE", "customer_id is BOOLEAN, which cannot be read as VARCHAR"),
         ("customer_id", "TIMESTAMP '2020-01-01'", "customer_id is TIMESTAMP"),
