@@ -31,7 +31,6 @@ def contract_table(table: Table, columns: Mapping[str, Any]) -> "pa.Table":
     >>> contract_table(MODEL_CALIBRATION, rows).column("model").to_pylist()
     ['nbd', 'nbd']
     """
-    import numpy as np
     import pyarrow as pa
 
     types = {
@@ -50,8 +49,6 @@ def contract_table(table: Table, columns: Mapping[str, Any]) -> "pa.Table":
             array = pa.repeat(pa.scalar(value, type_), length)
         elif isinstance(value, pa.Array | pa.ChunkedArray):
             array = value.cast(type_)
-        elif isinstance(value, np.ndarray) and value.dtype.kind == "U":
-            array = pa.array(value.astype(object), type_)
         else:
             array = pa.array(value, type_, from_pandas=False)
         arrays.append(array)
