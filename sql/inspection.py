@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from .files import Source
 
 # The extension of DuckDB that reads each kind of address.
-_EXTENSIONS = {"az": "azure", "azure": "azure", "abfss": "azure"}
+_EXTENSIONS = {
+    **dict.fromkeys(("http", "https", "s3", "s3a", "s3n", "gs", "gcs", "r2", "hf"), "httpfs"),
+    **dict.fromkeys(("az", "azure", "abfss"), "azure"),
+}
 
 # Kinds of one column that files may mix: DuckDB reads them as one type without changing what they mean.
 _MIXABLE = (
@@ -89,7 +92,8 @@ def agree(
     >>> source = Source("order_lines", "regulars.toml: [orders]", ("a.parquet", "b.parquet"), ("a", "b"), "parquet")
     >>> agree(source, {"a.parquet": {"at": "TIMESTAMP"}, "b.parquet": {"at": "DATE"}}, ["at"], ["at"])
     """
-    names = dict(zip(source.files, source.names, strict=True))
+    # an address may be a pattern that stands for several files, each then called by its own address
+    names = {file: file for file in by_file} | dict(zip(source.files, source.names, strict=True))
     anywhere = {name for columns in by_file.values() for name in columns}
     for column in read:
         holders: dict[str, str] = {}
@@ -169,14 +173,16 @@ def _footers(reader: DuckDBEngine, files: Sequence[str]) -> dict[str, dict[str, 
             "ORDER BY file_name, column_id",
             {"files": [literal_path(file) for file in files]},
         ).fetchall()
-    by_file: dict[str, dict[str, str]] = {file: {} for file in files}
-    nested = dict.fromkeys(files, 0)
+    by_file: dict[str, dict[str, str]] = {}
+    nested: dict[str, int] = {}
     for file, position, name, children, type_ in rows:
         # The rows come depth first behind one for the whole file: a column's children follow it at once.
-        if position > 0 and nested[file] == 0:
+        if position == 0:
+            by_file[file], nested[file] = {}, 0
+        elif nested[file] == 0:
             by_file[file][name] = type_
             nested[file] = children or 0
-        elif position > 0:
+        else:
             nested[file] += (children or 0) - 1
     return by_file
 
@@ -225,7 +231,9 @@ def _corrupt_text(source: "Source", corrupt: Mapping[str, str]) -> str:
 
 
 def _load_extension(reader: DuckDBEngine, source: "Source", address: str) -> None:
-    extension = _EXTENSIONS.get(address.partition("://")[0].lower(), "httpfs")
+    extension = _EXTENSIONS.get(address.partition("://")[0].lower())
+    if extension is None:
+        return
     with reader.cursor() as cursor:
         try:
             cursor.execute(f"LOAD {extension}")

@@ -214,6 +214,25 @@ def test_a_remote_address_without_its_extension_says_so(make_settings, tmp_path,
     assert "copy the files to this machine" in text
 
 
+def test_an_address_of_a_file_system_of_the_users_own_is_left_to_duckdb(make_settings):
+    with DuckDBEngine() as engine, pytest.raises(SourceError) as caught:
+        stage(engine, make_settings(orders={"path": "vault://orders/*.parquet"}))
+    assert "cannot be read as Parquet: vault://orders/*.parquet (" in str(caught.value)
+
+
+def test_nested_columns_do_not_hide_those_behind_them(write_parquet, lines_of):
+    nested = "{'a': 1, 'b': [{'c': 2}], 'd': MAP {'k': [1]}} AS basket, [1, 2] AS tags, "
+    for i in range(2):
+        write_parquet(
+            f"SELECT {nested} 7 AS customer_id, DATE '2020-01-31' AS ordered_at, 1 AS revenue", f"o/{i}.parquet"
+        )
+    columns = {"revenue": "basket.b[1].c + tags[2]"}
+    assert lines_of("customer_id, revenue", orders={"path": "o", "columns": columns}) == [
+        {"customer_id": "7", "revenue": Decimal(4)},
+        {"customer_id": "7", "revenue": Decimal(4)},
+    ]
+
+
 def test_a_package_that_is_not_installed_is_named(make_settings):
     with pytest.raises(SourceError, match=r"the package 'no_such_thing' is not installed; install it \(pip install"):
         find_files(make_settings(orders={"path": "package:no_such_thing/data/x.parquet"}), "order_lines")
