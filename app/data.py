@@ -5,6 +5,7 @@ answer once given stays true and is kept. Which one is current is read from the 
 """
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
@@ -181,6 +182,21 @@ class SnapshotData:
         found = self._ask("model_version", "SELECT min(model_version) AS model_version FROM customer_scores")
         return str(found.records[0]["model_version"] or "")
 
+    @property
+    def verdict(self) -> str:
+        """Which model won the holdout, and against what; "" where the run does not say."""
+        return str(_section(self.manifest, "model").get("verdict") or "")
+
+    @property
+    def notes(self) -> list[str]:
+        """What the build wants a reader to know."""
+        return [str(note) for note in self.manifest.get("notes") or ()]
+
+    def counted_kpis(self) -> frozenset[str]:
+        """Names of the figures that are counted in SQL; every other one comes from a model."""
+        made = catalog.queries().get("base_kpis")
+        return frozenset(re.findall(r"'(\w+)'", made.text)) if made else frozenset()
+
     def previous_kpis(self) -> "tuple[date, dict[str, float]] | None":
         """Return as-of date and figures of the latest snapshot of an earlier date; None where there is none."""
         earlier = [run for run in self.warehouse.runs() if run.as_of < self.as_of and "kpis" in run.tables()]
@@ -196,14 +212,13 @@ class SnapshotData:
     # whole tables, small ones
 
     def table(self, name: str, order_by: str = "") -> Answer:
-        """Return all of one small table, with the named query that made it as its SQL where there is one."""
+        """Return all of one small table; its SQL is that of the named queries that made it, as its lineage says."""
         self._need(name)
         columns = ", ".join(contract.OUTPUT_TABLES[name].column_names)
         answer = self._ask(
             f"table:{name}", f"SELECT {columns} FROM {name}" + (f" ORDER BY {order_by}" if order_by else "")
         )
-        made = [query.text for query in catalog.queries().values() if query.output == name]
-        return Answer(answer.rows, made[0]) if made else answer
+        return Answer(answer.rows, self._lineage(name) or answer.sql)
 
     def kpis(self) -> Answer:
         """Return the figures at the head of the overview, in the order of the table."""
@@ -301,6 +316,15 @@ class SnapshotData:
                 gaps[name] = f"has no {missing[0]} in table {name}"
         self.engine.connection.execute("SET lock_configuration = true")
         return gaps
+
+    def _lineage(self, name: str) -> str:
+        facts = _section(self.manifest.get("tables") or {}, name)
+        makers = [maker.strip() for maker in str(facts.get("made_by", "")).split(",") if maker.strip()]
+        if not makers:
+            return ""
+        known = catalog.queries()
+        said = f"-- {name} is made by {', '.join(makers)} from {', '.join(facts.get('inputs', ()))}."
+        return "\n\n".join([said, *(known[maker].text.strip() for maker in makers if maker in known)])
 
     def _need(self, *names: str) -> None:
         for name in names:

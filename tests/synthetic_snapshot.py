@@ -11,6 +11,7 @@ import pyarrow as pa
 from regulars.sql import contract
 from regulars.sql.snapshot import Snapshot, Warehouse
 
+MODEL_VERSION = "mbg_nbd:3f9a1c22d0e4 + gamma_gamma:0b7c5d2e91aa, regulars 0.1.0"
 MODELS = ("mbg_nbd", "bg_nbd", "pareto_nbd", "nbd", "same_rate")
 AWKWARD_IDS = (
     'O\'Brien "the" <b>bold</b>',
@@ -50,7 +51,15 @@ def write_snapshot(
                 rows = _typed(name, columns)
                 facts[name] = writer.write_table(name, rows.to_batches(), rows.schema)
         writer.manifest.update(
-            {"as_of": as_of.isoformat(), "tables": facts, "models": {}, "settings": settings, "regulars": "0.1.0"}
+            {
+                "as_of": as_of.isoformat(),
+                "tables": facts,
+                "models": {},
+                "settings": settings,
+                "regulars_version": "0.1.0",
+                "model": {"name": "mbg_nbd", "verdict": "MBG/NBD predicts best: RMSE 1.500 against 2.200."},
+                "notes": ["Pareto/NBD: dropout not identified, NBD selected"],
+            }
         )
     return house.current()
 
@@ -134,7 +143,7 @@ def _customer_tables(rng, n: int, as_of: date, *, awkward: bool) -> dict[str, di
             [None if a < 0.5 else float(1 / r) for a, r in zip(alive[order], expected_rate[order], strict=True)]
         ),
         "segment": pa.array(list(pick(segment.astype(object)))),
-        "model_version": ["mbg_nbd 3f9a1c22 regulars 0.1.0"] * n,
+        "model_version": [MODEL_VERSION] * n,
     }
     return {"customer_summary": summary, "customer_scores": scores}
 
@@ -193,10 +202,12 @@ def _kpis(tables: dict, as_of: date) -> dict:
     value, alive = float(np.sum(scores["customer_value"])), float(np.sum(scores["probability_alive"]))
     n = len(scores["as_of"])
     orders = float(np.sum(scores["expected_orders"]))
+    revenue = float(np.sum(summary["revenue"]))
     rows = [
+        ("active_customers", 0.4 * n, None, None, "customers", "Customers who bought in the last 30 days"),
         ("customer_value", value, value * 0.94, value * 1.07, "currency", "Discounted margin expected in the horizon"),
         ("customers", float(n), None, None, "customers", "Customers with at least one purchase"),
-        ("active_customers", alive, alive * 0.97, alive * 1.03, "customers", "Customers expected to be still active"),
+        ("customers_alive", alive, None, None, "customers", "Customers expected to be still active"),
         ("expected_orders", orders, orders * 0.95, orders * 1.05, "orders", "Purchase days expected in the horizon"),
         (
             "repeat_rate",
@@ -204,16 +215,10 @@ def _kpis(tables: dict, as_of: date) -> dict:
             None,
             None,
             "share",
-            "Customers that bought on a second day",
+            "Bought on two days",
         ),
-        (
-            "revenue_365_days",
-            float(np.sum(summary["revenue"])) * 0.55,
-            None,
-            None,
-            "currency",
-            "Net revenue of the last 365 days",
-        ),
+        ("revenue", revenue, None, None, "currency", "All sales less what came back"),
+        ("revenue_lately", revenue * 0.05, None, None, "currency", "Sales less returns of the last 30 days"),
     ]
     names = ("kpi", "value", "low", "high", "unit", "meaning")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}

@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from .. import formats
-from .provenance import Source, disclosure
+from .provenance import Source, disclosure, model_label
 
 if TYPE_CHECKING:
     from datetime import date
@@ -118,5 +118,5 @@ def _change(value: float, before: "tuple[date, float] | None", unit: str) -> Com
 def _spoken_from(row: Mapping[str, Any], source: Source) -> str:
     parts = [f"As of {formats.day(row['as_of'])}"]
     if source.model:
-        parts.append(source.model.split(" ")[0])
+        parts.append(model_label(source.model))
     return " · ".join(parts)

@@ -1,5 +1,6 @@
 """Where a number comes from: as-of date, run, model version, interval and SQL, one click away from it."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from dash.development.base_component import Component
 from .. import formats
 from .aria import aria
 from .icons import icon
+from .tracking import model_name
 
 if TYPE_CHECKING:
     from datetime import date
@@ -77,12 +79,26 @@ def disclosure(title: str, source: Source) -> Component:
     )
 
 
+def model_label(version: str) -> str:
+    """Write a model version short: names as the field writes them, the first digits of each fingerprint.
+
+    Examples
+    --------
+    >>> model_label("pareto_nbd:787b3519ec67 + gamma_gamma:af1905c7b0c1, regulars 0.1.0")
+    'Pareto/NBD 787b35 + Gamma-Gamma af1905'
+    >>> model_label("something else")
+    'something else'
+    """
+    found = re.findall(r"(\w+):([0-9a-f]{6})[0-9a-f]*", version)
+    return " + ".join(f"{model_name(name)} {digits}" for name, digits in found) or version
+
+
 def stamp(data: "SnapshotData") -> Component:
     """Return the line at a page's head: as-of date, run and model of everything on it."""
     parts = [
         ("As of", formats.day(data.as_of)),
         ("Run", data.run_id[:8]),
-        *([("Model", data.model_version)] if data.model_version else []),
+        *([("Model", model_label(data.model_version))] if data.model_version else []),
     ]
     return html.Dl(
         [html.Div([html.Dt(name), html.Dd(text)]) for name, text in parts],

@@ -33,7 +33,12 @@ def model_name(name: str) -> str:
 
 
 def tracking_figure(
-    rows: Sequence[Mapping[str, Any]], models: Sequence[str], view: View, scheme: theme.Scheme
+    rows: Sequence[Mapping[str, Any]],
+    models: Sequence[str],
+    view: View,
+    scheme: theme.Scheme,
+    *,
+    order: Sequence[str] = (),
 ) -> go.Figure:
     """Return the figure for rows of ``order_tracking``.
 
@@ -45,11 +50,13 @@ def tracking_figure(
         Whose expectation to draw.
     view : {"weekly", "cumulative"}
     scheme : {"light", "dark"}
+    order : sequence of str
+        All models in the order in which they take colours; as in ``rows`` where not given.
     """
     colours = theme.PALETTES[scheme]
     suffix = "_cumulative" if view == "cumulative" else ""
-    known = list(dict.fromkeys(row["model"] for row in rows))
-    first = [row for row in rows if row["model"] == known[0]]
+    known = list(order or dict.fromkeys(row["model"] for row in rows))
+    first = [row for row in rows if row["model"] == rows[0]["model"]]
     figure = go.Figure(
         go.Scatter(
             x=[row["week"] for row in first],

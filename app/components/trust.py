@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 
 from .. import formats
 from .icons import icon
+from .kpi import label
 
 
 def money_line(rows: Sequence[Mapping[str, Any]], currency: str) -> Component:
@@ -52,7 +53,9 @@ def _finding(row: Mapping[str, Any]) -> Component:
     return html.Li(
         [
             html.Span(row["severity"], className=f"severity severity-{row['severity']}"),
-            html.Span([html.Strong(f"{formats.count(row['found'])} "), row["message"]]),
+            html.Span(
+                [html.Strong(f"{label(row['check_name'])}: {formats.count(row['found'])}"), f" – {row['message']}"]
+            ),
         ]
     )
 

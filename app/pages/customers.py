@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _GRID = "customers-grid"
 _ENDPOINT = "/rows/customers"
-_MAP_HEIGHT = 380
+_MAP_HEIGHT = 350
 _NO_RANGE = Range()
 
 FIELDS = (*filter_bar.FIELDS, UrlField("color", "heatmap-color", "choice", default="alive"))
@@ -145,18 +145,18 @@ def _totals(data: "SnapshotData", filters: CustomerFilters) -> Component:
     answer = data.customer_totals(filters)
     chosen, everyone = answer.records[0], data.customer_totals(CustomerFilters()).records[0]
     predicted = not data.enough_data()
-    n = chosen["customers"]
-    parts = [("Customers", formats.count(n), f"of {formats.count(everyone['customers'])}")]
+    n, everybody = chosen["customers"], everyone["customers"]
+    parts = [("Customers", formats.count(n), f"of {formats.count(everybody)}" if n < everybody else "all")]
     if predicted:
         value, total = chosen["customer_value"] or 0.0, everyone["customer_value"] or 0.0
-        part = f"{formats.share(value / total)} of all value" if total else ""
+        part = f"{formats.share(value / total)} of all value" if total and n < everybody else ""
         parts += [
             ("Value", formats.money(value, data.currency, short=True), part),
             ("P(alive)", formats.share(chosen["probability_alive"]), "on average"),
             ("Expected orders", formats.count(chosen["expected_orders"], short=True), f"in {data.horizon}"),
         ]
     revenue, all_revenue = float(chosen["revenue"] or 0), float(everyone["revenue"] or 0)
-    share = f"{formats.share(revenue / all_revenue)} of all revenue" if all_revenue else ""
+    share = f"{formats.share(revenue / all_revenue)} of all" if all_revenue and n < everybody else ""
     parts.append(("Past revenue", formats.money(revenue, data.currency, short=True), share))
     source = Source.of(
         data,

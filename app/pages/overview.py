@@ -14,6 +14,7 @@ from ..components import card as cards
 from ..components import concentration, kpi, states, tracking, trust
 from ..components.aria import aria
 from ..components.figure import figure
+from ..components.icons import icon
 from ..components.provenance import Source, disclosure
 from ..components.segments import segments_table
 from ..components.url_state import UrlField, keep_in_url, url_store
@@ -176,22 +177,23 @@ def _kpis(data: "SnapshotData") -> Component:
     answer = data.kpis()
     before = data.previous_kpis()
     missing = data.enough_data()
-    shown, counted = [], []
+    counted = data.counted_kpis()
+    shown, others = [], []
     for row in sorted(answer.records, key=_prominence):
-        predicted = row["low"] is not None
+        predicted = row["kpi"] not in counted
         source = Source.of(
             data,
             answer.sql,
             meaning=row["meaning"],
             model=data.model_version if predicted else "",
-            interval=_INTERVAL if predicted else "",
+            interval="" if row["low"] is None else _INTERVAL,
         )
         earlier = (before[0], before[1][row["kpi"]]) if before and row["kpi"] in before[1] else None
         too_few = missing if predicted or row["value"] is None else ""
         if len(shown) < _MOST_CARDS:
             shown.append(kpi.kpi_card(row, source, data.currency, earlier, lead=not shown, missing=too_few))
         else:
-            counted.append(kpi.kpi_line(row, source, data.currency, earlier, missing=too_few))
+            others.append(kpi.kpi_line(row, source, data.currency, earlier, missing=too_few))
     if not shown:
         return states.state(
             "No figures", f"Run {data.run_id} has an empty table kpis.", commands=("regulars build --force",)
@@ -199,7 +201,7 @@ def _kpis(data: "SnapshotData") -> Component:
     return html.Div(
         [
             html.Div(shown, className=f"kpis kpis-{len(shown)}"),
-            html.Dl(counted, className="kpi-lines") if counted else None,
+            html.Dl(others, className="kpi-lines") if others else None,
         ]
     )
 
@@ -217,15 +219,24 @@ def _tracking(data: "SnapshotData", view: Any, models: Any, scheme: theme.Scheme
     if not known:
         return states.state("Nothing to track", "The history is too short to hold any of it out.")
     chosen = [model for model in (models if isinstance(models, list) else []) if model in known] or known[:1]
-    drawn = tracking.tracking_figure(answer.records, chosen, "cumulative" if view == "cumulative" else "weekly", scheme)
+    drawn = tracking.tracking_figure(
+        answer.records, chosen, "cumulative" if view == "cumulative" else "weekly", scheme, order=known
+    )
     says = tracking.tracking_message(answer.records, chosen[0])
     source = Source.of(
         data, answer.sql, meaning="Repeat purchase days week by week.", model=", ".join(chosen), interval="none: a mean"
     )
     return [
         figure(drawn, says, height=_FIGURE_HEIGHT),
-        cards.footer(html.P(says), disclosure("Actual and expected repeat orders", source)),
+        cards.footer(
+            html.Div([html.P(says), html.P(data.verdict) if data.verdict else None, *map(_caution, data.notes)]),
+            disclosure("Actual and expected repeat orders", source),
+        ),
     ]
+
+
+def _caution(note: str) -> Component:
+    return html.P([icon("alert", 15), html.Span(note)], className="caution")
 
 
 def _concentration(data: "SnapshotData", scheme: theme.Scheme) -> list[Component]:

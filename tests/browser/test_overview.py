@@ -71,17 +71,17 @@ def test_view_and_models_live_in_the_address(watch):
     expect(page.get_by_role("radio", name="Cumulative")).to_be_checked()
 
 
-def test_every_number_opens_its_source_by_keyboard(watch):
+def test_every_number_opens_its_source_by_keyboard(watch, synthetic):
     seen = watch().open("/")
     page = seen.page
     buttons = page.get_by_role("button", name="Source and SQL of")
-    assert buttons.count() == 6 + 4
+    assert buttons.count() == 8 + 4
     page.get_by_role("button", name="Source and SQL of Customer value").focus()
     page.keyboard.press("Enter")
     source = page.locator(".source:visible")
     expect(source).to_contain_text("31 Dec 2017")
     expect(source).to_contain_text("5eed000000000001")
-    expect(source).to_contain_text("mbg_nbd 3f9a1c22 regulars 0.1.0")
+    expect(source).to_contain_text(synthetic.MODEL_VERSION)
     expect(source).to_contain_text("80% predictive interval")
     expect(source).to_contain_text("SELECT")
     assert seen.accessibility_findings() == []

@@ -117,7 +117,7 @@ def test_a_page_opens_with_one_heading_its_question_and_where_it_speaks_from(app
     text = texts(shown["page"]["children"])
     assert text.count('"type": "H1"') == 1
     assert page.question in text
-    for said in ("31 Dec 2017", "5eed0000", "mbg_nbd 3f9a1c22 regulars 0.1.0"):
+    for said in ("31 Dec 2017", "5eed0000", "MBG/NBD 3f9a1c + Gamma-Gamma 0b7c5d"):
         assert said in text
     assert shown["run"]["data"] == "5eed000000000001"
 
