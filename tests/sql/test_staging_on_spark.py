@@ -1,10 +1,12 @@
 """Staging gives the same rows on Spark as on DuckDB, value by value, for every kind of column."""
 
 import random
+from datetime import date
 
 import pytest
 
 from regulars.sql.engine import DuckDBEngine
+from regulars.sql.errors import ContractError
 from regulars.sql.settings import Settings
 from regulars.sql.sources import stage
 
@@ -137,3 +139,26 @@ def test_expressions_partitions_and_further_columns_are_typed_alike(spark, write
         shop={"timezone": "America/New_York"},
     )
     assert same_on_both(settings, spark, ("order_lines", "products", "stock")) == 4
+
+
+def test_a_database_on_spark_answers_as_on_duckdb(spark, open_shop):
+    select = (
+        "SELECT 'c' || (i % 10) AS customer_id, TIMESTAMP '2020-01-01 09:00:00' + to_days(i::INTEGER) AS ordered_at, "
+        "1.25 * (i % 3) AS revenue, 'o' || i AS order_id FROM range(100) AS t(i)"
+    )
+    today = date(2020, 2, 1)
+    ours, theirs = open_shop(select, today=today), open_shop(select, today=today, engine=spark)
+    assert theirs.as_of == ours.as_of == today
+    by_customer = "SELECT customer_id, sum(revenue) AS revenue FROM order_lines WHERE ordered_at < $end GROUP BY ALL"
+    answers = [sorted(map(repr, shop.sql(by_customer, {"end": today}).to_pylist())) for shop in (ours, theirs)]
+    assert answers[0] == answers[1]
+
+
+def test_an_expression_that_fails_on_spark_is_named(spark, open_shop):
+    shop = open_shop(
+        "SELECT 'a' AS customer_id, 'soon' AS day, 1 AS revenue",
+        orders={"path": "orders.parquet", "columns": {"ordered_at": "strptime(day, '%Y-%m-%d')"}},
+        engine=spark,
+    )
+    with pytest.raises(ContractError, match=r"columns\.ordered_at = \"strptime.* fails on some line: "):
+        _ = shop.as_of
