@@ -241,7 +241,7 @@ class BTYDModel(ABC):
         """
         model, histories = self._ready(summary)
         distinct = histories.distinct
-        return distinct.scatter(model._alive(distinct))
+        return distinct.scatter(model._alive_once(distinct).copy())
 
     def expected_purchases(self, summary: Any, horizon: float, start: float = 0.0) -> Array:
         """Expected purchases of each customer in (T + start, T + horizon], shape (n,).
@@ -268,7 +268,7 @@ class BTYDModel(ABC):
         _require_window(start, horizon)
         model, histories = self._ready(summary)
         distinct = histories.distinct
-        return distinct.scatter(model._alive(distinct) * model._purchases_if_alive(distinct, start, horizon))
+        return distinct.scatter(model._alive_once(distinct) * model._purchases_if_alive(distinct, start, horizon))
 
     def probability_no_purchase(self, summary: Any, horizon: float) -> Array:
         """Probability that each customer buys nothing in (T, T + horizon], shape (n,).
@@ -283,7 +283,7 @@ class BTYDModel(ABC):
         _require_window(0.0, horizon)
         model, histories = self._ready(summary)
         distinct = histories.distinct
-        alive = model._alive(distinct)
+        alive = model._alive_once(distinct)
         return distinct.scatter(1.0 - alive * (1.0 - model._silence_if_alive(distinct, horizon)))
 
     def purchase_probabilities(self, summary: Any, horizon: float, n_max: int) -> Array:
@@ -302,7 +302,7 @@ class BTYDModel(ABC):
         _require_count(n_max)
         model, histories = self._ready(summary)
         distinct = histories.distinct
-        alive = model._alive(distinct)
+        alive = model._alive_once(distinct)
         probabilities = alive[:, None] * model._pmf_if_alive(distinct, horizon, n_max)
         probabilities[:, 0] += 1.0 - alive
         return distinct.scatter(probabilities)
@@ -329,7 +329,8 @@ class BTYDModel(ABC):
         --------
         >>> from regulars.clv.beta_geo import BetaGeoModel
         >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
-        >>> model.discounted_expected_purchases({"frequency": [2], "recency": [30.43], "T": [38.86]}, 39, discount_rate=0.002).round(3)
+        >>> customer = {"frequency": [2], "recency": [30.43], "T": [38.86]}
+        >>> model.discounted_expected_purchases(customer, 39, discount_rate=0.002).round(3)
         array([1.182])
         """
         _require_window(0.0, horizon)
@@ -337,7 +338,7 @@ class BTYDModel(ABC):
         model, histories = self._ready(summary)
         distinct = histories.distinct
         return distinct.scatter(
-            model._alive(distinct) * model._discounted_if_alive(distinct, horizon, float(discount_rate))
+            model._alive_once(distinct) * model._discounted_if_alive(distinct, horizon, float(discount_rate))
         )
 
     def median_time_to_next_purchase(self, summary: Any) -> Array:
@@ -354,7 +355,7 @@ class BTYDModel(ABC):
         """
         model, histories = self._ready(summary)
         distinct = histories.distinct
-        return distinct.scatter(model._median_wait(distinct, model._alive(distinct)))
+        return distinct.scatter(model._median_wait(distinct, model._alive_once(distinct)))
 
     # ---------------------------------------------------------------- a new customer
 
@@ -497,6 +498,17 @@ class BTYDModel(ABC):
     @abstractmethod
     def _purchases_new(self, t: Array) -> Array:
         """Expected repeat purchases in (0, t] of a new customer, shape of t."""
+
+    def _alive_once(self, data: DistinctHistories) -> Array:
+        """P(alive at T), (m,), kept with the histories for the next prediction of the same model."""
+        key = (self.name, *self.params_.values())
+        alive = data.last_alive.get(key)
+        if alive is None:
+            alive = self._alive(data)
+            alive.flags.writeable = False
+            data.last_alive.clear()
+            data.last_alive[key] = alive
+        return alive
 
     # ---------------------------------------------------------------- before a prediction
 

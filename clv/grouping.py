@@ -45,13 +45,28 @@ def _group(keys: np.ndarray, index: np.ndarray, first: np.ndarray) -> int:
     return n_distinct
 
 
-def group_equal(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@compiled
+def _group_small(keys: np.ndarray, position: np.ndarray, index: np.ndarray, first: np.ndarray) -> int:
+    """As ``_group`` for keys 0, 1, ..., whose group stands in ``position``, -1 before the first."""
+    n_distinct = 0
+    for i in range(keys.size):
+        if position[keys[i]] < 0:
+            position[keys[i]] = n_distinct
+            first[n_distinct] = i
+            n_distinct += 1
+        index[i] = position[keys[i]]
+    return n_distinct
+
+
+def group_equal(keys: np.ndarray, n_values: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Number equal keys in the order of their first appearance.
 
     Parameters
     ----------
     keys
         (n,) int64, or float64 whose equal values have equal bits (no -0.0).
+    n_values
+        Where it is known that all keys are whole numbers from 0 and below this.
 
     Returns
     -------
@@ -68,5 +83,8 @@ def group_equal(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     bits = np.ascontiguousarray(keys).view(np.int64)
     index, first = np.empty(bits.size, np.int64), np.empty(bits.size, np.int64)
-    n_distinct = _group(bits, index, first)
+    if n_values is not None and n_values <= 4 * bits.size:
+        n_distinct = _group_small(bits, np.full(n_values, -1, np.int64), index, first)
+    else:
+        n_distinct = _group(bits, index, first)
     return index, first[:n_distinct].copy()

@@ -1,7 +1,7 @@
 """Purchase histories as the models read them: frequency, recency and T, checked, grouped and without a frame."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,8 @@ class DistinctHistories:
     times: np.ndarray
     weight: np.ndarray
     group: np.ndarray | None
+    # P(alive) of the model that asked last: every prediction begins with it.
+    last_alive: dict[tuple[object, ...], np.ndarray] = field(init=False, default_factory=dict, compare=False)
 
     @property
     def recency(self) -> np.ndarray:
@@ -82,7 +84,7 @@ class DistinctHistories:
 
         if self.times.size >= 2 * self.frequency.size:
             return self.T, np.arange(self.frequency.size)
-        index, first = group_equal(self.T_index)
+        index, first = group_equal(self.T_index, self.times.size)
         return self.times[self.T_index[first]], index
 
     @cached_property
@@ -93,7 +95,8 @@ class DistinctHistories:
         ages, index = self.ages
         if ages.size == self.frequency.size:
             return self.frequency, self.T, slice(None)
-        pair, first = group_equal(self.frequency * ages.size + index)
+        x_max = int(self.frequency.max(initial=0))
+        pair, first = group_equal(index * (x_max + 1) + self.frequency, ages.size * (x_max + 1))
         return self.frequency[first], ages[index[first]], pair
 
     def scatter(self, values: np.ndarray) -> np.ndarray:
@@ -230,37 +233,65 @@ def _check(frequency: np.ndarray, recency: np.ndarray, T: np.ndarray, weight: np
 
 
 def _distinct(histories: PurchaseHistories) -> DistinctHistories:
+    x, recency, T, n = histories.frequency, histories.recency, histories.T, len(histories)
+    sample = slice(0, n, max(1, n // _SAMPLE_ROWS))
+    if n <= _SAMPLE_ROWS or _often_equal(recency[sample][x[sample] > 0]):
+        return _group_all(histories)
+    if _often_equal(T[sample]):
+        return _group_one_time_buyers(histories)
+    rows = np.arange(n)
+    return DistinctHistories(x, rows, rows + n, np.concatenate([recency, T]), histories.weight, None)
+
+
+def _often_equal(sample: np.ndarray) -> bool:
+    """Say whether the times of a sample repeat so often that grouping all of them will shrink them."""
+    from .grouping import group_equal
+
+    return sample.size < 100 or group_equal(sample)[1].size < _WORTH_GROUPING * sample.size
+
+
+def _group_all(histories: PurchaseHistories) -> DistinctHistories:
+    """Group by (x, t_x, T): times are whole days, or rows are few."""
     from .grouping import group_equal
 
     x, n = histories.frequency, len(histories)
-    sample = slice(0, n, max(1, n // _SAMPLE_ROWS))
-    if n > _SAMPLE_ROWS and not _repeats(x[sample], histories.recency[sample], histories.T[sample]):
-        rows = np.arange(n)
-        times = np.concatenate([histories.recency, histories.T])
-        return DistinctHistories(x, rows, rows + n, times, histories.weight, None)
-    time_index, first = group_equal(np.concatenate([histories.recency, histories.T]))
-    times = np.concatenate([histories.recency, histories.T])[first]
+    both = np.concatenate([histories.recency, histories.T])
+    time_index, first = group_equal(both)
+    times = both[first]
     recency_index, T_index = time_index[:n], time_index[n:]
-    pair = recency_index * times.size + T_index
-    if n and (int(x.max()) + 1) * times.size**2 >= 2**62:
-        pair, _ = group_equal(pair)
-    key = x * (int(pair.max()) + 1 if n else 1) + pair
-    group, first = group_equal(key)
+    pair, n_pairs = recency_index * times.size + T_index, times.size**2
+    if n and (int(x.max()) + 1) * n_pairs >= 2**62:
+        pair, first = group_equal(pair)
+        n_pairs = first.size
+    group, first = group_equal(x * n_pairs + pair)
     weight = np.bincount(group, histories.weight, minlength=first.size)
     return DistinctHistories(x[first], recency_index[first], T_index[first], times, weight, group)
 
 
-def _repeats(x: np.ndarray, recency: np.ndarray, T: np.ndarray) -> bool:
-    """Say whether a sample's recencies repeat so often that grouping the whole will shrink it."""
+def _group_one_time_buyers(histories: PurchaseHistories) -> DistinctHistories:
+    """Group those without a repeat purchase by T; the recencies of the others hardly ever repeat."""
     from .grouping import group_equal
 
-    repeaters = x > 0
-    if repeaters.sum() < 100:
-        return True
-    _, distinct_recency = group_equal(recency[repeaters])
-    _, distinct_T = group_equal(T)
-    return distinct_recency.size < _WORTH_GROUPING * repeaters.sum() or (
-        distinct_T.size < _WORTH_GROUPING * T.size and repeaters.mean() < 0.5
+    x, n = histories.frequency, len(histories)
+    age, first = group_equal(histories.T)
+    once = x == 0
+    n_once, n_ages, repeaters = int(once.sum()), first.size, np.flatnonzero(~once)
+    group = np.empty(n, np.int64)
+    cohort, first_once = group_equal(age[once], n_ages)
+    n_cohorts = first_once.size
+    group[once] = cohort
+    group[repeaters] = n_cohorts + np.arange(n - n_once)
+    # times: the ages, then 0 for t_x of the one-time buyers, then the recencies
+    recency_index = np.concatenate([np.full(n_cohorts, n_ages), n_ages + 1 + np.arange(n - n_once)])
+    return DistinctHistories(
+        frequency=np.concatenate([np.zeros(n_cohorts, np.int64), x[repeaters]]),
+        recency_index=recency_index,
+        T_index=np.concatenate([age[once][first_once], age[repeaters]]),
+        times=np.concatenate([histories.T[first], [0.0], histories.recency[repeaters]]),
+        weight=np.concatenate(
+            [np.bincount(cohort, histories.weight[once], minlength=n_cohorts), histories.weight[repeaters]]
+        ),
+        group=group,
     )
 
 

@@ -71,7 +71,9 @@ class ParetoNBDModel(BTYDModel):
         _require_positive_rate(discount_rate)
         model, histories = self._ready(summary)
         distinct = histories.distinct
-        return distinct.scatter(model._alive(distinct) * model._discounted_if_alive(distinct, np.inf, discount_rate))
+        return distinct.scatter(
+            model._alive_once(distinct) * model._discounted_if_alive(distinct, np.inf, discount_rate)
+        )
 
     def _objective(self, data: DistinctHistories) -> Objective:
         return likelihood(data)

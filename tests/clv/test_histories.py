@@ -37,6 +37,18 @@ def test_histories_serve_in_place_of_the_frame():
     assert np.array_equal(MODEL.probability_alive(histories), MODEL.probability_alive(COLUMNS))
 
 
+def test_what_histories_keep_belongs_to_one_model():
+    histories = read_histories(COLUMNS)
+    other = BetaGeoModel.from_parameters(r=0.5, alpha=4.414, a=0.793, b=2.426)
+    expected = [m.expected_purchases(COLUMNS, 39) for m in (MODEL, other)]
+    for _ in range(2):
+        assert np.array_equal(MODEL.expected_purchases(histories, 39), expected[0])
+        assert np.array_equal(other.expected_purchases(histories, 39), expected[1])
+    alive = MODEL.probability_alive(histories)
+    alive[:] = 7.0
+    assert np.array_equal(MODEL.probability_alive(histories), MODEL.probability_alive(COLUMNS))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -172,14 +184,14 @@ class TestGrouping:
         index, first = group_equal(np.empty(0))
         assert index.size == first.size == 0
 
-    @pytest.mark.parametrize("whole", [True, False])
-    def test_distinct_histories_are_the_summary_again(self, whole):
+    @pytest.mark.parametrize("n", [30, 50_000])
+    @pytest.mark.parametrize("whole", ["all times", "T", "none"])
+    def test_distinct_histories_are_the_summary_again(self, whole, n):
         rng = np.random.default_rng(2)
-        n = 50_000
-        T = rng.integers(1, 730, n) / 7 if whole else rng.uniform(1, 104, n)
         x = rng.poisson(0.7, n)
-        recency = np.where(x > 0, T if not whole else rng.integers(1, np.rint(T * 7) + 1) / 7, 0.0)
-        recency = np.minimum(recency if whole else recency * rng.uniform(0.01, 1, n), T)
+        T = rng.uniform(1, 104, n) if whole == "none" else rng.integers(1, 730, n) / 7
+        last = rng.integers(1, np.rint(T * 7) + 1) / 7 if whole == "all times" else T * rng.uniform(0.01, 1, n)
+        recency = np.where(x > 0, last, 0.0)
         histories = read_histories({"frequency": x, "recency": recency, "T": T})
         distinct = histories.distinct
         for one, many in ((distinct.frequency, x), (distinct.recency, recency), (distinct.T, T)):
@@ -188,8 +200,21 @@ class TestGrouping:
         pairs_x, pairs_T, pair = distinct.rate_histories
         assert np.array_equal(distinct.scatter(pairs_x[pair]), x)
         assert np.array_equal(distinct.scatter(pairs_T[pair]), T)
-        if whole:
+        ages, age = distinct.ages
+        assert np.array_equal(distinct.scatter(ages[age]), T)
+        if whole == "all times":
             assert distinct.times.size <= 730
+        if n > 1000 and whole != "none":
+            assert pairs_x.size < 0.2 * n
+            assert (distinct.frequency == 0).sum() <= 730
+
+    def test_one_age_for_all(self):
+        rng = np.random.default_rng(4)
+        x = rng.poisson(0.7, 30_000)
+        recency = np.where(x > 0, rng.uniform(0.1, 52, 30_000), 0.0)
+        distinct = read_histories({"frequency": x, "recency": recency, "T": np.full(30_000, 52.0)}).distinct
+        assert (distinct.frequency == 0).sum() == 1
+        assert distinct.weight[0 if distinct.frequency[0] == 0 else -1] == (x == 0).sum()
 
     def test_thinned_rows_stand_for_all(self):
         rng = np.random.default_rng(3)
