@@ -47,9 +47,9 @@ def predictive_intervals(
 ) -> OrderIntervals:
     """Intervals of the number of orders and of their money, by row.
 
-    Each is the narrower of the central interval, which leaves out equal tails, and the one that starts at zero. Both
-    hold at least ``level``; the central one of a customer who may well not come back starts at zero anyway and would
-    then hold more than it says. Where no order at all is likelier than ``level``, the interval is [0, 0].
+    An interval leaves out equal tails, a tenth on either side for 80%. Where the tail below would be no order at all,
+    it starts at zero and leaves out the tail above alone, for otherwise it would hold more than it says. Where no
+    order is likelier than ``level``, it is [0, 0].
 
     Parameters
     ----------
@@ -114,9 +114,8 @@ def count_interval(pmf: Array, level: float = 0.8) -> tuple[Array, Array]:
     def quantile(probability: float) -> Array:
         return np.minimum((cumulative < probability - 1e-12).sum(axis=1), last).astype(float)
 
-    low, high, from_zero = quantile((1 - level) / 2), quantile((1 + level) / 2), quantile(level)
-    zero_is_narrower = from_zero < high - low
-    return np.where(zero_is_narrower, 0.0, low), np.where(zero_is_narrower, from_zero, high)
+    low = quantile((1 - level) / 2)
+    return low, np.where(low > 0, quantile((1 + level) / 2), quantile(level))
 
 
 def money_interval(pmf: Array, p: float, shape: Array, level: float = 0.8) -> tuple[Array, Array]:
@@ -143,15 +142,13 @@ def money_interval(pmf: Array, p: float, shape: Array, level: float = 0.8) -> tu
     >>> low.round(2), high.round(2)
     (array([0.  , 0.19]), array([0.  , 0.67]))
     """
-    none = pmf[:, 0]
+    none, tail = pmf[:, 0], (1 - level) / 2
     low, high = np.zeros(len(pmf)), np.zeros(len(pmf))
-    rows = np.flatnonzero(none < level)
-    high[rows] = money_quantile(pmf[rows], p, shape[rows], level)
-    rows = np.flatnonzero(none < (1 - level) / 2)
-    central_low = money_quantile(pmf[rows], p, shape[rows], (1 - level) / 2)
-    central_high = money_quantile(pmf[rows], p, shape[rows], (1 + level) / 2)
-    narrower = central_high - central_low < high[rows]
-    low[rows[narrower]], high[rows[narrower]] = central_low[narrower], central_high[narrower]
+    from_zero = np.flatnonzero((none >= tail) & (none < level))
+    high[from_zero] = money_quantile(pmf[from_zero], p, shape[from_zero], level)
+    central = np.flatnonzero(none < tail)
+    low[central] = money_quantile(pmf[central], p, shape[central], tail)
+    high[central] = money_quantile(pmf[central], p, shape[central], 1 - tail)
     return low, high
 
 
