@@ -160,7 +160,8 @@ def fill_purchases(start, stop, x, T, r, alpha, a, b, start_of_window, end_of_wi
         R, A, B = r + x[i], alpha + T[i], b + x[i]
         out[i] = purchases_if_alive(R, A, a, B, end_of_window)
         if start_of_window > 0.0:
-            out[i] -= purchases_if_alive(R, A, a, B, start_of_window)
+            # of a window so short that rounding is all that is left
+            out[i] = max(0.0, out[i] - purchases_if_alive(R, A, a, B, start_of_window))
 
 
 @compiled

@@ -172,9 +172,10 @@ def read_histories(summary: Any) -> PurchaseHistories:
     frequency, recency, T = columns["frequency"], columns["recency"], columns["T"]
     weight = columns.get("weight", np.ones(frequency.size))
     _check(frequency, recency, T, weight)
-    # A last bit of difference between two ways to the same day is no contradiction.
+    # A last bit of difference between two ways to the same day is no contradiction. Sums make arrays of our own, which
+    # kernels are compiled for (a frame's may be read-only), and turn -0.0 into 0.0.
     return PurchaseHistories(
-        frequency.astype(np.int64), np.minimum(recency, T) + 0.0, T + 0.0, weight, time_unit_of(summary)
+        frequency.astype(np.int64), np.minimum(recency, T) + 0.0, T + 0.0, weight + 0.0, time_unit_of(summary)
     )
 
 

@@ -72,7 +72,7 @@ class ParetoNBDModel(BTYDModel):
         model, histories = self._ready(summary)
         distinct = histories.distinct
         return distinct.scatter(
-            model._alive_once(distinct) * model._discounted_if_alive(distinct, np.inf, discount_rate)
+            model._alive_once(distinct) * model._discounted_if_alive(distinct, np.inf, float(discount_rate))
         )
 
     def _objective(self, data: DistinctHistories) -> Objective:
@@ -108,7 +108,7 @@ class ParetoNBDModel(BTYDModel):
         r, alpha, s, beta = self._values()
         ages, index = data.ages
         lifetime = expected_lifetime(s, beta + ages, horizon) - expected_lifetime(s, beta + ages, start)
-        return (r + data.frequency) / (alpha + data.T) * lifetime[index]
+        return (r + data.frequency) / (alpha + data.T) * np.maximum(lifetime, 0.0)[index]
 
     def _discounted_if_alive(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         if discount_rate == 0:

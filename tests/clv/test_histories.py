@@ -1,12 +1,15 @@
 """What a model accepts as a summary, what it refuses and how it says so."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
-from regulars.clv import BetaGeoModel, read_histories
+from regulars.clv import BetaGeoModel, ModifiedBetaGeoModel, NBDModel, ParetoNBDModel, read_histories
 from regulars.clv.grouping import group_equal
 from regulars.sql.errors import ContractError, ModelError
 
@@ -156,6 +159,35 @@ def test_the_time_unit_travels_and_is_not_mixed():
 def test_what_cannot_be_answered_is_refused(call, words):
     with pytest.raises(ModelError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NBDModel.from_parameters(r=0.4, alpha=12.0),
+        MODEL,
+        ModifiedBetaGeoModel.from_parameters(r=0.525, alpha=6.183, a=0.891, b=1.614),
+        ParetoNBDModel.from_parameters(r=0.553, alpha=10.58, s=0.606, beta=11.67),
+    ],
+    ids=lambda model: model.name,
+)
+def test_nothing_happens_in_no_time(model):
+    assert model.expected_purchases(COLUMNS, 0).tolist() == [0.0] * 4
+    assert model.expected_purchases(COLUMNS, 5, start=5).tolist() == [0.0] * 4
+    assert model.probability_no_purchase(COLUMNS, 0).tolist() == [1.0] * 4
+    assert model.purchase_probabilities(COLUMNS, 0, 3) == pytest.approx(np.eye(4)[[0] * 4], abs=1e-15)
+    assert model.discounted_expected_purchases(COLUMNS, 0, 0.1).tolist() == [0.0] * 4
+    assert model.pmf([0, 1], 0) == pytest.approx([1.0, 0.0], abs=1e-15)
+    assert model.expected_purchases_new(0) == 0.0
+    # windows down to the clock's last digits are not negative
+    tiny = model.expected_purchases(COLUMNS, 5 + 1e-15, start=5)
+    assert (tiny >= 0).all()
+
+
+def test_importing_a_model_loads_no_compiler():
+    code = "import sys; from regulars.clv import ParetoNBDModel; print({'numba', 'scipy', 'pandas'} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "set()"
 
 
 def test_predictions_of_no_customer_are_empty():
