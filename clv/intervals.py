@@ -41,7 +41,7 @@ class OrderIntervals:
 
 def predictive_intervals(
     pmf: Callable[[NDArray[np.intp], int], Array],
-    n_rows: int,
+    expected: Array,
     spend: tuple[float, Array] | None = None,
     level: float = 0.8,
 ) -> OrderIntervals:
@@ -55,8 +55,8 @@ def predictive_intervals(
     ----------
     pmf : callable
         ``pmf(rows, n_max)``: probabilities of 0..n_max orders of these rows, shape (len(rows), n_max + 1).
-    n_rows : int
-        Number of rows.
+    expected : ndarray, shape (n,)
+        Expected orders of each row; they tell how many orders to look at first, and change no result.
     spend : (p, shape), optional
         Gamma-Gamma's p and the rows' posterior shapes (n,), see `GammaGammaModel.posterior`.
     level : float
@@ -70,13 +70,13 @@ def predictive_intervals(
     Examples
     --------
     >>> half = lambda rows, n_max: np.tile(0.5 ** np.arange(1, n_max + 2), (len(rows), 1))
-    >>> intervals = predictive_intervals(half, 1, spend=(6.25, np.array([16.24])))
+    >>> intervals = predictive_intervals(half, np.ones(1), spend=(6.25, np.array([16.24])))
     >>> intervals.orders_low, intervals.orders_high
     (array([0.]), array([2.]))
     >>> intervals.money_low, intervals.money_high.round(2)
     (array([0.]), array([0.75]))
     """
-    found = OrderIntervals(*(np.zeros(n_rows) for _ in range(4)))
+    found = OrderIntervals(*(np.zeros(len(expected)) for _ in range(4)))
 
     def resolve(rows: NDArray[np.intp], n_max: int) -> NDArray[np.intp]:
         """Fill in the rows whose distribution n_max covers; return the others."""
@@ -89,13 +89,17 @@ def predictive_intervals(
             found.money_low[done], found.money_high[done] = money_interval(probabilities, p, shape[done], level)
         return rows[~enough]
 
-    remaining, n_max = np.arange(n_rows), _FIRST_N_MAX
+    # powers of two from twice the expectation, and on until the rest is negligible
+    first_look = _FIRST_N_MAX * 2 ** np.ceil(np.log2(np.maximum(2 * expected / _FIRST_N_MAX, 1.0)))
+    first_look = np.minimum(first_look, _LAST_N_MAX)
+    remaining, n_max = np.zeros(0, dtype=np.intp), _FIRST_N_MAX
     with ThreadPoolExecutor(available_threads()) as pool:
-        while len(remaining):
+        while len(remaining) or n_max <= first_look.max(initial=0):
+            rows = np.concatenate([remaining, np.flatnonzero(first_look == n_max)])
             size = max(1, _CELLS // (n_max + 1))
-            parts = [remaining[start : start + size] for start in range(0, len(remaining), size)]
-            remaining = np.concatenate(list(pool.map(resolve, parts, [n_max] * len(parts))))
-            n_max *= 4
+            parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+            remaining = np.concatenate([rows[:0], *pool.map(resolve, parts, [n_max] * len(parts))])
+            n_max *= 2
     return found
 
 

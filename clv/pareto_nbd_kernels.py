@@ -244,7 +244,7 @@ def fill_pmf(start, stop, x, T, r, alpha, s, beta, h, nodes, weights, out):
             out[i, n] = 0.0
         m = min(A, B)
         length = math.log1p(h / m)
-        panels = 1 + int(length * (1.0 + 0.25 * math.sqrt(R + n_counts) + 0.1 * s))
+        panels = 1 + int(length * (1.0 + 0.25 * math.sqrt(R + n_counts)) + 0.1 * s * math.log1p(h / B))
         width = length / panels
         for panel in range(panels + 1):
             for k in range(nodes.size):

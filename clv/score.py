@@ -168,7 +168,7 @@ def _score_histories(
         discount_share=np.divide(discounted, expected, out=np.ones_like(expected), where=expected > 0),
         probability_no_order=np.clip(model.probability_no_purchase(rows, horizon), 0.0, 1.0),
         next_order=model.median_time_to_next_purchase(rows),
-        intervals=predictive_intervals(_pmf(model, rows, horizon), len(rows), shape, INTERVAL_LEVEL),
+        intervals=predictive_intervals(_pmf(model, rows, horizon), expected, shape, INTERVAL_LEVEL),
     )
 
 

@@ -74,7 +74,9 @@ def test_a_count_interval_holds_its_level(weights, level):
 
 
 def test_where_no_order_is_likely_the_interval_is_nothing():
-    intervals = predictive_intervals(lambda rows, n_max: np.tile([0.85, 0.15] + [0.0] * (n_max - 1), (len(rows), 1)), 3)
+    intervals = predictive_intervals(
+        lambda rows, n_max: np.tile([0.85, 0.15] + [0.0] * (n_max - 1), (len(rows), 1)), np.ones(3)
+    )
     assert (intervals.orders_high == 0).all()
     assert (intervals.money_high == 0).all()
 
@@ -83,8 +85,8 @@ def test_a_count_in_the_thousands_is_followed():
     distribution = stats.nbinom(200, 200 / (200 + 3000))
     intervals = predictive_intervals(
         lambda rows, n_max: np.tile(distribution.pmf(np.arange(n_max + 1)), (len(rows), 1)),
-        1,
-        (6.25, np.array([900.0])),
+        expected=np.array([3000.0]),
+        spend=(6.25, np.array([900.0])),
     )
     # the cut tail of 1e-4 moves no quantile by more than one
     assert abs(intervals.orders_low[0] - distribution.ppf(0.1)) <= 1
