@@ -7,7 +7,9 @@ from typing import NamedTuple
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?"
 ISO_LOCAL = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_CLOCK})?$"
 ISO_OFFSET = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)$"
-NUMBER = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
+_DIGITS = r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)"
+NUMBER = rf"^{_DIGITS}$"
+SCIENTIFIC = rf"^{_DIGITS}[eE][+-]?[0-9]{{1,3}}$"
 
 _KINDS = {
     r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)": "integer",
@@ -160,8 +162,18 @@ def _moment_from_text(r: Reading) -> str:
     )
 
 
-def _number_from_text(r: Reading) -> str:
-    return f"CASE WHEN REGEXP_MATCHES({r.trimmed}, '{NUMBER}') THEN TRY_CAST({r.trimmed} AS {r.type}) END"
+def _decimal_from_text(r: Reading) -> str:
+    # 1e3 is how a floating-point number is written, and is read as one: DuckDB takes some such texts for too large.
+    from_double = _decimal_from_double(r._replace(value=f"TRY_CAST({r.trimmed} AS DOUBLE)"))
+    return (
+        f"CASE WHEN REGEXP_MATCHES({r.trimmed}, '{NUMBER}') THEN TRY_CAST({r.trimmed} AS {r.type}) "
+        f"WHEN REGEXP_MATCHES({r.trimmed}, '{SCIENTIFIC}') THEN {from_double} END"
+    )
+
+
+def _double_from_text(r: Reading) -> str:
+    is_number = f"REGEXP_MATCHES({r.trimmed}, '{NUMBER}') OR REGEXP_MATCHES({r.trimmed}, '{SCIENTIFIC}')"
+    return f"CASE WHEN {is_number} THEN TRY_CAST({r.trimmed} AS DOUBLE) END"
 
 
 def _decimal_from_double(r: Reading) -> str:
@@ -217,11 +229,11 @@ _CONVERSIONS: Mapping[tuple[str, str], Callable[[Reading], str]] = {
     ("decimal", "integer"): _try_cast,
     ("decimal", "decimal"): _try_cast,
     ("decimal", "double"): _decimal_from_double,
-    ("decimal", "text"): _number_from_text,
+    ("decimal", "text"): _decimal_from_text,
     ("double", "double"): _cast,
     ("double", "integer"): _cast,
     ("double", "decimal"): _cast,
-    ("double", "text"): _number_from_text,
+    ("double", "text"): _double_from_text,
     ("boolean", "boolean"): _cast,
     ("boolean", "integer"): _boolean_from_number,
     ("boolean", "text"): _boolean_from_text,
