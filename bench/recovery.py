@@ -17,7 +17,7 @@ from regulars.clv import simulate
 class Truth:
     """What is drawn and what is fitted to it."""
 
-    model: type[clv.BTYDModel]
+    model: type[clv.BTYDModel] | type[clv.GammaGammaModel]
     draw: str
     params: dict[str, float]
 
@@ -32,6 +32,8 @@ TRUTHS = {
     "pareto_nbd": Truth(
         clv.ParetoNBDModel, "simulate_pareto_nbd", {"r": 0.553, "alpha": 10.578, "s": 0.606, "beta": 11.669}
     ),
+    # spend of customers who buy as under "bg_nbd"; those who never come back tell nothing of it
+    "gamma_gamma": Truth(clv.GammaGammaModel, "simulate_gamma_gamma", {"p": 6.25, "q": 3.744, "v": 15.44}),
 }
 WEEKS = 104
 
@@ -53,7 +55,7 @@ def recovery_study(
     Parameters
     ----------
     model
-        "nbd", "bg_nbd", "mbg_nbd" or "pareto_nbd".
+        "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd" or "gamma_gamma".
     n_sets, n_customers, seed
         How many data sets, of how many customers, from which seed.
     processes
@@ -92,7 +94,11 @@ def _fit_one(job: tuple[str, int, int]) -> np.ndarray:
     name, n_customers, seed = job
     truth = TRUTHS[name]
     ages = WEEKS - np.random.default_rng(seed).uniform(0, WEEKS / 2, n_customers)
-    data = getattr(simulate, truth.draw)(truth.params, n_customers, ages, seed + 1)
+    if name == "gamma_gamma":
+        orders = simulate.simulate_bg_nbd(TRUTHS["bg_nbd"].params, n_customers, ages, seed + 1)
+        data = simulate.simulate_gamma_gamma(truth.params, orders["frequency"], seed + 2)
+    else:
+        data = getattr(simulate, truth.draw)(truth.params, n_customers, ages, seed + 1)
     fitted = truth.model().fit(data)
     columns = fitted.summary_[["estimate", "lower", "upper"]].to_numpy().T
     return np.column_stack([columns, np.full(3, float(fitted.identified_))])

@@ -24,7 +24,7 @@ def recovery():
     del sys.modules["recovery"]
 
 
-@pytest.mark.parametrize("model", ["nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"])
+@pytest.mark.parametrize("model", ["nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "gamma_gamma"])
 def test_intervals_cover_the_truth(recovery, model):
     table = recovery.recovery_study(model, N_SETS, N_CUSTOMERS, seed=5, processes=1, progress=False)
     assert table["parameter"].tolist() == list(recovery.TRUTHS[model].params)
