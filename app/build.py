@@ -154,8 +154,8 @@ class _Job:
         self.settings = settings
         self.warehouse = warehouse
         self.step = step
+        # in memory, spilling past the limit: tables that nobody reads again need no file of their own
         self.engine = DuckDBEngine(
-            str(work / "build.duckdb"),
             threads=settings.build.threads,
             memory_limit=settings.build.memory_limit,
             temp_directory=str(work / "spill"),

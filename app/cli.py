@@ -210,7 +210,7 @@ def query(
     warehouse: WarehouseOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Read the input files, not the snapshot.")] = False,
     engine: Annotated[str, typer.Option("--engine", help="duckdb, or spark for the input files.")] = "duckdb",
-    format_: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    format_: Annotated[Format | None, typer.Option("--format", "-f", help="Guessed from --out; else a table.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A file instead of stdout.")] = None,
 ) -> None:
     """Print the rows of a named query, or of a table of the current snapshot."""
@@ -248,8 +248,7 @@ def score(
         rows = score_anew(_settings(settings, warehouse), house.current())
     else:
         rows = house.current().read("customer_scores")
-    ending = out.suffix.lstrip(".") if out else ""
-    _write(rows, format_ or (Format(ending) if ending in Format else Format.table), out)
+    _write(rows, format_, out)
 
 
 @cli.command()
@@ -315,10 +314,12 @@ def _serve(warehouse: Path, host: str, port: int) -> None:
     serve(warehouse, host=host, port=port)
 
 
-def _write(rows: Any, format_: Format, out: Path | None) -> None:
+def _write(rows: Any, format_: Format | None, out: Path | None) -> None:
     from .printing import write_rows
 
-    write_rows(rows, format_.value, out)
+    ending = out.suffix.lstrip(".") if out else ""
+    guessed = ending if ending in {known.value for known in Format} else Format.table.value
+    write_rows(rows, format_.value if format_ else guessed, out)
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Rows by name: a table of the current snapshot, or a named query run on it or on the input files."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..sql.settings import Settings
-    from ..sql.snapshot import Warehouse
+    from ..sql.snapshot import Snapshot, Warehouse
 
 ENGINES = ("duckdb", "spark")
 
@@ -70,15 +71,15 @@ def rows(
 ) -> "pa.Table":
     """Return the rows of that name.
 
-    A table of the snapshot comes from the snapshot, unless parameters, ``fresh`` or an engine ask for a run of its
-    query on the input files.
+    A table of the snapshot is read as it was published, any other query is run on the snapshot's tables; the input
+    files are read only where a query needs them, or ``fresh`` or an engine asks for it.
 
     Parameters
     ----------
     name : str
         A table of a snapshot or a file of ``sql/queries``.
     parameters : mapping
-        Values for the query's parameters; those left out come from the settings.
+        Values for the query's parameters; those left out are as the snapshot was built with.
     settings, warehouse : callable
         Called only where they are needed.
     fresh : bool
@@ -89,7 +90,7 @@ def rows(
     Raises
     ------
     SettingsError
-        There is no such name or engine.
+        There is no such name, engine or parameter, or a date is later than the snapshot's.
     WarehouseError
         There is no snapshot to read.
     """
@@ -98,15 +99,58 @@ def rows(
     known = sorted({*queries(), *OUTPUT_TABLES})
     if name not in known:
         raise SettingsError(f"no query or table {name!r}{nearest(name, known)}; 'regulars query' lists them all")
-    on_inputs = fresh or parameters or engine != "duckdb" or name not in OUTPUT_TABLES
-    if not on_inputs:
-        return warehouse().current().read(name)
+    if not fresh and engine == "duckdb":
+        if name in OUTPUT_TABLES and not parameters:
+            return warehouse().current().read(name)
+        if name in queries() and not _reads_inputs(name):
+            return _ordered(name, _on_snapshot(name, parameters, warehouse().current()))
     if name not in queries():
         raise SettingsError(f"{name} is made by the models, not by a query: it is read from the snapshot alone")
     from ..sql.database import connect
 
     with connect(settings(), engine=_spark() if engine == "spark" else None) as database:
-        return database.query(name, **parameters)
+        return _ordered(name, database.query(name, **parameters))
+
+
+def _ordered(name: str, table: "pa.Table") -> "pa.Table":
+    # in the order of the grain, unless the statement ends in an order of its own
+    query = queries()[name]
+    if not query.grain or "ORDER BY" in query.sql.rpartition(")")[2]:
+        return table
+    return table.sort_by([(column, "ascending") for column in query.grain])
+
+
+def _reads_inputs(name: str) -> bool:
+    """Tell whether a query reads, through others, anything but tables of a snapshot."""
+    makers = {query.output: query for query in queries().values()}
+    waiting, seen = list(queries()[name].inputs), set()
+    while waiting:
+        table = waiting.pop()
+        if table in OUTPUT_TABLES or table in seen:
+            continue
+        if table not in makers:
+            return True
+        seen.add(table)
+        waiting += makers[table].inputs
+    return False
+
+
+def _on_snapshot(name: str, parameters: Mapping[str, Any], snapshot: "Snapshot") -> "pa.Table":
+    from ..sql.engine import DuckDBEngine
+    from ..sql.pipeline import Pipeline
+
+    for key, value in parameters.items():
+        if isinstance(value, date) and value > snapshot.as_of:
+            raise SettingsError(
+                f"--param {key}={value} is later than {snapshot.as_of}, the as-of date of run {snapshot.run_id}; "
+                "--fresh asks the input files"
+            )
+    engine = DuckDBEngine()
+    with closing(engine):
+        for table in snapshot.tables():
+            engine.register_parquet(table, str(snapshot.table_path(table)))
+        given = {key: value for key, value in snapshot.manifest["parameters"].items() if value is not None}
+        return Pipeline(engine, given, given=snapshot.tables()).run(name, **parameters)
 
 
 def _spark() -> Any:

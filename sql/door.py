@@ -86,8 +86,10 @@ def describe_inputs(engine: "Engine", staged: "Staged") -> dict[str, Any]:
 
 
 def _gone(message: str, columns: Mapping[str, str]) -> str:
-    quoted = (f'CAST(NULL AS {type_}) AS "{name.replace(chr(34), chr(34) * 2)}"' for name, type_ in columns.items())
-    return f"SELECT {', '.join(quoted) or '1'} FROM (SELECT error({_text(message)}) AS said) WHERE said IS NULL"
+    # every column hangs on the error, so that no plan gets around it
+    quoted = (f'CAST(said AS {type_}) AS "{name.replace(chr(34), chr(34) * 2)}"' for name, type_ in columns.items())
+    error = f"SELECT CAST(error({_text(message)}) AS VARCHAR) AS said"
+    return f"SELECT {', '.join(quoted) or 'said'} FROM ({error}) WHERE coalesce(said, '') = ''"
 
 
 def _parameters() -> dict[str, Parameter]:

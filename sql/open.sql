@@ -454,7 +454,8 @@ walk AS (
     SELECT walk.old_id, links.customer_id, walk.hops + 1 AS hops
     FROM walk
     JOIN links ON links.old_id = walk.customer_id
-    WHERE walk.hops < 32
+    -- back at its beginning a circle ends; 32 steps end the way into one
+    WHERE walk.hops < 32 AND walk.old_id <> links.customer_id
 )
 SELECT old_id, arg_max(customer_id, hops) AS customer_id
 FROM walk
@@ -558,13 +559,14 @@ priced AS (
     SELECT
         dated.*,
         coalesce(resolved_customer_links.customer_id, dated.known_as) AS customer_id,
+        -- one digit wider: DuckDB keeps DECIMAL(18) times DECIMAL(18) in 18 digits
         CASE
             WHEN is_reporting_currency THEN revenue
-            ELSE try_cast(round(revenue * rate, 2) AS DECIMAL(18, 2))
+            ELSE try_cast(round(CAST(revenue AS DECIMAL(19, 2)) * rate, 2) AS DECIMAL(18, 2))
         END AS revenue_reporting,
         CASE
             WHEN is_reporting_currency THEN coalesce(discount, 0)
-            ELSE coalesce(try_cast(round(discount * rate, 2) AS DECIMAL(18, 2)), 0)
+            ELSE coalesce(try_cast(round(CAST(discount AS DECIMAL(19, 2)) * rate, 2) AS DECIMAL(18, 2)), 0)
         END AS discount_reporting
     FROM dated
     LEFT JOIN resolved_customer_links ON dated.known_as = resolved_customer_links.old_id
@@ -600,8 +602,8 @@ SELECT
     revenue IS NOT NULL
         AND ordered_at IS NOT NULL
         AND day <= getvariable('as_of')
-        -- an id that starts above the space needs no trimming: a plain comparison can skip it
-        AND coalesce(known_as >= '!' OR trim(known_as) <> '', FALSE)
+        -- an id that starts above the space needs no trimming; CASE, for OR would trim it all the same
+        AND CASE WHEN known_as >= '!' THEN TRUE ELSE coalesce(trim(known_as) <> '', FALSE) END
         AND (is_reporting_currency OR revenue_reporting IS NOT NULL)
         AND coalesce(is_product, TRUE)
         AND (getvariable('duplicates') = 'keep' OR copy = 1)
@@ -867,10 +869,10 @@ WITH cents AS (
     SELECT
         *,
         amount - settled AS left_over,
-        CAST(round((amount - settled) * 100) AS BIGINT) AS left_over_cents,
-        CAST(round(amount * 100) AS BIGINT) // nullif(lines, 0) AS line_cents,
-        CAST(round(revenue * 100) AS BIGINT) AS revenue_cents,
-        CAST(round(amount * 100) AS BIGINT) AS amount_cents
+        CAST(round(CAST(amount - settled AS DECIMAL(19, 2)) * 100) AS BIGINT) AS left_over_cents,
+        CAST(round(CAST(amount AS DECIMAL(19, 2)) * 100) AS BIGINT) // nullif(lines, 0) AS line_cents,
+        CAST(round(CAST(revenue AS DECIMAL(19, 2)) * 100) AS BIGINT) AS revenue_cents,
+        CAST(round(CAST(amount AS DECIMAL(19, 2)) * 100) AS BIGINT) AS amount_cents
     FROM return_matches
     WHERE is_refund AND settled < amount
 )

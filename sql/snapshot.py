@@ -6,8 +6,11 @@ The folder::
     warehouse/runs/<run_id>/*.parquet    one file a table, rows in the order of the table's grain
     warehouse/runs/<run_id>/models/      fitted models, JSON
     warehouse/runs/<run_id>/manifest.json  inputs, settings, versions, row counts, hashes, money, lineage; no clock
+    warehouse/runs/<run_id>/inputs.json  where the input files lay, for the SQL user's door
     warehouse/runs/<run_id>/run.log      clock times, and what happened to the run since
     warehouse/staging/                   runs being written or removed; nobody reads there
+
+The same input gives the same bytes of all files but ``inputs.json`` and ``run.log``, wherever the folders lie.
 
 A run is written in ``staging``, synced, renamed into ``runs``, and named in ``current.json`` last. What stands under
 ``runs`` is whole, whenever a build is killed.
@@ -301,7 +304,7 @@ class Warehouse:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def stage(self, run_id: str, *, keep: int | None = None, grace: float = GRACE_SECONDS) -> Iterator[RunWriter]:
+    def stage(self, run_id: str, *, keep: int | None = None) -> Iterator[RunWriter]:
         """Write a run aside, and publish it when the block ends well; hold `lock` around it.
 
         Parameters
@@ -309,8 +312,6 @@ class Warehouse:
         run_id : str
         keep : int, optional
             Prune to this many runs afterwards.
-        grace : float
-            Seconds, see `prune`.
 
         Raises
         ------
@@ -327,7 +328,7 @@ class Warehouse:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if keep is not None:
-            self.prune(keep, grace=grace)
+            self.prune(keep)
 
     def point_to(self, snapshot: Snapshot, reason: str) -> None:
         """Make a whole run the current one; hold `lock` around it.
@@ -369,11 +370,11 @@ class Warehouse:
             self.point_to(snapshot, "rolled back to")
         return snapshot
 
-    def prune(self, keep: int, *, grace: float = GRACE_SECONDS) -> list[str]:
+    def prune(self, keep: int) -> list[str]:
         """Remove all but the ``keep`` runs published last; hold `lock` around it.
 
         Never removed: the current run, a run that somebody holds (`Snapshot.hold`), and a run that was current within
-        the last ``grace`` seconds, which a reader may still be reading.
+        the last `GRACE_SECONDS`, which a reader may still be reading.
 
         Returns
         -------
@@ -383,7 +384,7 @@ class Warehouse:
         pointer = self._pointer()
         removed: list[str] = []
         for run in self.runs()[max(keep, 1) :]:
-            if run.run_id == pointer.get("run_id") or self._seconds_since_logged(run) < grace:
+            if run.run_id == pointer.get("run_id") or self._seconds_since_logged(run) < GRACE_SECONDS:
                 continue
             with suppress(OSError), unshared(run.path / MANIFEST) as free:
                 if free:

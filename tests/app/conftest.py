@@ -2,6 +2,7 @@
 
 import csv
 import random
+import shutil
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +33,7 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "orders").mkdir(parents=True)
+        (folder / "orders").mkdir(parents=True, exist_ok=True)
         self.settings_path = folder / "regulars.toml"
         self.sections: dict[str, dict] = {
             "orders": {"path": "orders"},
@@ -73,7 +74,7 @@ def _toml(value) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def order_lines(customers: int = 150, seed: int = 1) -> dict[str, list[dict]]:
+def order_lines(customers: int = 90, seed: int = 1) -> dict[str, list[dict]]:
     """Lines by month: repeat buyers who drop out, guests, refunds, zero lines, equal lines."""
     rng = random.Random(seed)
     by_month: dict[str, list[dict]] = {month: [] for month in MONTHS}
@@ -125,9 +126,27 @@ def empty_shop(tmp_path):
     return Shop(tmp_path / "shop")
 
 
-@pytest.fixture
-def shop(empty_shop, lines_by_month):
+@pytest.fixture(scope="session")
+def shop_at():
+    """Opens the small shop of a folder, or makes one there."""
+    return Shop
+
+
+@pytest.fixture(scope="session")
+def built_shop(tmp_path_factory, lines_by_month):
+    """A shop whose warehouse has one published run; not to be changed."""
+    from regulars.app.build import build
+
+    made = Shop(tmp_path_factory.mktemp("built") / "shop")
     for month, rows in lines_by_month.items():
-        empty_shop.write_month(month, rows)
-    empty_shop.write_settings()
-    return empty_shop
+        made.write_month(month, rows)
+    made.write_settings()
+    build(made.settings(), progress=False)
+    return made
+
+
+@pytest.fixture
+def shop(built_shop, tmp_path):
+    """A copy of the built shop, to do with as a test likes."""
+    shutil.copytree(built_shop.folder, tmp_path / "copy")
+    return Shop(tmp_path / "copy")

@@ -257,3 +257,167 @@ def test_a_reader_that_stops_early_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "0"
+
+
+# -- a shop from end to end -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(shop, monkeypatch):
+    """Stand in the folder of a shop with one published run."""
+    monkeypatch.chdir(shop.folder)
+    shop.write_settings()
+    return shop
+
+
+def test_a_build_says_what_it_did(here):
+    done = run("build")
+    assert done.exit_code == 0
+    first, verdict, *_ = done.stdout.splitlines()
+    assert first.startswith("unchanged: run ")
+    assert "predicts best" in verdict
+    forced = run("build", "--force", "--quiet")
+    assert forced.stdout.startswith("published run ")
+    assert (forced.stderr, done.stderr) == ("", "")
+
+
+def test_a_build_says_it_to_machines_too(here):
+    told = json.loads(run("build", "--json").stdout)
+    assert told["outcome"] == "unchanged"
+    assert told["customers"] > 50
+    assert Path(told["path"]).name == told["run_id"]
+    here.sections = here.sections | {"value": {"horizon": 8}}
+    here.write_settings()
+    told = json.loads(run("build", "--json").stdout)
+    assert (told["outcome"], told["how"], told["reason"]) == ("published", "full", "no new file of order lines")
+    assert told["model"]["name"]
+
+
+def test_a_build_of_the_environment_obeys_it(here, monkeypatch):
+    monkeypatch.setenv("REGULARS_VALUE__HORIZON", "9")
+    told = json.loads(run("build", "--json").stdout)
+    assert told["outcome"] == "published"
+
+
+def test_a_blocking_check_is_exit_code_four_for_check_and_build(here):
+    for path in (here.folder / "orders").iterdir():
+        path.unlink()
+    guest = {"customer_id": "", "ordered_at": "2024-01-05 10:00:00", "revenue": "5.00", "order_id": "o", "sku": "s"}
+    here.write_month("2024-01", [guest | {"quantity": 1, "original_order_id": ""}])
+    done = run("check")
+    assert done.exit_code == 4
+    assert "no_usable_line" in done.stdout
+    assert done.stderr.startswith("regulars: blocking: ")
+    told = json.loads(run("check", "--json").stdout)
+    assert told["passed"] is False
+    built = run("build")
+    assert (built.exit_code, built.stdout, built.stderr.count("\n")) == (4, "", 1)
+    assert run("query", "kpis").exit_code == 0  # the last good snapshot stays
+
+
+def test_checks_that_pass_are_exit_code_zero_and_build_nothing(here):
+    before = sorted(path for path in (here.folder / "warehouse").rglob("*"))
+    done = run("check")
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) > 10
+    assert sorted(path for path in (here.folder / "warehouse").rglob("*")) == before
+
+
+def test_bad_input_is_exit_code_three(here):
+    (here.folder / "orders" / "2024-05.parquet").write_bytes(b"PAR1")
+    for command in ("build", "check"):
+        done = run(command)
+        assert (done.exit_code, done.stderr.count("\n")) == (3, 1)
+        assert "2024-05.parquet" in done.stderr
+
+
+def test_runs_are_listed_compared_and_rolled_back(here):
+    first = json.loads(run("build", "--json").stdout)["run_id"]
+    here.sections = here.sections | {"value": {"horizon": 8}}
+    here.write_settings()
+    second = json.loads(run("build", "--json").stdout)["run_id"]
+    listed = json.loads(run("runs", "--json").stdout)["runs"]
+    assert [(row["run_id"], row["current"]) for row in listed] == [(second, "*"), (first, "")]
+    assert all(row["published"].startswith("20") for row in listed)
+    assert first in run("runs").stdout
+    compared = json.loads(run("runs", "compare", first[:6], second[:6], "--json").stdout)["differences"]
+    found = {row["what"]: (row["first"], row["second"]) for row in compared}
+    assert found["settings.value.horizon"] == (26, 8)
+    assert found["kpi expected_orders"][0] > found["kpi expected_orders"][1]
+    assert "rows of customer_days" not in found
+    assert "settings.value.horizon" in run("runs", "compare", first, second).stdout
+    assert run("runs", "compare", first, first).stdout == "no difference\n"
+    back = run("runs", "rollback", first[:8])
+    assert back.stdout.startswith(f"current is now {first}")
+    listed = json.loads(run("runs", "--json").stdout)["runs"]
+    assert [(row["run_id"], row["current"]) for row in listed] == [(second, ""), (first, "*")]
+    missing = run("runs", "rollback", "nosuchrun")
+    assert (missing.exit_code, missing.stderr.count("\n")) == (5, 1)
+
+
+def test_a_second_build_is_refused_while_one_runs(here):
+    from regulars.sql.snapshot import Warehouse
+
+    with Warehouse(here.settings().warehouse).lock():
+        done = run("build")
+        assert done.exit_code == 5
+        assert "is writing this warehouse; wait for it to end, or pass --wait SECONDS" in done.stderr
+        assert run("query", "kpis").exit_code == 0  # readers do not wait
+
+
+def test_a_table_of_the_snapshot_is_read_without_the_input(here):
+    import shutil
+
+    shutil.rmtree(here.folder / "orders")
+    rows = json.loads(run("query", "customer_summary", "-f", "json").stdout)
+    assert [row["customer_id"] for row in rows] == sorted(row["customer_id"] for row in rows)
+    top = json.loads(run("query", "top_customers", "-p", "customers=2", "-f", "json").stdout)
+    assert len(top) == 2
+    earlier = json.loads(run("query", "customer_summary", "-p", "as_of=2024-12-31", "-f", "json").stdout)
+    assert max(row["last_order_on"] for row in earlier) <= "2024-12-31"
+    assert len(earlier) < len(rows)
+    late = run("query", "customer_summary", "-p", "as_of=2030-01-01")
+    assert late.exit_code == 2
+    assert "--fresh asks the input files" in late.stderr
+    gone = run("query", "judged_order_lines")
+    assert gone.exit_code == 3
+
+
+def test_input_files_are_asked_where_a_query_needs_them(here):
+    rows = json.loads(run("query", "daily_money", "--fresh", "-f", "json").stdout)
+    assert rows == json.loads(run("query", "daily_money", "-f", "json").stdout)
+    assert run("query", "judged_order_lines", "-f", "csv").stdout.count("\n") > 100
+    refused = run("query", "customer_scores", "--fresh")
+    assert refused.exit_code == 2
+    assert "made by the models" in refused.stderr
+
+
+def test_scores_are_printed_written_and_made_anew(here):
+    stored = json.loads(run("score", "-f", "json").stdout)
+    assert run("score").stdout.startswith("customer_id")
+    assert run("score", "--out", "scores.parquet").stdout == ""
+    assert pq.read_table("scores.parquet").num_rows == len(stored)
+    anew = json.loads(run("score", "--anew", "-f", "json").stdout)
+    assert [row["customer_id"] for row in anew] == [row["customer_id"] for row in stored]
+    # fitted on the same data, so the stored models say the same
+    assert [row["customer_value"] for row in anew] == pytest.approx([row["customer_value"] for row in stored])
+
+
+def test_scoring_anew_without_a_model_says_why(empty_shop, monkeypatch):
+    line = {"customer_id": "a", "ordered_at": "2024-01-05 10:00:00", "revenue": "5.00", "order_id": "o", "sku": "s"}
+    empty_shop.write_month("2024-01", [line | {"quantity": 1, "original_order_id": ""}])
+    empty_shop.write_settings()
+    monkeypatch.chdir(empty_shop.folder)
+    assert run("build").exit_code == 0
+    done = run("score", "--anew")
+    assert (done.exit_code, done.stderr.count("\n")) == (6, 1)
+    assert "has no model: " in done.stderr
+
+
+def test_the_app_is_served_where_it_is_asked_for(here, monkeypatch):
+    import regulars.app.server as server
+
+    asked = []
+    monkeypatch.setattr(server, "serve", lambda warehouse, **where: asked.append((warehouse, where)))
+    assert run("app", "--port", "9000").exit_code == 0
+    assert asked == [(here.settings().warehouse, {"host": "127.0.0.1", "port": 9000})]
