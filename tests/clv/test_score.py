@@ -99,6 +99,22 @@ def test_no_legal_customer_gets_nan(model, horizon):
         assert (scores["probability_no_order"] == 1).all()
 
 
+def test_awkward_fits_score_everybody(base):
+    rng = np.random.default_rng(9)
+    heavy_tailed = base.assign(monetary_value=np.where(base["frequency"] > 0, 10 * rng.pareto(0.6, len(base)) + 1, 0.0))
+    equal = base.assign(monetary_value=np.where(base["frequency"] > 0, 9.99, 0.0))
+    steady = {"frequency": [5, 6, 4], "recency": [50.0, 51, 49], "T": [52.0] * 3, "weight": [50, 40, 60]}
+    no_dropout = clv.ParetoNBDModel().fit(steady)
+    assert not no_dropout.identified_
+    for frame in (heavy_tailed, equal):
+        spend = clv.GammaGammaModel().fit(frame)
+        assert spend.message_
+        scores = clv.score_customers(no_dropout, spend, frame, as_of=DAY).to_pandas()
+        assert np.isfinite(scores.select_dtypes("number").to_numpy()).all()
+        assert (scores["value_low"] <= scores["value_high"]).all()
+    assert scores["expected_order_value"].to_numpy() == pytest.approx(9.99, rel=1e-3)
+
+
 def test_the_interval_of_ten_thousand_orders_is_about_the_expectation():
     scores = clv.score_customers(MODELS["nbd"], SPEND, EDGES, as_of=DAY).to_pandas().set_index("customer_id")
     row = scores.loc["ten thousand orders"]
