@@ -170,6 +170,7 @@ class GammaGammaModel:
         ContractError
             Where the summary lacks a column or holds an impossible value.
         """
+        self._require_fitted()
         x, m, w = read_spend(summary)
         enters = (x > 0) & (m > 0) & (w > 0)
         if not enters.any():
@@ -179,6 +180,7 @@ class GammaGammaModel:
 
     @property
     def population_mean_(self) -> float:
+        self._require_fitted()
         p, q, v = self.params_.values()
         return p * v / (q - 1) if q > 1 else np.inf
 
@@ -187,6 +189,7 @@ class GammaGammaModel:
         """Estimates with standard errors and 95% intervals, one row per parameter (intervals on the log scale)."""
         import pandas as pd
 
+        self._require_fitted()
         estimate = np.array(list(self.params_.values()))
         error = np.sqrt(np.diag(self.covariance_))
         lower, upper = log_scale_interval(estimate, error)
@@ -227,6 +230,7 @@ class GammaGammaModel:
         ContractError
             Where the summary lacks a column or holds an impossible value.
         """
+        self._require_fitted()
         x, m, _ = read_spend(summary)
         p, q, v = self._prediction_params.values()
         return p * x + q, v + x * np.where(x > 0, np.maximum(m, 0.0), 0.0)
@@ -234,6 +238,7 @@ class GammaGammaModel:
     @property
     def spend_shape_(self) -> float:
         """The p that predictions use: that of `params_` but for q <= 1, see `conditional_expected_value`."""
+        self._require_fitted()
         return self._prediction_params["p"]
 
     def credible_interval(self, summary: Any, level: float = 0.8) -> tuple[Array, Array]:
@@ -253,6 +258,7 @@ class GammaGammaModel:
 
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values; `from_dict` takes it back."""
+        self._require_fitted()
         return {
             "params": self.params_,
             "prediction_params": self._prediction_params,
@@ -302,6 +308,16 @@ class GammaGammaModel:
         from .lifetimes_bridge import from_lifetimes
 
         return from_lifetimes(fitter, cls)
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "params_"):
+            return f"<{type(self).__name__}, not fitted>"
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.params_.items())
+        return f"<{type(self).__name__}: {values}{'; ' + self.message_ if self.message_ else ''}>"
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "params_"):
+            raise ModelError(f"{type(self).__name__} is not fitted; call fit(summary) or from_parameters(...) first")
 
     def _set(
         self,

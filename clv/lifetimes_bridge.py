@@ -48,6 +48,7 @@ def to_lifetimes(model: Any) -> Any:
     <lifetimes.GammaGammaFitter: p: 6.25, q: 3.74, v: 15.44>
     """
     lifetimes = _import_lifetimes()
+    model._require_fitted()
     if model.name not in _FITTERS:
         raise ModelError(f"lifetimes has no {model.name} model; it has {', '.join(_FITTERS)}")
     class_name, names = _FITTERS[model.name]

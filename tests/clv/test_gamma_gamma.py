@@ -259,3 +259,20 @@ def test_bad_parameters_are_named():
         clv.GammaGammaModel.from_parameters(p=1, q=-1, v=1)
     with pytest.raises(ModelError, match="level is 1"):
         clv.GammaGammaModel.from_parameters(**TRUTH).credible_interval({"frequency": [1], "monetary_value": [1]}, 1)
+
+
+def test_a_model_that_is_not_fitted_says_so():
+    model = clv.GammaGammaModel()
+    assert repr(model) == "<GammaGammaModel, not fitted>"
+    assert repr(clv.GammaGammaModel.from_parameters(**TRUTH)) == "<GammaGammaModel: p 6.25, q 3.74, v 15.44>"
+    customer = {"frequency": [1], "monetary_value": [1.0]}
+    for ask in (
+        lambda: model.conditional_expected_value(customer),
+        lambda: model.credible_interval(customer),
+        lambda: model.log_likelihood(customer),
+        lambda: model.population_mean_,
+        lambda: model.summary_,
+        model.to_lifetimes,
+    ):
+        with pytest.raises(ModelError, match="is not fitted; call fit"):
+            ask()
