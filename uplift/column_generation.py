@@ -239,17 +239,16 @@ def _integer_programme(value: np.ndarray, costs: np.ndarray, limits: np.ndarray,
     finite = np.flatnonzero(np.isfinite(limits))
     one_each = sparse.csr_array((np.ones(len(row)), (row, np.arange(len(row)))), shape=(n, len(row)))
     matrix = sparse.vstack([one_each, sparse.csr_array(used[finite])]).tocsr()
-    slack = 1e-9 * np.maximum(1.0, np.abs(limits[finite]))
+    most = np.concatenate([np.ones(n), limits[finite] - 1e-9 * np.maximum(1.0, np.abs(limits[finite]))])
     # a limit on nodes, not on seconds: the same answer on a slow machine and a fast one
     answer = milp(
         -value[row, offer],
-        constraints=LinearConstraint(matrix, -np.inf, np.concatenate([np.ones(n), limits[finite] - slack])),
+        constraints=LinearConstraint(matrix, ub=most),  # pyright: ignore[reportArgumentType]  (arrays are allowed)
         integrality=np.ones(len(row)),
-        bounds=Bounds(np.zeros(len(row)), np.ones(len(row))),
+        bounds=Bounds(0, 1),
         options={
             "node_limit": 300,
             "mip_rel_gap": max(1e-7, tolerance / max(float(np.maximum(value.max(axis=1), 0).sum()), 1e-12)),
-            "presolve": False,
         },
     )
     if answer.x is None:
