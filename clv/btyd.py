@@ -54,6 +54,12 @@ class BTYDModel(ABC):
         that the sentence names.
     converged_, n_iterations_
         How the climb ended; how often the likelihood of all rows was evaluated.
+
+    Examples
+    --------
+    >>> from regulars.clv import BetaGeoModel, ParetoNBDModel
+    >>> [model.name for model in (BetaGeoModel, ParetoNBDModel) if issubclass(model, BTYDModel)]
+    ['bg_nbd', 'pareto_nbd']
     """
 
     name: str
