@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
     from .score import score_customers
     from .segments import assign_segments
+    from .simulate import (
+        simulate_bg_nbd,
+        simulate_gamma_gamma,
+        simulate_mbg_nbd,
+        simulate_nbd,
+        simulate_pareto_nbd,
+        simulate_purchases,
+    )
     from .summary import holdout_summary, rfm_summary, summary_counts
     from .tracking import track_orders
     from .value import customer_lifetime_value
@@ -49,6 +57,12 @@ _MODULES = {
     "recency_frequency_surface": "alive_path",
     "save_model": "persistence",
     "score_customers": "score",
+    "simulate_bg_nbd": "simulate",
+    "simulate_gamma_gamma": "simulate",
+    "simulate_mbg_nbd": "simulate",
+    "simulate_nbd": "simulate",
+    "simulate_pareto_nbd": "simulate",
+    "simulate_purchases": "simulate",
     "summary_counts": "summary",
     "to_lifetimes": "lifetimes_bridge",
     "track_orders": "tracking",
@@ -80,6 +94,12 @@ __all__ = [
     "rfm_summary",
     "save_model",
     "score_customers",
+    "simulate_bg_nbd",
+    "simulate_gamma_gamma",
+    "simulate_mbg_nbd",
+    "simulate_nbd",
+    "simulate_pareto_nbd",
+    "simulate_purchases",
     "summary_counts",
     "to_lifetimes",
     "track_orders",

@@ -1,5 +1,6 @@
 """Models whose customers leave, if they do, right after a purchase: shared by BG/NBD and MBG/NBD."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from .btyd import BTYDModel
 from .histories import DistinctHistories
 from .maximum_likelihood import Objective
 from .purchase_rates import purchase_sums, rate_start, rising_sums
+from .quadrature import legendre
 
 Array = NDArray[np.float64]
 
@@ -59,36 +61,27 @@ class BetaGeometricModel(BTYDModel):
 
     def _purchases_if_alive(self, data: DistinctHistories, start: float, horizon: float) -> Array:
         from .beta_geometric_kernels import fill_purchases
-        from .compiled import fill_rows
 
-        return self._by_pair(
-            data,
-            lambda x, T, values, out: fill_rows(
-                fill_purchases, x.size, x, T, *values, float(start), float(horizon), out
-            ),
-        )
+        return self._by_rate_history(fill_purchases, data, float(start), float(horizon))
 
     def _discounted_if_alive(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
+        from .beta_geometric_kernels import fill_discounted
+
         if discount_rate == 0:
             return self._purchases_if_alive(data, 0.0, horizon)
-        from .beta_geometric_kernels import fill_discounted
+        rule = legendre(_DISCOUNT_NODES)
+        return self._by_rate_history(fill_discounted, data, float(horizon), discount_rate, *rule)
+
+    def _by_rate_history(
+        self, kernel: Callable[..., None], data: DistinctHistories, *last: object, width: tuple[int, ...] = ()
+    ) -> Array:
+        """Fill what depends on (x, T) alone, once for each distinct pair, (m, *width)."""
         from .compiled import fill_rows
 
-        nodes, weights = np.polynomial.legendre.leggauss(_DISCOUNT_NODES)
-        nodes, weights = 0.5 * (nodes + 1.0), 0.5 * weights
-        return self._by_pair(
-            data,
-            lambda x, T, values, out: fill_rows(
-                fill_discounted, x.size, x, T, *values, float(horizon), discount_rate, nodes, weights, out
-            ),
-        )
-
-    def _by_pair(self, data: DistinctHistories, fill) -> Array:
-        """What depends on (x, T) alone, by distinct pair."""
         x, T, pair = data.rate_histories
         r, alpha, a, b = self._values()
-        out = np.empty(x.size)
-        fill(x, T, (r, alpha, a, b + self.chances_at_start), out)
+        out = np.empty((x.size, *width))
+        fill_rows(kernel, x.size, x, T, r, alpha, a, b + self.chances_at_start, *last, out)
         return out[pair]
 
     def _silence_if_alive(self, data: DistinctHistories, horizon: float) -> Array:
@@ -97,13 +90,8 @@ class BetaGeometricModel(BTYDModel):
 
     def _pmf_if_alive(self, data: DistinctHistories, horizon: float, n_max: int) -> Array:
         from .beta_geometric_kernels import fill_pmf
-        from .compiled import fill_rows
 
-        x, T, pair = data.rate_histories
-        r, alpha, a, b = self._values()
-        out = np.empty((x.size, n_max + 1))
-        fill_rows(fill_pmf, x.size, x, T, r, alpha, a, b + self.chances_at_start, float(horizon), out)
-        return out[pair]
+        return self._by_rate_history(fill_pmf, data, float(horizon), width=(n_max + 1,))
 
     def _median_wait(self, data: DistinctHistories, alive: Array) -> Array:
         r, alpha, *_ = self._values()

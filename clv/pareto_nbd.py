@@ -1,16 +1,17 @@
 """Pareto/NBD: a customer buys at a steady rate until an unseen death (Schmittlein, Morrison & Colombo 1987)."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sql.errors import ModelError
 from .btyd import BTYDModel
 from .histories import DistinctHistories
 from .maximum_likelihood import Objective
 from .purchase_rates import purchase_sums, rate_start
+from .quadrature import legendre, legendre_rules
 
 Array = NDArray[np.float64]
 
@@ -99,9 +100,10 @@ class ParetoNBDModel(BTYDModel):
 
     def _fill(self, kernel: Callable[..., None], *rows: np.ndarray, last: tuple[float, ...] = ()) -> Array:
         from .compiled import fill_rows
+        from .pareto_nbd_kernels import RULES
 
         out = np.empty(rows[0].size)
-        fill_rows(kernel, out.size, *rows, *self._values(), *last, *legendre_rules(), out)
+        fill_rows(kernel, out.size, *rows, *self._values(), *last, *legendre_rules(RULES), out)
         return out
 
     def _purchases_if_alive(self, data: DistinctHistories, start: float, horizon: float) -> Array:
@@ -173,12 +175,12 @@ def likelihood(data: DistinctHistories) -> Objective:
     (Fader & Hardie 2005, note 009, eq. 14, its 2F1 left as the integral that it is).
     """
     from .compiled import sum_over_rows
-    from .pareto_nbd_kernels import leaving_sums
+    from .pareto_nbd_kernels import RULES, leaving_sums
 
     rate = purchase_sums(data)
     ages, index = data.ages
     by_T = np.bincount(index, data.weight).astype(np.float64)
-    nodes, weights = legendre_rules()
+    nodes, weights = legendre_rules(RULES)
 
     def objective(log_parameters: Array) -> tuple[float, Array, Array]:
         point = np.exp(log_parameters)
@@ -212,25 +214,7 @@ def _staying(by_T: Array, ages: Array, s: float, beta: float) -> tuple[float, Ar
     return -s * grown, np.array([-grown, s * lost]), np.array([[0.0, lost], [lost, s * curvature]])
 
 
-@cache
-def legendre_rules() -> tuple[Array, Array]:
-    """The rules that ``pareto_nbd_kernels`` chooses from, one after the other."""
-    from .pareto_nbd_kernels import RULES
-
-    rules = [legendre(n) for n in RULES]
-    return np.concatenate([nodes for nodes, _ in rules]), np.concatenate([weights for _, weights in rules])
-
-
-@cache
-def legendre(n: int) -> tuple[Array, Array]:
-    """Nodes and weights of Gauss-Legendre quadrature on [0, 1], (n,) each."""
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    return 0.5 * (nodes + 1.0), 0.5 * weights
-
-
 def _require_positive_rate(discount_rate: float) -> None:
-    from ..sql.errors import ModelError
-
     if not (np.isfinite(discount_rate) and discount_rate > 0):
         raise ModelError(
             f"discount_rate is {discount_rate}; without an end of time it must be above 0 "
