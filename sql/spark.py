@@ -114,7 +114,7 @@ class SparkEngine(Engine):
 
     def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
         with _saying(sql):
-            return self._frame(sql, parameters).toArrow()
+            return _nullable(self._frame(sql, parameters).toArrow())
 
     def materialize(self, table: str, sql: str, parameters: Parameters | None = None) -> int:
         with _saying(sql):
@@ -239,6 +239,13 @@ def _local_session(threads: int, memory: str) -> "SparkSession":
         raise SettingsError(
             f"Spark does not start: {str(error).splitlines()[0]}; it needs Java 17, on PATH or under JAVA_HOME"
         ) from error
+
+
+def _nullable(rows: "pa.Table") -> "pa.Table":
+    import pyarrow as pa
+
+    # Spark marks what cannot be NULL; DuckDB does not, and the two are to be alike
+    return rows.cast(pa.schema([field.with_nullable(True) for field in rows.schema]))
 
 
 def _union(frames: "list[DataFrame]") -> "DataFrame":

@@ -113,9 +113,12 @@ def spark() -> "Iterator[SparkEngine]":
     """One Spark for all tests: it takes ten seconds to start."""
     from regulars.sql.spark import SparkEngine
 
-    with SparkEngine() as engine:
-        yield engine
-    engine.session.stop()
+    with pytest.MonkeyPatch.context() as environment:
+        # short statements over few rows: half of Java's time would go into optimizing its own code
+        environment.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        with SparkEngine() as engine:
+            yield engine
+        engine.session.stop()
 
 
 @pytest.fixture(scope="session")

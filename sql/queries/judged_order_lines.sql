@@ -39,13 +39,14 @@ priced AS (
     SELECT
         dated.*,
         coalesce(resolved_customer_links.customer_id, dated.known_as) AS customer_id,
+        -- one digit wider: DuckDB keeps DECIMAL(18) times DECIMAL(18) in 18 digits
         CASE
             WHEN is_reporting_currency THEN revenue
-            ELSE try_cast(round(revenue * rate, 2) AS DECIMAL(18, 2))
+            ELSE try_cast(round(CAST(revenue AS DECIMAL(19, 2)) * rate, 2) AS DECIMAL(18, 2))
         END AS revenue_reporting,
         CASE
             WHEN is_reporting_currency THEN coalesce(discount, 0)
-            ELSE coalesce(try_cast(round(discount * rate, 2) AS DECIMAL(18, 2)), 0)
+            ELSE coalesce(try_cast(round(CAST(discount AS DECIMAL(19, 2)) * rate, 2) AS DECIMAL(18, 2)), 0)
         END AS discount_reporting
     FROM dated
     LEFT JOIN resolved_customer_links ON dated.known_as = resolved_customer_links.old_id
@@ -81,8 +82,8 @@ SELECT
     revenue IS NOT NULL
         AND ordered_at IS NOT NULL
         AND day <= $as_of
-        -- an id that starts above the space needs no trimming: a plain comparison can skip it
-        AND coalesce(known_as >= '!' OR trim(known_as) <> '', FALSE)
+        -- an id that starts above the space needs no trimming; CASE, for OR would trim it all the same
+        AND CASE WHEN known_as >= '!' THEN TRUE ELSE coalesce(trim(known_as) <> '', FALSE) END
         AND (is_reporting_currency OR revenue_reporting IS NOT NULL)
         AND coalesce(is_product, TRUE)
         AND ($duplicates = 'keep' OR copy = 1)

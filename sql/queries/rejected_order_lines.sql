@@ -29,7 +29,8 @@ WITH rejected AS (
         ordered_at_text,
         -- back from the money of all equal lines to that of one, in whole cents
         CAST(
-            CAST(round(revenue * 100) AS BIGINT) // nullif(lines, 0) * CAST(0.01 AS DECIMAL(3, 2)) AS DECIMAL(18, 2)
+            CAST(round(CAST(revenue AS DECIMAL(19, 2)) * 100) AS BIGINT) // nullif(lines, 0)
+                * CAST(0.01 AS DECIMAL(3, 2)) AS DECIMAL(18, 2)
         ) AS line_revenue,
         revenue_text,
         currency,

@@ -17,7 +17,8 @@ walk AS (
     SELECT walk.old_id, links.customer_id, walk.hops + 1 AS hops
     FROM walk
     JOIN links ON links.old_id = walk.customer_id
-    WHERE walk.hops < 32
+    -- back at its beginning a circle ends; 32 steps end the way into one
+    WHERE walk.hops < 32 AND walk.old_id <> links.customer_id
 )
 SELECT old_id, arg_max(customer_id, hops) AS customer_id
 FROM walk

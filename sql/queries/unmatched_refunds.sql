@@ -8,10 +8,10 @@ WITH cents AS (
     SELECT
         *,
         amount - settled AS left_over,
-        CAST(round((amount - settled) * 100) AS BIGINT) AS left_over_cents,
-        CAST(round(amount * 100) AS BIGINT) // nullif(lines, 0) AS line_cents,
-        CAST(round(revenue * 100) AS BIGINT) AS revenue_cents,
-        CAST(round(amount * 100) AS BIGINT) AS amount_cents
+        CAST(round(CAST(amount - settled AS DECIMAL(19, 2)) * 100) AS BIGINT) AS left_over_cents,
+        CAST(round(CAST(amount AS DECIMAL(19, 2)) * 100) AS BIGINT) // nullif(lines, 0) AS line_cents,
+        CAST(round(CAST(revenue AS DECIMAL(19, 2)) * 100) AS BIGINT) AS revenue_cents,
+        CAST(round(CAST(amount AS DECIMAL(19, 2)) * 100) AS BIGINT) AS amount_cents
     FROM return_matches
     WHERE is_refund AND settled < amount
 )
