@@ -6,7 +6,10 @@ answer once given stays true and is kept. Which one is current is read from the 
 
 import logging
 import re
+import shutil
+import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -76,7 +79,10 @@ class AppData:
     def __init__(self, warehouse: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> None:
         self.path = Path(warehouse).absolute()
         self._threads, self._memory_limit = threads, memory_limit
+        # for sorts larger than memory: of this process alone, gone with it, never in the folder it was started from
+        self._spill = tempfile.mkdtemp(prefix="regulars-")
         self._opened: OrderedDict[str, SnapshotData] = OrderedDict()
+        self._close = weakref.finalize(self, _let_go, self._opened, self._spill)
         self._lock = threading.Lock()
 
     def current_run(self) -> str:
@@ -104,7 +110,8 @@ class AppData:
         with self._lock:
             opened = self._opened.get(found.run_id)
             if opened is None:
-                opened = SnapshotData(found, warehouse, threads=self._threads, memory_limit=self._memory_limit)
+                engine = _shut_in(found.path, self._threads, self._memory_limit, f"{self._spill}/{found.run_id}")
+                opened = SnapshotData(found, warehouse, engine)
                 self._opened[found.run_id] = opened
             self._opened.move_to_end(found.run_id)
             while len(self._opened) > _KEPT_SNAPSHOTS:
@@ -126,24 +133,20 @@ class AppData:
         return warehouse.current()
 
     def close(self) -> None:
-        """Let go of every snapshot."""
+        """Let go of every snapshot; at the end of the process it happens by itself."""
         with self._lock:
-            for opened in self._opened.values():
-                opened.engine.close()
-            self._opened.clear()
+            self._close()
 
 
 class SnapshotData:
     """The answers of one snapshot. Every method that needs a table raises :class:`SnapshotGap` where it is missing."""
 
-    def __init__(
-        self, snapshot: "Snapshot", warehouse: Warehouse, *, threads: int | None, memory_limit: str | None
-    ) -> None:
+    def __init__(self, snapshot: "Snapshot", warehouse: Warehouse, engine: DuckDBEngine) -> None:
         self.snapshot = snapshot
         self.warehouse = warehouse
         self.run_id = snapshot.run_id
         self.manifest: Mapping[str, Any] = snapshot.manifest
-        self.engine = _shut_in(snapshot.path, threads, memory_limit)
+        self.engine = engine
         self._gaps = self._bind_views()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -383,9 +386,9 @@ def query(name: str) -> catalog.Query:
     return catalog.parse_query(name, text)
 
 
-def _shut_in(folder: Path, threads: int | None, memory_limit: str | None) -> DuckDBEngine:
+def _shut_in(folder: Path, threads: int | None, memory_limit: str | None, spill: str) -> DuckDBEngine:
     """DuckDB that reads that folder and nothing else, loads nothing and asks nobody."""
-    engine = DuckDBEngine(threads=threads, memory_limit=memory_limit)
+    engine = DuckDBEngine(threads=threads, memory_limit=memory_limit, temp_directory=spill)
     inside = str(folder).replace("'", "''")
     for statement in (
         "SET python_enable_replacements = false",
@@ -396,6 +399,13 @@ def _shut_in(folder: Path, threads: int | None, memory_limit: str | None) -> Duc
     ):
         engine.connection.execute(statement)
     return engine
+
+
+def _let_go(opened: "OrderedDict[str, SnapshotData]", spill: str) -> None:
+    for one in opened.values():
+        one.engine.close()
+    opened.clear()
+    shutil.rmtree(spill, ignore_errors=True)
 
 
 def _section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -55,12 +55,12 @@ def count(value: float | None, *, decimals: int = 0, short: bool = False) -> str
 
     Examples
     --------
-    >>> count(541909), count(3.14159, decimals=1), count(2_345_678, short=True)
-    ('541,909', '3.1', '2.35M')
+    >>> count(541909), count(3.14159, decimals=1), count(23_456_789, short=True)
+    ('541,909', '3.1', '23.5M')
     """
     if not _known(value):
         return MISSING
-    if short and abs(value) >= 100_000:
+    if short and abs(value) >= 10_000_000:
         return _short(value)
     return f"{value:,.{decimals}f}"
 

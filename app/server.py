@@ -2,8 +2,10 @@
 
 import ipaddress
 import logging
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,17 +98,59 @@ def serve(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8050, *, t
     Raises
     ------
     SettingsError
-        Where ``host`` is not this machine's loopback: whoever reaches the port would read every customer.
+        Where ``host`` is not this machine's loopback: whoever reaches the port would read every customer. Or where
+        the port cannot be used.
     """
     if not is_loopback(host):
         raise SettingsError(
             f"host {host!r} is reachable from other machines and this version has no sign-in; "
             "serve on 127.0.0.1 (the default) and reach it through an SSH tunnel: ssh -L 8050:127.0.0.1:8050 MACHINE"
         )
-    from waitress import serve as serve_wsgi
-
     app = create_server(warehouse, threads=threads)
-    serve_wsgi(app.server, host=host, port=port, threads=8, ident=None, channel_timeout=600)
+    try:
+        server = _listen(app, host, port)
+    except OSError as error:
+        raise SettingsError(
+            f"port {port} of {host} cannot be used: {error.strerror}; "
+            f"stop what uses it, or choose another: --port {port + 1}"
+        ) from error
+    sys.stderr.write(f"regulars is at http://{host}:{port} until you press Ctrl+C\n")
+    try:
+        server.run()
+    finally:
+        server.close()
+        app.server.extensions["regulars"].close()
+
+
+@contextmanager
+def served(app: Dash) -> Iterator[str]:
+    """Serve an app in the background on a free port of loopback while the block runs; gives its address.
+
+    For tests and for pictures of the pages.
+
+    Examples
+    --------
+    >>> from urllib.request import urlopen
+    >>> with served(create_server("no-such-folder", warm=False)) as address:
+    ...     urlopen(f"{address}/healthz").status
+    200
+    """
+    server = _listen(app, "127.0.0.1", 0)
+    threading.Thread(target=server.run, name="regulars-served", daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown()
+        app.server.extensions["regulars"].close()
+
+
+def _listen(app: Dash, host: str, port: int) -> Any:
+    from waitress.server import create_server as wsgi_server
+
+    # a page asks for its cards at once: that they wait a moment in line is no news
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    return wsgi_server(app.server, host=host, port=port, threads=8, ident=None, channel_timeout=600)
 
 
 def is_loopback(host: str) -> bool:

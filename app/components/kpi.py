@@ -65,11 +65,18 @@ def kpi_card(
         moved = _change(row["value"], before, unit)
     return html.Article(
         [
-            html.Div([html.H3(title), disclosure(title, source)], className="kpi-head"),
+            html.H3(title),
             figure,
             html.Div([interval, moved], className="kpi-notes"),
-            html.P(row["meaning"], className="kpi-meaning"),
-            html.P(_spoken_from(row, source), className="kpi-source"),
+            html.P(row["meaning"], className="kpi-meaning", title=row["meaning"]),
+            html.Div(
+                [
+                    html.P(formats.day(row["as_of"])),
+                    disclosure(title, source),
+                    html.P(model_label(source.model), title=source.model) if source.model else None,
+                ],
+                className="kpi-source",
+            ),
         ],
         className="kpi kpi-lead" if lead else "kpi",
     )
@@ -103,7 +110,7 @@ def _interval(row: Mapping[str, Any], unit: str, currency: str) -> Component | N
     if row["low"] is None or row["high"] is None:
         return None
     low, high = (formats.figure(row[end], unit, currency) for end in ("low", "high"))
-    return html.Span([html.Abbr("80%", title="80% interval"), f" {low} to {high}"], className="kpi-interval")
+    return html.Span([html.Abbr("80%", title="80% interval"), f" {low}\u2009–\u2009{high}"], className="kpi-interval")
 
 
 def _change(value: float, before: "tuple[date, float] | None", unit: str) -> Component | None:
@@ -113,10 +120,3 @@ def _change(value: float, before: "tuple[date, float] | None", unit: str) -> Com
     if not moved:
         return None
     return html.Span([html.Strong(moved), f" since {formats.day(before[0])}"], className="kpi-change")
-
-
-def _spoken_from(row: Mapping[str, Any], source: Source) -> str:
-    parts = [f"As of {formats.day(row['as_of'])}"]
-    if source.model:
-        parts.append(model_label(source.model))
-    return " · ".join(parts)

@@ -50,12 +50,11 @@ def checks_line(rows: Sequence[Mapping[str, Any]]) -> Component:
 
 
 def _finding(row: Mapping[str, Any]) -> Component:
+    said = f"{label(row['check_name'])}: {formats.count(row['found'])}"
     return html.Li(
         [
             html.Span(row["severity"], className=f"severity severity-{row['severity']}"),
-            html.Span(
-                [html.Strong(f"{label(row['check_name'])}: {formats.count(row['found'])}"), f" – {row['message']}"]
-            ),
+            html.Span([html.Strong(said), f" – {row['message']}"]),
         ]
     )
 

@@ -57,16 +57,21 @@ def layout(data: "SnapshotData", search: str) -> Component:
                         className="card-head",
                     ),
                     html.Div(
-                        dcc.Graph(
-                            id="heatmap",
-                            figure=_nothing(),
-                            config=CONFIG,  # pyright: ignore[reportArgumentType]
-                            style={"height": _MAP_HEIGHT, "width": "100%"},
-                        ),
-                        className="figure heatmap",
-                        role="img",
-                        id="heatmap-frame",
-                        **aria(label="Customers by repeat purchase days and days since the last order"),
+                        [
+                            html.Div(
+                                dcc.Graph(
+                                    id="heatmap",
+                                    figure=_nothing(),
+                                    config=CONFIG,  # pyright: ignore[reportArgumentType]
+                                    style={"height": _MAP_HEIGHT, "width": "100%"},
+                                ),
+                                className="figure",
+                                role="img",
+                                **aria(label="Customers by repeat purchase days and days since the last order"),
+                            ),
+                            html.Div(states.skeleton(_MAP_HEIGHT), id="heatmap-waiting", className="heatmap-waiting"),
+                        ],
+                        className="heatmap",
                     ),
                     html.Div(id="heatmap-foot", className="card-foot-place"),
                 ],
@@ -128,17 +133,18 @@ def register(app: Dash, data: "AppData") -> None:
     @app.callback(
         Output("heatmap", "figure"),
         Output("heatmap-foot", "children"),
+        Output("heatmap-waiting", "hidden"),
         Input("run", "data"),
         Input("url", "search"),
         Input("heatmap-color", "value"),
         Input("scheme", "data"),
     )
-    def recency_frequency(run: str, search: str, color: Any, scheme: Any) -> tuple[go.Figure, Component]:
+    def recency_frequency(run: str, search: str, color: Any, scheme: Any) -> tuple[go.Figure, Component, bool]:
         name = theme.scheme(scheme)
         try:
-            return _heatmap(data.snapshot(run), CustomerFilters.parse(search), color, name)
+            return *_heatmap(data.snapshot(run), CustomerFilters.parse(search), color, name), True
         except Exception as error:  # noqa: BLE001 - shown in place of the map
-            return _nothing(name), states.problem(error, compact=True)
+            return _nothing(name), states.problem(error, compact=True), True
 
 
 def _totals(data: "SnapshotData", filters: CustomerFilters) -> Component:

@@ -21,6 +21,8 @@ from ..components.url_state import UrlField, keep_in_url, url_store
 from . import Page
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from ..data import AppData, SnapshotData
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def layout(data: "SnapshotData", search: str) -> Component:  # noqa: ARG001 - co
         [
             url_store("overview", FIELDS, {"models": models[:1]}),
             html.Section(
-                html.Div([states.skeleton(176) for _ in range(6)], className="kpis"),
+                html.Div([states.skeleton(170) for _ in range(6)], className="kpis"),
                 id="overview-kpis",
                 className="kpi-section",
                 **aria(label="Key figures"),
@@ -80,6 +82,13 @@ def layout(data: "SnapshotData", search: str) -> Component:  # noqa: ARG001 - co
                         "overview-segments",
                         subtitle="Where the value sits, and the way to each list",
                         height=330,
+                        class_name="span-12",
+                    ),
+                    cards.card(
+                        "More figures",
+                        "overview-more",
+                        subtitle="What was counted and expected besides",
+                        height=130,
                         class_name="span-12",
                     ),
                     cards.card(
@@ -146,6 +155,11 @@ def register(app: Dash, data: "AppData") -> None:
     def kpis(run: str) -> Component:
         return _kpis(data.snapshot(run))
 
+    @app.callback(Output("overview-more", "children"), Input("run", "data"))
+    @states.guarded
+    def more_kpis(run: str) -> Component:
+        return _more_kpis(data.snapshot(run))
+
     @app.callback(
         Output("overview-tracking", "children"),
         Input("run", "data"),
@@ -174,11 +188,32 @@ def register(app: Dash, data: "AppData") -> None:
 
 
 def _kpis(data: "SnapshotData") -> Component:
+    shown = [
+        kpi.kpi_card(row, source, data.currency, before, lead=place == 0, missing=missing)
+        for place, (row, source, before, missing) in enumerate(_figures(data)[:_MOST_CARDS])
+    ]
+    if not shown:
+        return states.state(
+            "No figures", f"Run {data.run_id} has an empty table kpis.", commands=("regulars build --force",)
+        )
+    return html.Div(shown, className=f"kpis kpis-{len(shown)}")
+
+
+def _more_kpis(data: "SnapshotData") -> Component:
+    lines = [
+        kpi.kpi_line(row, source, data.currency, before, missing=missing)
+        for row, source, before, missing in _figures(data)[_MOST_CARDS:]
+    ]
+    return html.Dl(lines, className="kpi-lines") if lines else html.P("All figures stand above.", className="question")
+
+
+def _figures(data: "SnapshotData") -> list[tuple[Mapping[str, Any], Source, "tuple[date, float] | None", str]]:
+    """Every figure, the most prominent first: its row, its source, its last value, and why it is not to be shown."""
     answer = data.kpis()
-    before = data.previous_kpis()
-    missing = data.enough_data()
+    last = data.previous_kpis()
+    too_few = data.enough_data()
     counted = data.counted_kpis()
-    shown, others = [], []
+    figures = []
     for row in sorted(answer.records, key=_prominence):
         predicted = row["kpi"] not in counted
         source = Source.of(
@@ -188,22 +223,9 @@ def _kpis(data: "SnapshotData") -> Component:
             model=data.model_version if predicted else "",
             interval="" if row["low"] is None else _INTERVAL,
         )
-        earlier = (before[0], before[1][row["kpi"]]) if before and row["kpi"] in before[1] else None
-        too_few = missing if predicted or row["value"] is None else ""
-        if len(shown) < _MOST_CARDS:
-            shown.append(kpi.kpi_card(row, source, data.currency, earlier, lead=not shown, missing=too_few))
-        else:
-            others.append(kpi.kpi_line(row, source, data.currency, earlier, missing=too_few))
-    if not shown:
-        return states.state(
-            "No figures", f"Run {data.run_id} has an empty table kpis.", commands=("regulars build --force",)
-        )
-    return html.Div(
-        [
-            html.Div(shown, className=f"kpis kpis-{len(shown)}"),
-            html.Dl(others, className="kpi-lines") if others else None,
-        ]
-    )
+        before = (last[0], last[1][row["kpi"]]) if last and row["kpi"] in last[1] else None
+        figures.append((row, source, before, too_few if predicted or row["value"] is None else ""))
+    return figures
 
 
 def _prominence(row: Mapping[str, Any]) -> int:
@@ -259,7 +281,9 @@ def _concentration(data: "SnapshotData", scheme: theme.Scheme) -> list[Component
     )
     return [
         figure(
-            concentration.concentration_figure(answer.records, scheme, predicted=predicted), says, height=_FIGURE_HEIGHT
+            concentration.concentration_figure(answer.records, scheme, predicted=predicted),
+            says,
+            height=_FIGURE_HEIGHT + 50,
         ),
         cards.footer(html.P([says, " ", link]), disclosure("Value concentration", source)),
     ]

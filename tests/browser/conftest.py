@@ -1,18 +1,17 @@
 """A real Chromium before a real server. Each page is watched for errors and for requests that leave the house."""
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from waitress.server import create_server as listen
 
-from regulars.app.server import create_server
+from regulars.app.server import create_server, served
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 # Without these Chromium asks its maker's hosts at every start, which a closed network refuses.
@@ -66,19 +65,8 @@ def context_of(browser) -> Callable[[int, int, str], BrowserContext]:
 @pytest.fixture(scope="session")
 def serve_warehouse() -> Iterator[Callable[[Path], str]]:
     """Serve a warehouse on a free port of loopback until the session ends; returns its address."""
-    servers = []
-
-    def serve(warehouse: Path) -> str:
-        app = create_server(warehouse, threads=2, warm=False)
-        server = listen(app.server, host="127.0.0.1", port=0, threads=6)
-        threading.Thread(target=server.run, daemon=True).start()
-        servers.append((server, app))
-        return f"http://127.0.0.1:{server.effective_port}"
-
-    yield serve
-    for server, app in servers:
-        server.close()
-        app.server.extensions["regulars"].close()
+    with ExitStack() as servers:
+        yield lambda house: servers.enter_context(served(create_server(house, threads=2, warm=False)))
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +92,7 @@ class Watched:
         """Wait until nothing is loading: no request under way, no skeleton left."""
         self.until("document.querySelector('#page h1') !== null")
         self.page.wait_for_load_state("networkidle")
-        self.until("document.querySelectorAll('.skeleton').length === 0")
+        self.until("[...document.querySelectorAll('.skeleton')].every(one => one.offsetParent === null)")
         return self
 
     def until(self, expression: str, seconds: float = PATIENCE / 1000) -> None:
