@@ -119,7 +119,7 @@ def allocate(
     >>> import numpy as np
     >>> plan = allocate(np.array([[3.0, 5.0], [2.0, 2.5]]), np.array([[1.0, 2.0], [1.0, 2.0]]), budget=3.0)
     >>> plan.choice.tolist(), plan.spend, plan.shadow_price
-    ([1, 0], 3.0, 2.0)
+    ([1, 0], 3.0, 0.5)
     """
     worth, costs, budgets = _shapes(value, cost, budget)
     n, k = worth.shape

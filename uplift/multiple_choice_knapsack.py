@@ -53,7 +53,7 @@ def solve(value: np.ndarray, cost: np.ndarray, budget: float) -> Knapsack:
     >>> import numpy as np
     >>> answer = solve(np.array([[3.0, 5.0], [2.0, 2.5]]), np.array([[1.0, 2.0], [1.0, 2.0]]), 3.0)
     >>> answer.choice.tolist(), answer.value, answer.multiplier
-    ([1, 0], 7.0, 2.0)
+    ([1, 0], 7.0, 0.5)
     """
     free = _pick(value, cost, 0.0, False)
     if free[2] <= budget:
