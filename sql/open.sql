@@ -635,16 +635,39 @@ SELECT
     revenue_reporting
 FROM previous_return_lines;
 
-CREATE OR REPLACE VIEW several_orders AS
-SELECT customer_id, day, count(*) AS orders
+CREATE OR REPLACE VIEW sale_days AS
+SELECT
+    customer_id,
+    day,
+    greatest(count(order_id), 1) AS orders,
+    CAST(sum(lines) AS BIGINT) AS lines,
+    CAST(sum(revenue) AS DECIMAL(18, 2)) AS revenue,
+    CAST(sum(discount) AS DECIMAL(18, 2)) AS discount
 FROM (
-    SELECT customer_id, day, order_id
+    SELECT
+        customer_id,
+        day,
+        order_id,
+        count(*) AS lines,
+        sum(revenue_reporting) AS revenue,
+        sum(discount_reporting) AS discount
     FROM judged_order_lines
-    WHERE is_used AND revenue >= 0 AND order_id IS NOT NULL
+    WHERE is_used AND judged_order_lines.revenue >= 0
     GROUP BY customer_id, day, order_id
-) AS orders_of_day
-GROUP BY customer_id, day
-HAVING count(*) > 1;
+) AS sale_orders
+GROUP BY customer_id, day;
+
+CREATE OR REPLACE VIEW unnamed_sale_days AS
+SELECT
+    customer_id,
+    day,
+    CAST(1 AS BIGINT) AS orders,
+    count(*) AS lines,
+    CAST(sum(revenue_reporting) AS DECIMAL(18, 2)) AS revenue,
+    CAST(sum(discount_reporting) AS DECIMAL(18, 2)) AS discount
+FROM judged_order_lines
+WHERE is_used AND judged_order_lines.revenue >= 0
+GROUP BY customer_id, day;
 
 CREATE OR REPLACE VIEW returning_customers AS
 SELECT customer_id FROM refund_lines

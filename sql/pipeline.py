@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,14 @@ CARRIED_TABLES = (
     "check_results",
 )
 
-# Composed into the statement that reads it instead of being stored: as large as the input.
-INLINED = frozenset({"judged_order_lines"})
+# Composed into the statement that reads them instead of being stored: as large as the input.
+INLINED = frozenset({"judged_order_lines", "sale_days"})
 
 # Only what the orders hold has to be worked out: a table is empty where its probe finds nothing.
 _RETURN_TABLES = ("refund_lines", "returning_customers", "matchable_sales", "return_matches", "returnable_sales")
-_PROBES: Mapping[str, str] = dict.fromkeys(_RETURN_TABLES, "any_returns") | {"several_orders": "any_order_ids"}
+_PROBES: Mapping[str, str] = dict.fromkeys(_RETURN_TABLES, "any_returns")
+# Where its probe finds nothing, a table is made by a shorter query that then gives the same rows.
+_SHORTER: Mapping[str, tuple[str, str]] = {"sale_days": ("any_order_ids", "unnamed_sale_days")}
 
 
 def settings_parameters(settings: "Settings", as_of: date) -> dict[str, Any]:
@@ -195,10 +198,15 @@ class Pipeline:
             if maker is None or table in self._given:
                 self._ensure(table, target.name)
             elif table in composed or (self._follows_from_days(maker) and self._takes(maker, replaced)):
+                maker = self._shortest(maker)
                 self._gather(maker, composed, replaced, parts)
                 parts[table] = maker
             else:
                 self._ensure(table, target.name)
+
+    def _shortest(self, maker: Query) -> Query:
+        probe, shorter = _SHORTER.get(maker.output, ("", ""))
+        return replace(self._makers[shorter], output=maker.output) if probe and not self._finds(probe) else maker
 
     def _follows_from_days(self, maker: Query) -> bool:
         return all(
