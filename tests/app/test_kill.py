@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import regulars
+
 KILLS = 50
 
 
@@ -12,9 +14,8 @@ def test_a_build_can_be_killed_at_any_moment(empty_shop, lines_by_month):
     for month in list(lines_by_month)[6:18]:
         empty_shop.write_month(month, lines_by_month[month])
     settings = empty_shop.write_settings()
-    program = Path(__file__).with_name("kill_at_random.py")
-    # Every other kill falls on a moment in time, every other on a call that reaches the disk, of which most lie in
-    # writing and publishing. bench/study.py rebuilds after each one.
+    program = Path(regulars.__file__).parent / "bench" / "kills.py"
+    # rebuilt after every fifth kill here, after each in the study
     command = [sys.executable, str(program), str(settings), str(KILLS), "5", "20261121"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

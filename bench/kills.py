@@ -1,6 +1,8 @@
-"""Run by test_kill.py: builds in forked children, killed at seeded moments, and looks at what is left each time.
+"""kill -9 at seeded moments of a build: builds in forked children, and a look at what is left each time.
 
-Everything is imported before the forks, so that a moment falls into the build and not into Python's start.
+``python bench/kills.py`` kills 50 builds of The Complete Journey and rebuilds after each; tests/app/test_kill.py runs
+it on a small shop. Everything is imported before the forks, so that a moment falls into the build and not into
+Python's start.
 """
 
 import json
@@ -8,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -98,23 +101,48 @@ def look(warehouse: Warehouse, good: str, horizon: int) -> str:
     return current.run_id
 
 
-def main(settings_path: str, kills: int, rebuild_every: int, seed: int) -> None:
+def kill_study(
+    settings_path: Path, kills: int = 50, rebuild_every: int = 1, seed: int = 20261121, warehouse: Path | None = None
+) -> dict[str, float]:
+    """Kill builds of the same input with ever other settings; every assertion of `look` holds after each.
+
+    Every other kill falls on a moment in time, every other on a call that reaches the disk, of which most lie in
+    writing and publishing; either way one in each equal part of a build.
+
+    Parameters
+    ----------
+    settings_path : Path
+    kills : int
+    rebuild_every : int
+        After how many kills a build must succeed.
+    seed : int
+    warehouse : Path, optional
+        In place of the settings' own.
+
+    Returns
+    -------
+    dict
+        ``kills``, ``seconds`` and ``calls`` of one build, how many builds were ``completed`` before their kill, how
+        many had ``published``, and how many were ``rebuilt``.
+    """
     rng = random.Random(seed)
+    place = {} if warehouse is None else {"build": {"warehouse": str(warehouse)}}
 
     def settings(i: int) -> Settings:
-        return Settings.from_toml(settings_path, value={"horizon": 10 + i})
+        return Settings.from_toml(settings_path, value={"horizon": 10 + i}, **place)
 
-    warehouse = Warehouse(settings(0).warehouse)
-    note = Path(settings_path).with_name("calls")
-    assert ended(forked(lambda: build_and_count(settings(1), note))) == 0
-    calls = int(note.read_text())
+    house = Warehouse(settings(0).warehouse)
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "calls"
+        assert ended(forked(lambda: build_and_count(settings(kills + 1), note))) == 0
+        calls = int(note.read_text())
     begun = time.monotonic()
     assert ended(forked(lambda: run_build(settings(0), progress=False))) == 0
     seconds = time.monotonic() - begun
-    good = warehouse.current().run_id
+    good = house.current().run_id
     told = {"kills": kills, "seconds": seconds, "calls": calls, "completed": 0, "published": 0, "rebuilt": 0}
     for i in range(1, kills + 1):
-        share = (i - 1 + rng.random()) / kills  # one moment in each equal part of a build
+        share = (i - 1 + rng.random()) / kills
         if i % 2:
             child = forked(lambda i=i: run_build(settings(i), progress=False))
             time.sleep(seconds * share)
@@ -122,20 +150,30 @@ def main(settings_path: str, kills: int, rebuild_every: int, seed: int) -> None:
         else:
             child = forked(lambda i=i, share=share: build_and_die(settings(i), 1 + int(share * calls)))
         told["completed"] += ended(child) == 0
-        current = look(warehouse, good, 10 + i)
+        current = look(house, good, 10 + i)
         told["published"] += current != good
         good = current
         if i % rebuild_every == 0:
             assert ended(forked(lambda i=i: run_build(settings(i), progress=False))) == 0
-            again = warehouse.current()
+            again = house.current()
             assert again.damage() == []
             assert again.manifest["settings"]["value"]["horizon"] == 10 + i
-            assert not list(warehouse.path.glob("staging/*"))
-            assert not list(warehouse.path.glob(".current.json.*"))
+            assert not list(house.path.glob("staging/*"))
+            assert not list(house.path.glob(".current.json.*"))
             told["rebuilt"] += 1
             good = again.run_id
-    print(json.dumps(told))
+    return told
+
+
+def main(words: list[str]) -> None:
+    """Print the study as JSON: ``kills.py [SETTINGS KILLS REBUILD_EVERY SEED]``."""
+    if words:
+        print(json.dumps(kill_study(Path(words[0]), *(int(word) for word in words[1:4]))))
+        return
+    journey = Path(regulars.__file__).parent / "docs" / "examples" / "complete_journey" / "regulars.toml"
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(kill_study(journey, warehouse=Path(folder) / "warehouse")))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(int(word) for word in sys.argv[2:5]))
+    main(sys.argv[1:])
