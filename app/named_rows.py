@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..sql.catalog import Parameter, queries
 from ..sql.contract import OUTPUT_TABLES
-from ..sql.errors import MissingExtraError, SettingsError, nearest
+from ..sql.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,7 +108,12 @@ def rows(
         raise SettingsError(f"{name} is made by the models, not by a query: it is read from the snapshot alone")
     from ..sql.database import connect
 
-    with connect(settings(), engine=_spark() if engine == "spark" else None) as database:
+    runner = None
+    if engine == "spark":
+        from ..sql.spark import SparkEngine
+
+        runner = SparkEngine()
+    with connect(settings(), engine=runner) as database:
         return _ordered(name, database.query(name, **parameters))
 
 
@@ -151,17 +156,6 @@ def _on_snapshot(name: str, parameters: Mapping[str, Any], snapshot: "Snapshot")
             engine.register_parquet(table, str(snapshot.table_path(table)))
         given = {key: value for key, value in snapshot.manifest["parameters"].items() if value is not None}
         return Pipeline(engine, given, given=snapshot.tables()).run(name, **parameters)
-
-
-def _spark() -> Any:
-    try:
-        from ..sql.spark import SparkEngine
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"--engine spark needs the package {error.name!r} and Java 17; install it with: "
-            "pip install 'regulars[spark]'"
-        ) from error
-    return SparkEngine()
 
 
 def _typed(parameter: Parameter, text: str) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from regulars.app import cli as command_line
+from regulars.app.named_rows import ENGINES
 from regulars.app.printing import text_table, write_rows
 from regulars.sql import errors
 
@@ -390,6 +391,15 @@ def test_input_files_are_asked_where_a_query_needs_them(here):
     refused = run("query", "customer_scores", "--fresh")
     assert refused.exit_code == 2
     assert "made by the models" in refused.stderr
+
+
+@pytest.mark.spark
+def test_spark_answers_as_duckdb_does(here, spark):
+    answers = [run("query", "customer_summary", "--fresh", "--engine", engine, "-f", "json") for engine in ENGINES]
+    duckdb, ours = (json.loads(answer.stdout) for answer in answers)
+    assert len(duckdb) > 50
+    assert [row["customer_id"] for row in duckdb] == [row["customer_id"] for row in ours]
+    assert [row["revenue"] for row in duckdb] == [row["revenue"] for row in ours]
 
 
 def test_scores_are_printed_written_and_made_anew(here):
