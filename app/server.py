@@ -255,16 +255,31 @@ def _is_callback(known: Mapping[str, Any], body: Any) -> bool:
     """Say whether a body asks for one of our callbacks with just the inputs and states it has."""
     if not isinstance(body, dict) or not isinstance(body.get("output"), str) or body["output"] not in known:
         return False
-    if not isinstance(body.get("changedPropIds", []), list) or not isinstance(body.get("outputs"), dict | list):
+    changed = body.get("changedPropIds", [])
+    if not isinstance(changed, list) or not all(isinstance(one, str) for one in changed):
+        return False
+    if not _are_outputs(body["output"], body.get("outputs")):
         return False
     callback = known[body["output"]]
-    for given, wanted in ((body.get("inputs"), callback["inputs"]), (body.get("state") or [], callback["state"])):
+    for given, wanted in ((body.get("inputs"), callback["inputs"]), (body.get("state", []), callback["state"])):
         if not isinstance(given, list) or len(given) != len(wanted):
             return False
         for one, spec in zip(given, wanted, strict=True):
             if not isinstance(one, dict) or (one.get("id"), one.get("property")) != (spec["id"], spec["property"]):
                 return False
     return True
+
+
+def _are_outputs(name: str, given: Any) -> bool:
+    """Say whether outputs are those of the callback of that name: ``id.property``, or ``..a.b...c.d..`` of several."""
+    several = name.startswith("..")
+    listed = given if several and isinstance(given, list) else [given] if isinstance(given, dict) else []
+    if not all(isinstance(one, dict) and isinstance(one.get("property"), str) for one in listed):
+        return False
+    wanted = [part.rpartition(".") for part in name.strip(".").split("...")]
+    return [(one.get("id"), one["property"].partition("@")[0]) for one in listed] == [
+        (part, property_.partition("@")[0]) for part, _, property_ in wanted
+    ]
 
 
 def _secure_answers(app: Dash) -> None:
