@@ -1,0 +1,65 @@
+"""Speed beside rivals in the same run: ``python bench/run.py [section ...] [--small]`` writes docs/benchmarks.md.
+
+Every section is measured on the machine it names, side by side and in turns; what is not run keeps its last figures.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from btyd import fit_section, score_section
+from machine import load, machine, today, versions
+from report import Page, Section
+from summary import summary_section
+from surfaces import build_section, import_section
+from timing import progress_line
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+INTRODUCTION = (
+    "# Benchmarks\n\nWritten by `make bench`: rivals side by side in the same run on the same machine and data. A "
+    "target is what we hold ourselves to; a figure that misses it stays on the page."
+)
+PACKAGES = ("duckdb", "numpy", "numba", "pandas", "lifetimes", "scipy")
+
+
+def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
+    """Every section by name, in the page's order; ``small`` sizes run in seconds and prove nothing."""
+    customers, rival = (20_000, 2_000) if small else (1_000_000, 100_000)
+    return {
+        "summary": partial(summary_section, 20_000 if small else 5_000_000),
+        "fits": partial(fit_section, customers, rival),
+        "scores": partial(score_section, customers),
+        "imports": import_section,
+        "build": build_section,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named sections, all by default, and write the page."""
+    found = sections(small=False)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"one of {', '.join(found)}; all by default")
+    parser.add_argument("--small", action="store_true", help="small sizes; prints, and leaves the page alone")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.sections if name not in found]
+    if unknown:
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(found)}")
+    page = Page(PAGE, INTRODUCTION, list(found))
+    for name, measure in sections(small=options.small).items():
+        if options.sections and name not in options.sections:
+            continue
+        progress_line(f"measuring {name} ...")
+        busy = load()
+        made_on = f"{today()}; {machine()}; {versions(PACKAGES)}; {busy}."
+        section = measure()
+        section = replace(section, remarks=(*section.remarks, made_on))
+        print(section.markdown(), flush=True)
+        if not options.small:
+            page.put(section)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

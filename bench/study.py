@@ -1,0 +1,89 @@
+"""Long statistical studies with fixed seeds: ``python bench/study.py [study ...] [--small]`` writes docs/studies.md.
+
+A study whose section stands on the page with the same sizes and seed is not run again; ``--again`` runs it.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from machine import machine, today, versions
+from recovery import TRUTHS, recovery_study
+from report import Page, Section
+from timing import progress_line
+
+PAGE = Path(__file__).parent.parent / "docs" / "studies.md"
+INTRODUCTION = (
+    "# Studies\n\nWritten by `make study`: simulations with known truth and fixed seeds, too long for `make test`, "
+    "which runs a small version of each."
+)
+SEED = 20261121
+Study = Callable[[], Section]
+
+
+def recovery_section(model: str, n_sets: int, n_customers: int, key: str) -> Section:
+    """One model's parameter recovery."""
+    table = recovery_study(model, n_sets, n_customers, SEED)
+    rows = [
+        (
+            row.parameter,
+            f"{row.truth:g}",
+            f"{row.median_estimate:.4g}",
+            f"{row.relative_bias:+.1%}",
+            f"{row.coverage:.1%}",
+            f"{row.boundary_fits} of {row.data_sets}",
+        )
+        for row in table.itertuples()
+    ]
+    return Section(
+        name=f"recovery-{model}",
+        title=f"Parameter recovery: {model}",
+        text=(
+            f"{n_sets:,} simulated data sets of {n_customers:,} customers, 104 weeks, acquired over the first half. "
+            "Coverage is the share of data sets, boundary fits left out, whose 95% interval holds the truth; it "
+            "should lie in 92-98%."
+        ),
+        head=("parameter", "truth", "median estimate", "bias", "coverage", "boundary fits"),
+        rows=rows,
+        key=key,
+    )
+
+
+def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
+    """Every study by name: what it is made with, and how to run it."""
+    n_sets, n_customers = (20, 1000) if small else (1000, 5000)
+    key = f"{n_sets} x {n_customers}, seed {SEED}"
+    return {f"recovery-{model}": (key, partial(recovery_section, model, n_sets, n_customers, key)) for model in TRUTHS}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named studies, all by default, and write the page."""
+    found = studies(small=False)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="*", metavar="study", help=f"one of {', '.join(found)}; all by default")
+    parser.add_argument("--small", action="store_true", help="small sizes; prints, and leaves the page alone")
+    parser.add_argument("--again", action="store_true", help="run what the page already holds")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.studies if name not in found]
+    if unknown:
+        parser.error(f"no study {', '.join(unknown)}; there are {', '.join(found)}")
+    page = Page(PAGE, INTRODUCTION, list(found))
+    for name, (key, study) in studies(small=options.small).items():
+        if options.studies and name not in options.studies:
+            continue
+        if not options.small and not options.again and page.has(name, key):
+            progress_line(f"{name} stands on the page")
+            continue
+        progress_line(f"running {name} ...")
+        section = study()
+        made_on = f"{today()}; {machine()}; {versions(('numpy', 'numba', 'scipy'))}."
+        section = Section(**{**vars(section), "remarks": (*section.remarks, made_on)})
+        print(section.markdown(), flush=True)
+        if not options.small:
+            page.put(section)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
