@@ -196,8 +196,7 @@ class SparkEngine(Engine):
         if not files.hive_partitioning:
             frames = [self.session.read.parquet(_place(file)) for file in files.files]
             return _union(frames)
-        base = os.path.commonpath(files.files).split("=")[0].rpartition("/")[0] or "/"
-        reader = self.session.read.option("mergeSchema", "true").option("basePath", base)
+        reader = self.session.read.option("mergeSchema", "true").option("basePath", _above_partitions(files.files))
         return reader.parquet(*map(_place, files.files))
 
     def _read_csv(self, files: FileSet) -> "DataFrame":
@@ -253,6 +252,13 @@ def _union(frames: "list[DataFrame]") -> "DataFrame":
     for frame in frames[1:]:
         whole = whole.unionByName(frame, allowMissingColumns=True)
     return whole
+
+
+def _above_partitions(files: tuple[str, ...]) -> str:
+    folders = [file.split("/")[:-1] for file in files]
+    shared = [parts[0] for parts in zip(*folders, strict=False) if len(set(parts)) == 1]
+    first = next((i for i, part in enumerate(shared) if "=" in part), len(shared))
+    return _place("/".join(shared[:first]))
 
 
 def _place(file: str) -> str:
