@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -256,9 +257,8 @@ def _union(frames: "list[DataFrame]") -> "DataFrame":
 
 def _above_partitions(files: tuple[str, ...]) -> str:
     folders = [file.split("/")[:-1] for file in files]
-    shared = [parts[0] for parts in zip(*folders, strict=False) if len(set(parts)) == 1]
-    first = next((i for i, part in enumerate(shared) if "=" in part), len(shared))
-    return _place("/".join(shared[:first]))
+    above = takewhile(lambda parts: len(set(parts)) == 1 and "=" not in parts[0], zip(*folders, strict=False))
+    return _place("/".join(parts[0] for parts in above))
 
 
 def _place(file: str) -> str:

@@ -109,15 +109,15 @@ def test_a_csv_option_that_spark_does_not_know(engine, tmp_path):
 
 def test_partitions_are_text(engine, tmp_path):
     for month in ("01", "02"):
-        folder = tmp_path / f"month={month}"
-        folder.mkdir()
+        folder = tmp_path / f"month={month}" / "shop=7"
+        folder.mkdir(parents=True)
         pq.write_table(pa.table({"a": [int(month)]}), folder / "x.parquet")
-    files = tuple(str(path) for path in sorted(tmp_path.glob("*/x.parquet")))
+    files = tuple(str(path) for path in sorted(tmp_path.glob("*/*/x.parquet")))
     engine.register_files("t", FileSet(files, "parquet", hive_partitioning=True))
-    assert engine.columns("t") == {"a": "BIGINT", "month": "VARCHAR"}
+    assert engine.columns("t") == {"a": "BIGINT", "month": "VARCHAR", "shop": "VARCHAR"}
     assert engine.query("SELECT month FROM t WHERE a = 2").to_pylist() == [{"month": "02"}]
     engine.register_files("one", FileSet(files[:1], "parquet", hive_partitioning=True))
-    assert engine.columns("one") == {"a": "BIGINT", "month": "VARCHAR"}
+    assert engine.columns("one") == {"a": "BIGINT", "month": "VARCHAR", "shop": "VARCHAR"}
 
 
 def test_scores_come_from_the_workers(engine):
