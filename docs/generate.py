@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are read off the code: data dictionary, queries, checks and settings.
+"""Write what is read off the code: data dictionary, queries and checks, and the SQL user's door (sql/open.sql).
 
 ``python docs/generate.py`` rewrites them; ``--check`` fails where one is out of date (a test runs that).
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from regulars.sql import catalog, contract
+from regulars.sql import catalog, contract, door
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- made by `make docs`; edit the code it is read from instead -->\n"
@@ -69,7 +69,11 @@ def query_reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"data-dictionary.md": data_dictionary, "queries.md": query_reference}
+PAGES = {
+    "data-dictionary.md": data_dictionary,
+    "queries.md": query_reference,
+    "../sql/open.sql": door.open_script,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,12 +1,11 @@
 """The SQL user's door: writes ``sql/open.sql``, which makes every file of ``sql/queries`` runnable by hand in DuckDB.
 
-The script is read off the contract and the catalogue: ``python -m regulars.sql.door`` writes it anew, and a test
-compares. Each build puts a copy, with the warehouse's own place in it, beside the snapshots.
+The script is read off the contract and the catalogue: ``make docs`` writes it anew, and a test compares. Each build
+puts a copy, with the warehouse's own place in it, beside the snapshots.
 """
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Parameter, Query, checks, queries
@@ -30,7 +29,7 @@ _HEAD = """\
 -- A build puts a copy with its own warehouse's place into that warehouse: duckdb -init warehouse/open.sql
 -- Then .read sql/queries/top_customers.sql; another parameter: SET VARIABLE customers = 20; another run than the
 -- current one: SET VARIABLE run_id = '...' before opening. After the next build, open again.
--- Made by `python -m regulars.sql.door`; edit that instead.
+-- Made by `make docs` from sql/door.py; edit that instead.
 """
 
 
@@ -162,7 +161,3 @@ CREATE OR REPLACE VIEW {name} AS FROM query(getvariable('{name}_typed'));
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-if __name__ == "__main__":
-    Path(__file__).with_name("open.sql").write_text(open_script(), encoding="utf-8")

@@ -7,7 +7,7 @@
 -- A build puts a copy with its own warehouse's place into that warehouse: duckdb -init warehouse/open.sql
 -- Then .read sql/queries/top_customers.sql; another parameter: SET VARIABLE customers = 20; another run than the
 -- current one: SET VARIABLE run_id = '...' before opening. After the next build, open again.
--- Made by `python -m regulars.sql.door`; edit that instead.
+-- Made by `make docs` from sql/door.py; edit that instead.
 
 -- Which run is current.
 SET VARIABLE warehouse = coalesce(getvariable('warehouse'), 'warehouse');
@@ -679,22 +679,45 @@ FROM judged_order_lines
 WHERE is_used AND revenue > 0 AND returned_on <= getvariable('as_of') AND getvariable('refunds') = 'net';
 
 CREATE OR REPLACE VIEW matchable_sales AS
+WITH returned_products AS (
+    SELECT DISTINCT customer_id, coalesce(sku, '') AS sku FROM refund_lines
+),
+returned_orders AS (
+    SELECT DISTINCT customer_id, original_order_id AS order_id FROM refund_lines WHERE original_order_id <> ''
+),
+sales AS (
+    SELECT
+        customer_id,
+        coalesce(sku, '') AS sku,
+        coalesce(order_id, '') AS order_id,
+        day,
+        revenue_reporting AS revenue,
+        CASE WHEN returned_on <= getvariable('as_of') AND getvariable('refunds') = 'net' THEN revenue_reporting ELSE 0 END AS marked_returned
+    FROM judged_order_lines
+    -- few customers send things back: all others are out at once
+    SEMI JOIN returning_customers USING (customer_id)
+    WHERE is_used AND judged_order_lines.revenue > 0
+    UNION ALL
+    SELECT customer_id, sku, order_id, day, revenue, marked_returned
+    FROM previous_returnable_sales
+    SEMI JOIN returning_customers USING (customer_id)
+)
 SELECT
-    customer_id,
-    coalesce(sku, '') AS sku,
-    coalesce(order_id, '') AS order_id,
-    day,
-    CAST(sum(revenue_reporting) AS DECIMAL(18, 2)) AS revenue,
-    CAST(coalesce(sum(revenue_reporting) FILTER (WHERE returned_on <= getvariable('as_of') AND getvariable('refunds') = 'net'), 0) AS DECIMAL(18, 2))
-        AS marked_returned
-FROM judged_order_lines
-SEMI JOIN returning_customers USING (customer_id)
-WHERE is_used AND judged_order_lines.revenue > 0
-GROUP BY customer_id, coalesce(sku, ''), coalesce(order_id, ''), day
-UNION ALL
-SELECT customer_id, sku, order_id, day, revenue, marked_returned
-FROM previous_returnable_sales
-SEMI JOIN returning_customers USING (customer_id);
+    sales.customer_id,
+    sales.sku,
+    sales.order_id,
+    sales.day,
+    CAST(sum(sales.revenue) AS DECIMAL(18, 2)) AS revenue,
+    CAST(sum(sales.marked_returned) AS DECIMAL(18, 2)) AS marked_returned
+FROM sales
+LEFT JOIN returned_products
+    ON sales.customer_id = returned_products.customer_id AND sales.sku = returned_products.sku
+LEFT JOIN returned_orders
+    ON sales.customer_id = returned_orders.customer_id AND sales.order_id = returned_orders.order_id
+WHERE returned_products.customer_id IS NOT NULL
+    OR returned_orders.customer_id IS NOT NULL
+    OR sales.marked_returned > 0
+GROUP BY sales.customer_id, sales.sku, sales.order_id, sales.day;
 
 CREATE OR REPLACE VIEW return_matches AS
 WITH events AS (

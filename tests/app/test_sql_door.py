@@ -40,7 +40,7 @@ def database(built_shop):
 
 
 def test_the_script_is_up_to_date():
-    assert SCRIPT.read_text() == door.open_script(), "run: python -m regulars.sql.door"
+    assert SCRIPT.read_text() == door.open_script(), "run: make docs"
 
 
 def test_everything_has_a_view(session):
