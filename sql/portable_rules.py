@@ -1,7 +1,8 @@
 """What a query must keep to so that DuckDB and Spark give the same rows: one rule a function, over the syntax tree.
 
 Each rule yields the node at fault and what to write instead. What is forbidden was found by running it on both
-engines (docs/decisions.md); a function that is not in ``AGREED`` counts as different until a test shows otherwise.
+engines, and tests/sql/test_engines_agree.py shows that it still differs; a function that is not in ``AGREED`` counts as
+different until that test shows otherwise.
 """
 
 import re
