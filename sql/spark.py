@@ -99,6 +99,12 @@ class SparkEngine(Engine):
         pyspark is not installed.
     SettingsError
         Spark does not start, mostly for want of Java 17.
+
+    Examples
+    --------
+    >>> with SparkEngine() as engine:  # doctest: +SKIP
+    ...     engine.query("SELECT $day + 1 AS tomorrow", {"day": date(2011, 12, 8)}).to_pylist()
+    [{'tomorrow': datetime.date(2011, 12, 9)}]
     """
 
     name = "spark"
