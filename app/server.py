@@ -2,6 +2,8 @@
 
 import ipaddress
 import logging
+import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -93,7 +95,7 @@ def create_server(
 
 
 def serve(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8050, *, threads: int | None = None) -> None:
-    """Serve the app with waitress until it is interrupted.
+    """Serve the app with waitress until it is interrupted or told to end.
 
     Raises
     ------
@@ -110,10 +112,13 @@ def serve(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8050, *, t
     try:
         server = _listen(app, host, port)
     except OSError as error:
+        app.server.extensions["regulars"].close()
         raise SettingsError(
             f"port {port} of {host} cannot be used: {error.strerror}; "
             f"stop what uses it, or choose another: --port {port + 1}"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.stderr.write(f"regulars is at http://{host}:{port} until you press Ctrl+C\n")
     try:
         server.run()
@@ -135,13 +140,18 @@ def served(app: Dash) -> Iterator[str]:
     ...     urlopen(f"{address}/healthz").status
     200
     """
+    from waitress import wasyncore
+
     server = _listen(app, "127.0.0.1", 0)
-    threading.Thread(target=server.run, name="regulars-served", daemon=True).start()
+    loop = threading.Thread(target=server.run, name="regulars-served", daemon=True)
+    loop.start()
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.close()
+        # the workers first, then the sockets, and those in the thread that waits on them
         server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
+        loop.join(timeout=5)
         app.server.extensions["regulars"].close()
 
 
@@ -150,7 +160,9 @@ def _listen(app: Dash, host: str, port: int) -> Any:
 
     # a page asks for its cards at once: that they wait a moment in line is no news
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    return wsgi_server(app.server, host=host, port=port, threads=8, ident=None, channel_timeout=600)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=1024)
+    return wsgi_server(app.server, sockets=[listening], threads=8, ident=None, channel_timeout=600)
 
 
 def is_loopback(host: str) -> bool:

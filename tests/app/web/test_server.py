@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,15 @@ def test_off_loopback_it_refuses_to_start_without_sign_in(host, tmp_path):
     assert not is_loopback(host)
     with pytest.raises(SettingsError, match="no sign-in"):
         serve(tmp_path, host=host)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"port {port} of 127.0.0.1 cannot be used.*--port {port + 1}"):
+            serve(tmp_path, port=port)
 
 
 def test_health(client, make_app):
