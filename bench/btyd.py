@@ -16,7 +16,7 @@ from regulars import clv
 from regulars.clv import simulate
 
 DAYS = 728
-WARM = 2_000
+WARM = 200
 HORIZON = 52.0
 SEED = 20261121
 LIFETIMES_NOTE = (
@@ -38,7 +38,7 @@ def summary_of(model: str, customers: int) -> pd.DataFrame:
     return frame
 
 
-def fit_section(customers: int, rival_customers: int) -> Section:
+def fit_section(customers: int, rival_customers: int, runs: int = 5) -> Section:
     """BG/NBD, Pareto/NBD and Gamma-Gamma fits."""
     rows = []
     for model, title, theirs_of, target in (
@@ -48,8 +48,8 @@ def fit_section(customers: int, rival_customers: int) -> Section:
     ):
         took = in_turns(
             {
-                f"regulars {title}": Side(partial(_our_fit, model, customers)),
-                f"lifetimes {title}": Side(partial(_their_fit, model, theirs_of), runs=3, warm_ups=0),
+                f"regulars {title}": Side(partial(_our_fit, model, customers), runs),
+                f"lifetimes {title}": Side(partial(_their_fit, model, theirs_of), min(runs, 3), warm_ups=0),
             }
         )
         ours, theirs = took.values()
@@ -82,14 +82,14 @@ def fit_section(customers: int, rival_customers: int) -> Section:
     )
 
 
-def score_section(customers: int) -> Section:
+def score_section(customers: int, runs: int = 5) -> Section:
     """P(alive) and expected purchases of every customer."""
     rows = []
     for model, title in (("bg_nbd", "BG/NBD"), ("pareto_nbd", "Pareto/NBD")):
         took = in_turns(
             {
-                f"regulars {title}": Side(partial(_our_scores, model, customers)),
-                f"lifetimes {title}": Side(partial(_their_scores, model, customers), runs=3, warm_ups=0),
+                f"regulars {title}": Side(partial(_our_scores, model, customers), runs),
+                f"lifetimes {title}": Side(partial(_their_scores, model, customers), min(runs, 3), warm_ups=0),
             }
         )
         ours, theirs = took.values()

@@ -4,7 +4,11 @@ A study whose section stands on the page with the same sizes and seed is not run
 """
 
 import argparse
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -50,11 +54,36 @@ def recovery_section(model: str, n_sets: int, n_customers: int, key: str) -> Sec
     )
 
 
+def kill_section(key: str) -> Section:
+    """Builds of The Complete Journey that are killed on their way."""
+    # in a process of its own: it forks, and this one may hold threads
+    command = [sys.executable, str(Path(__file__).with_name("kills.py"))]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return Section(
+        name="kills",
+        title="kill -9 in the middle of a build",
+        text=(
+            "Builds of The Complete Journey (1,469,307 order lines), each with other settings, killed at seeded moments "
+            "spread evenly over a build: every other at a moment in time, every other at a call that reaches the disk. "
+            "After each kill no half-made run is visible, the last good one is whole and readable, and the next build "
+            "succeeds; anything else ends the study. Some kills come after the new run was published, or too late."
+        ),
+        head=("kills", "builds that published before the kill", "that had ended", "next builds that succeeded"),
+        rows=[tuple(str(told[name]) for name in ("kills", "published", "completed", "rebuilt"))],
+        key=key,
+    )
+
+
 def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     """Every study by name: what it is made with, and how to run it."""
-    n_sets, n_customers = (20, 1000) if small else (1000, 5000)
+    n_sets, n_customers = (4, 500) if small else (1000, 5000)
     key = f"{n_sets} x {n_customers}, seed {SEED}"
-    return {f"recovery-{model}": (key, partial(recovery_section, model, n_sets, n_customers, key)) for model in TRUTHS}
+    found: dict[str, tuple[str, Study]] = {
+        f"recovery-{model}": (key, partial(recovery_section, model, n_sets, n_customers, key)) for model in TRUTHS
+    }
+    if not small:  # tests/app/test_kill.py has a small shop for it
+        found["kills"] = ("50 kills", partial(kill_section, "50 kills"))
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         progress_line(f"running {name} ...")
         section = study()
         made_on = f"{today()}; {machine()}; {versions(('numpy', 'numba', 'scipy'))}."
-        section = Section(**{**vars(section), "remarks": (*section.remarks, made_on)})
+        section = replace(section, remarks=(*section.remarks, made_on))
         print(section.markdown(), flush=True)
         if not options.small:
             page.put(section)

@@ -9,22 +9,34 @@ from pathlib import Path
 
 from report import Section, seconds
 
+REGULARS = str(Path(sys.executable).with_name("regulars"))
 
-def import_section() -> Section:
+
+def import_section(runs: int = 5) -> Section:
     """Imports and the command line's help, each in a new process."""
     rows = []
     for what, command, target in (
-        ("`python -c pass`", ["-c", "pass"], ""),
-        ("`import regulars.sql`", ["-c", "import regulars.sql"], "0.6 s"),
-        ("`from regulars.sql import connect`", ["-c", "from regulars.sql import connect"], ""),
-        ("`regulars --help`", ["-m", "regulars.app.cli", "--help"], "1 s"),
+        ("`python -c pass`", [sys.executable, "-c", "pass"], ""),
+        ("`import regulars.sql`", [sys.executable, "-c", "import regulars.sql"], "0.6 s"),
+        ("`from regulars.sql import connect`", [sys.executable, "-c", "from regulars.sql import connect"], ""),
+        (
+            "`from regulars.clv import BetaGeoModel`",
+            [sys.executable, "-c", "from regulars.clv import BetaGeoModel"],
+            "",
+        ),
+        ("`regulars --help`", [REGULARS, "--help"], "1 s"),
+        (
+            "`from lifetimes import BetaGeoFitter`",
+            [sys.executable, "-W", "ignore", "-c", "from lifetimes import BetaGeoFitter"],
+            "",
+        ),
     ):
-        took = [_seconds_of([sys.executable, *command]) for _ in range(6)][1:]
+        took = [_seconds_of(command) for _ in range(runs + 1)][1:]
         rows.append((what, seconds(statistics.median(took)), target))
     return Section(
         name="imports",
         title="Imports",
-        text="A whole process each, interpreter included; median of five after one that does not count.",
+        text=f"A whole process each, interpreter included; median of {runs} after one that does not count.",
         head=("what", "time", "target"),
         rows=rows,
     )
@@ -33,7 +45,7 @@ def import_section() -> Section:
 def build_section() -> Section:
     """`regulars demo --no-serve` into an empty folder, and once more over the same input."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "regulars.app.cli", "demo", "--no-serve", "--warehouse", folder]
+        command = [REGULARS, "demo", "--no-serve", "--warehouse", folder]
         first, again = _seconds_of(command), _seconds_of(command)
     return Section(
         name="build",
@@ -50,5 +62,5 @@ def build_section() -> Section:
 
 def _seconds_of(command: list[str]) -> float:
     begun = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=Path(tempfile.gettempdir()))
+    subprocess.run(command, check=True, capture_output=True, cwd=tempfile.gettempdir())
     return time.perf_counter() - begun

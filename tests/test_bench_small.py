@@ -1,0 +1,119 @@
+"""The benchmarks and studies at sizes that prove nothing, so that they cannot rot; and the pages they write."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import regulars
+
+BENCH = Path(regulars.__file__).parent / "bench"
+
+
+def load(name: str) -> ModuleType:
+    spec = spec_from_file_location(f"bench_{name}", BENCH / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    # dataclasses look their module up
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def report() -> Iterator[ModuleType]:
+    yield load("report")
+    del sys.modules["bench_report"]
+
+
+@pytest.fixture(scope="module")
+def order_lines() -> Iterator[ModuleType]:
+    yield load("order_lines")
+    del sys.modules["bench_order_lines"]
+
+
+def run(script: str, *words: str, folder: Path) -> str:
+    """Run a script with its temporary files in ``folder``; return what it printed."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    command = [sys.executable, str(BENCH / script), *words]
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+ROWS = {
+    "summary": ["the baseline", "regulars, no `order_id` mapped", "regulars, orders told apart by `order_id`"],
+    "fits": ["BG/NBD", "Pareto/NBD", "Gamma-Gamma"],
+    "scores": ["BG/NBD", "Pareto/NBD"],
+    "imports": ["`import regulars.sql`", "`regulars --help`"],
+    "grid": ["a block anywhere"],
+}
+
+
+def test_the_benchmarks_run_and_leave_the_page_alone(tmp_path):
+    page = (BENCH.parent / "docs" / "benchmarks.md").read_bytes()
+    parts = run("run.py", *ROWS, "--small", folder=tmp_path).split("<!-- section: ")[1:]
+    assert [part.split()[0] for part in parts] == list(ROWS)
+    for part, rows in zip(parts, ROWS.values(), strict=True):
+        assert [row for row in rows if f"| {row}" not in part and f"{row} |" not in part] == []
+    assert (BENCH.parent / "docs" / "benchmarks.md").read_bytes() == page
+
+
+def test_a_study_runs(tmp_path):
+    printed = run("study.py", "recovery-nbd", "--small", folder=tmp_path)
+    assert "| r | 0.385 |" in printed
+    assert "| alpha | 12.07 |" in printed
+
+
+@pytest.mark.parametrize("script", ["run.py", "study.py"])
+def test_an_unknown_name_is_refused_with_those_there_are(script, tmp_path):
+    command = [sys.executable, str(BENCH / script), "sumary"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "sumary" in ran.stderr
+    assert {"run.py": "summary", "study.py": "recovery-bg_nbd"}[script] in ran.stderr
+
+
+def test_the_same_shop_is_drawn_again(order_lines, tmp_path, monkeypatch):
+    drawn = []
+    for name in ("one", "two"):
+        monkeypatch.setattr(order_lines, "FOLDER", tmp_path / name)
+        drawn.append(order_lines.order_lines(order_lines.Shop(300)).read_bytes())
+    assert drawn[0] == drawn[1]
+    assert order_lines.order_lines(order_lines.Shop(300, seed=1)).read_bytes() != drawn[0]
+
+
+def section(report, name: str, cell: str, key: str = ""):
+    return report.Section(name, name.title(), "What was done.", ("what", "time"), [("x", cell)], ("A remark.",), key)
+
+
+def test_a_page_keeps_the_sections_that_are_not_measured_anew_in_its_order(report, tmp_path):
+    path = tmp_path / "page.md"
+    for name, cell in (("second", "2 s"), ("first", "1 s"), ("second", "3 s")):
+        report.Page(path, "# Title\n\nIntroduction.", ["first", "second"]).put(section(report, name, cell))
+    text = path.read_text()
+    assert text.startswith("# Title\n\nIntroduction.\n\n<!-- section: first  -->\n## First\n\nWhat was done.\n")
+    assert text.index("| x | 1 s |") < text.index("| x | 3 s |")
+    assert "2 s" not in text
+    assert text.count("A remark.") == 2
+
+
+def test_a_page_knows_with_what_a_section_was_made(report, tmp_path):
+    path = tmp_path / "page.md"
+    page = report.Page(path, "# Title", ["study"])
+    assert not page.has("study", "1000 sets, seed 1")
+    page.put(section(report, "study", "95%", "1000 sets, seed 1"))
+    again = report.Page(path, "# Title", ["study"])
+    assert again.has("study", "1000 sets, seed 1")
+    assert not again.has("study", "1000 sets, seed 2")
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0184, "18 ms"), (1.0, "1.00 s"), (43.619, "43.62 s"), (170.4, "170 s")])
+def test_seconds_are_said_as_people_read_them(report, value, said):
+    assert report.seconds(value) == said
