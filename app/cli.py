@@ -256,7 +256,7 @@ def app(
     settings: SettingsOption = DEFAULT_SETTINGS,
     warehouse: WarehouseOption = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8050,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8050,
 ) -> None:
     """Open the app on the current snapshot."""
     _serve(_warehouse(settings, warehouse).path, host, port)
@@ -269,7 +269,7 @@ def demo(
         "demo-warehouse"
     ),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8050,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8050,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
 ) -> None:

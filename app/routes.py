@@ -55,7 +55,7 @@ def register(server: Flask, data: "AppData") -> None:
         try:
             return _json({"status": "ok", "run": data.current_run()})
         except WarehouseError as error:
-            return _json({"status": "no snapshot", "error": str(error)})
+            return _json({"status": "no snapshot", "error": str(error)}, status=503)
 
     @server.get("/rows/<path:rest>")
     @server.get("/export/<path:rest>")

@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ..sql.contract import CUSTOMER_SCORES, KPIS, MODEL_CALIBRATION, MODEL_REPORTS, ORDER_TRACKING
-from ..sql.errors import ModelError
+from ..sql.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,6 +178,12 @@ def _evaluate(
     from ..clv.evaluate import evaluate_models
     from ..clv.time_units import days_per_unit
 
+    asked = settings.value.calibration_end
+    if asked is not None and (asked >= as_of or histories.holdout.num_rows == 0):
+        raise SettingsError(
+            f"[value] calibration_end = {asked} leaves nothing to calibrate on or to judge: give a date after the first "
+            f"purchase and before the as-of date {as_of}, or leave it out"
+        )
     if calibration_end is None or histories.holdout.num_rows == 0:
         return None, "no customer was acquired before the calibration's end"
     window = (as_of - calibration_end).days

@@ -117,11 +117,20 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
     if expected is not None and not issubclass(model_class, expected):
         raise ModelError(f"{source} holds a {class_name}, not a {expected.__name__}; load it with {class_name}.load")
     try:
-        return cast("Any", model_class).from_dict(_decode(document["state"]))
+        model = cast("Any", model_class).from_dict(_decode(document["state"]))
+        _require_possible(model, source)
+        return model
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"{source}: the state of the {class_name} is incomplete ({type(error).__name__}: {error}); fit it again"
         ) from error
+
+
+def _require_possible(model: Any, source: Path) -> None:
+    for name, value in model.params_.items():
+        # a part that the data do not identify is 0 or nan, and says so
+        if not (math.isfinite(value) and value > 0) and (model.identified_ or value < 0):
+            raise ModelError(f"{source}: parameter {name} is {value!r}; it must be positive and finite; fit it again")
 
 
 def model_fingerprint(model: Any) -> str:

@@ -1,15 +1,11 @@
 """Time units of the models, in days, and yearly discount rates in them."""
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from ..sql.errors import ModelError, nearest
+from ..sql.pipeline import DAYS_PER_UNIT
 
 DAYS_PER_YEAR = 365.25
-DAYS_PER_UNIT: Mapping[str, float] = MappingProxyType(
-    {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": DAYS_PER_YEAR / 12}
-)
 
 
 def days_per_unit(time_unit: str) -> float:

@@ -87,8 +87,8 @@ def customer_lifetime_value(
     """
     if math.isnan(horizon) or horizon < 0:
         raise ModelError(f"horizon is {horizon!r}; it counts the model's time unit ({model.time_unit_}) from 0")
-    if not math.isfinite(margin):
-        raise ModelError(f"margin is {margin!r}; it is the share of revenue that is kept, such as 0.3")
+    if not 0 < margin <= 1:
+        raise ModelError(f"margin is {margin!r}; it is the share of revenue that is kept, above 0 and up to 1")
     orders = discounted_orders(model, summary, horizon, discount_rate)
     return margin * orders * spend.conditional_expected_value(summary)
 

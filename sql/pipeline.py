@@ -229,10 +229,21 @@ class Pipeline:
             sql, values = self.statement(self._makers[table])
             if table in _PROBES and not self._finds(_PROBES[table]):
                 sql = f"SELECT * FROM ({sql}) AS nothing WHERE 1 = 0"
-            self.engine.materialize(table, sql, values)
+            self._materialize(table, sql, values)
         else:
             self._must_be_there(table, reader)
         self._there.add(table)
+
+    def _materialize(self, table: str, sql: str, values: Mapping[str, Any]) -> None:
+        try:
+            self.engine.materialize(table, sql, values)
+        except QueryError as error:
+            if "DECIMAL(18,2)" not in str(error) or "out of range" not in str(error):
+                raise
+            raise ContractError(
+                f"a total of revenue in {table} is beyond DECIMAL(18,2), +-9,999,999,999,999,999.99: look for mistyped "
+                "amounts in the column that revenue is mapped to, or map it in a larger unit"
+            ) from error
 
     def _must_be_there(self, table: str, reader: str) -> None:
         try:

@@ -121,6 +121,9 @@ class PolicySettings(_Section):
     return_window_days: int = Field(default=30, ge=0, le=3650)
 
 
+_LONGEST_HORIZON = 7305  # days: twenty years
+
+
 class ValueSettings(_Section):
     """``[value]``: time unit of the models, horizon in that unit, margin, yearly discount rate and the dates."""
 
@@ -135,6 +138,13 @@ class ValueSettings(_Section):
     def _in_order(self) -> Self:
         if self.as_of and self.calibration_end and self.calibration_end >= self.as_of:
             raise ValueError(f"calibration_end = {self.calibration_end} must be earlier than as_of = {self.as_of}")
+        from .pipeline import DAYS_PER_UNIT
+
+        if self.horizon * float(DAYS_PER_UNIT[self.time_unit]) > _LONGEST_HORIZON:
+            raise ValueError(
+                f"horizon = {self.horizon} {self.time_unit}s is beyond {_LONGEST_HORIZON} days (20 years); give at most "
+                f"{int(_LONGEST_HORIZON / float(DAYS_PER_UNIT[self.time_unit]))}"
+            )
         return self
 
 

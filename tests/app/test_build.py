@@ -16,7 +16,8 @@ from regulars.app import build as building
 from regulars.app.build import build, check_inputs, run_build
 from regulars.sql import catalog
 from regulars.sql.contract import OUTPUT_TABLES, SEGMENTS
-from regulars.sql.errors import CheckFailed, ContractError, SourceError, WarehouseError
+from regulars.sql.errors import CheckFailed, ContractError, SettingsError, SourceError, WarehouseError
+from regulars.sql.settings import Settings
 from regulars.sql.snapshot import Snapshot, Warehouse
 
 
@@ -388,3 +389,20 @@ def test_a_disk_that_fills_while_tables_are_made(shop, good, monkeypatch):
         build(shop.settings(value={"horizon": 9}), progress=False)
     assert Warehouse(shop.settings().warehouse).current().run_id == good.run_id
     assert not list(Path(shop.settings().warehouse).glob("staging/*"))
+
+
+@pytest.mark.parametrize("end", ["1990-01-01", "2090-01-01"])
+def test_a_calibration_end_outside_the_data_is_refused(shop, end):
+    with pytest.raises(SettingsError, match=f"calibration_end = {end} leaves nothing"):
+        build(shop.settings(value={"calibration_end": end}), progress=False)
+
+
+def test_a_total_beyond_the_money_type_is_named(tmp_path):
+    orders = tmp_path / "orders.csv"
+    huge = "9999999999999999.99"
+    orders.write_text(
+        f"customer_id,ordered_at,revenue\nann,2026-01-01,{huge}\nann,2026-01-02,{huge}\nbob,2026-01-02,1\n"
+    )
+    settings = Settings.from_mapping({"orders": {"path": str(orders)}, "build": {"warehouse": str(tmp_path / "w")}})
+    with pytest.raises(ContractError, match=r"total of revenue in \w+ is beyond DECIMAL\(18,2\)"):
+        build(settings, progress=False)

@@ -183,3 +183,14 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["model.json"]
     assert stat.S_ISREG(saved.stat().st_mode)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_impossible_parameters_are_refused(tmp_path, value):
+    path = tmp_path / "model.json"
+    clv.BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426).save(path)
+    text = path.read_text()
+    assert "0.243" in text
+    path.write_text(text.replace("0.243", json.dumps(value)))
+    with pytest.raises(ModelError, match=r"parameter r is .*positive and finite"):
+        clv.load_model(path)

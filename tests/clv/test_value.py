@@ -144,6 +144,7 @@ def test_lifetimes_discounts_from_the_months_end(name):
         ({"horizon": float("nan")}, "horizon is nan"),
         ({"discount_rate": -0.1}, "discount_rate is -0.1; it is a year's"),
         ({"margin": float("inf")}, "margin is inf"),
+        ({"margin": 30}, "margin is 30; it is the share of revenue that is kept, above 0 and up to 1"),
         ({"horizon": float("inf")}, "the bg_nbd model has no infinite horizon.*ParetoNBDModel"),
     ],
 )

@@ -60,6 +60,7 @@ def test_defaults_are_the_documented_ones():
         (ORDERS | {"shop": {"currency": "pound"}}, ["[shop] currency = 'pound'", "ISO 4217", "'GBP'"]),
         (ORDERS | {"shop": {"week_starts_on": "mon"}}, ["week_starts_on = 'mon'", "'monday', 'tuesday'"]),
         (ORDERS | {"value": {"horizon": 0}}, ["[value] horizon = 0", "greater than or equal to 1", "for 52"]),
+        (ORDERS | {"value": {"horizon": 1_000_000}}, ["horizon = 1000000 weeks", "20 years", "at most 1043"]),
         (ORDERS | {"value": {"margin": 30}}, ["[value] margin = 30", "less than or equal to 1", "for 1.0"]),
         (ORDERS | {"value": {"discount_rate": float("nan")}}, ["discount_rate = nan", "a finite number", "for 0.1"]),
         (ORDERS | {"value": {"as_of": "yesterday"}}, ["[value] as_of = 'yesterday'", "YYYY-MM-DD"]),

@@ -114,7 +114,7 @@ def test_health(client, make_app):
     assert client.get("/healthz").get_json() == {"status": "ok", "run": "5eed000000000001"}
     app, _ = make_app()
     answer = app.server.test_client().get("/healthz")
-    assert answer.status_code == 200
+    assert answer.status_code == 503
     assert answer.get_json()["status"] == "no snapshot"
 
 
