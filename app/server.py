@@ -162,7 +162,17 @@ def _listen(app: Dash, host: str, port: int) -> Any:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=1024)
-    return wsgi_server(app.server, sockets=[listening], threads=8, ident=None, channel_timeout=600)
+    return wsgi_server(
+        app.server,
+        sockets=[listening],
+        threads=8,
+        ident=None,
+        channel_timeout=600,
+        max_request_body_size=_LARGEST_REQUEST,
+        # answers wait in memory, 16 MB a reader at most (outbuf_high_watermark), never in files
+        inbuf_overflow=2 * _LARGEST_REQUEST,
+        outbuf_overflow=32 * _LARGEST_REQUEST,
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -181,8 +181,8 @@ def _evaluate(
     asked = settings.value.calibration_end
     if asked is not None and (asked >= as_of or histories.holdout.num_rows == 0):
         raise SettingsError(
-            f"[value] calibration_end = {asked} leaves nothing to calibrate on or to judge: give a date after the first "
-            f"purchase and before the as-of date {as_of}, or leave it out"
+            f"[value] calibration_end = {asked} leaves nothing to calibrate on or to judge: give a date after the "
+            f"first purchase and before the as-of date {as_of}, or leave it out"
         )
     if calibration_end is None or histories.holdout.num_rows == 0:
         return None, "no customer was acquired before the calibration's end"

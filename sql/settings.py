@@ -142,8 +142,8 @@ class ValueSettings(_Section):
 
         if self.horizon * float(DAYS_PER_UNIT[self.time_unit]) > _LONGEST_HORIZON:
             raise ValueError(
-                f"horizon = {self.horizon} {self.time_unit}s is beyond {_LONGEST_HORIZON} days (20 years); give at most "
-                f"{int(_LONGEST_HORIZON / float(DAYS_PER_UNIT[self.time_unit]))}"
+                f"horizon = {self.horizon} {self.time_unit}s is beyond {_LONGEST_HORIZON} days (20 years); give "
+                f"at most {int(_LONGEST_HORIZON / float(DAYS_PER_UNIT[self.time_unit]))}"
             )
         return self
 

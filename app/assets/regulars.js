@@ -126,7 +126,10 @@
   var MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
   function written(value, format, symbol) {
-    if (value === null || value === undefined) {
+    if (value === undefined) {
+      return ""; // a row that is still on its way
+    }
+    if (value === null) {
       return "–";
     }
     switch (format) {
@@ -390,7 +393,10 @@
     regularsFormat: written,
     regularsSegment: function (name) {
       var known = { at_risk: "At risk", one_time: "One-time" };
-      return name ? known[name] || name.charAt(0).toUpperCase() + name.slice(1) : "–";
+      if (!name) {
+        return name === null ? "–" : "";
+      }
+      return known[name] || name.charAt(0).toUpperCase() + name.slice(1);
     },
     regularsBar: function (value) {
       if (value === null || value === undefined) {

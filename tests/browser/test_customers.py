@@ -13,6 +13,8 @@ LOOKS = [
     for scheme in ("light", "dark")
 ]
 
+ROW = "dash_ag_grid.getApi('customers-grid').getDisplayedRowAtIndex(0)"
+
 
 def first(page, column: str):
     return page.locator(f"#customers-grid .ag-row-first [col-id={column}]")
@@ -123,7 +125,7 @@ def test_a_click_on_the_map_filters_and_another_undoes_it(watch):
     low, high = bounds["days"][1], bounds["days"][2] - 1
     assert seen.query() == f"?frequency=1..1&days={low}..{high}"
     seen.settle().rows()
-    seen.until("dash_ag_grid.getApi('customers-grid').getDisplayedRowAtIndex(0)?.data?.frequency === 1")
+    seen.until(f"{ROW}?.data?.frequency === 1")
     seen.until("document.querySelector('#heatmap .js-plotly-plot').layout.shapes?.length === 2")
     x, y = cell(page, 1, 1)
     page.mouse.move(x, y)
@@ -153,7 +155,7 @@ def test_a_heading_sorts_and_the_address_knows(watch):
     page = seen.page
     page.locator(".ag-header-cell[col-id=expected_orders] .ag-header-cell-label").click()
     seen.until("location.search === '?sort=-expected_orders'")
-    page.wait_for_load_state("networkidle")
+    seen.until(f"{ROW}?.data?.expected_orders > 10")
     top = float(first(page, "expected_orders").inner_text())
     page.locator(".ag-header-cell[col-id=expected_orders] .ag-header-cell-label").click()
     seen.until("location.search === '?sort=expected_orders'")
