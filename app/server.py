@@ -137,7 +137,7 @@ def served(app: Dash) -> Iterator[str]:
     --------
     >>> from urllib.request import urlopen
     >>> with served(create_server("no-such-folder", warm=False)) as address:
-    ...     urlopen(f"{address}/healthz").status
+    ...     urlopen(f"{address}/assets/favicon.svg").status
     200
     """
     from waitress import wasyncore
