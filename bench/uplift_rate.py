@@ -92,7 +92,7 @@ def _one_draw(
     scores, predicted = found.scores[kept], effects(held_out.features)[kept]
     ranking = rank_by(predicted)
     truth = target_population.true_rates(rank_by(effects(target_population.features)))
-    table = compare_rankings(scores, {"own": ranking}, seed=draw)
+    table = compare_rankings(scores, {"own": ranking}, seed=draw, threads=1)
     for target in TARGETS:
         own = table.of(target)["own"]
         yield "regulars", target, truth[target], own.value, own.lower, own.upper
