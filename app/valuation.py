@@ -114,7 +114,7 @@ def value_kpis(valuation: Valuation, concentration: "pa.Table", as_of: date, set
     """
     import numpy as np
 
-    from ..clv.frames import contract_table
+    from ..sql.frames import contract_table
 
     horizon = f"the next {settings.value.horizon} {settings.value.time_unit}s"
     reason = "" if valuation.portfolio else f"; not known: {'; '.join(valuation.notes) or 'no model'}"
@@ -260,8 +260,8 @@ def _scores_of_nothing(summary: "pa.Table", as_of: date) -> "pa.Table":
     import numpy as np
     import pyarrow as pa
 
-    from ..clv.frames import contract_table
     from ..clv.segments import assign_segments
+    from ..sql.frames import contract_table
 
     frequency = summary.column("frequency").to_numpy()
     nothing = np.full(len(frequency), np.nan)
@@ -303,7 +303,7 @@ def _reports_of_nothing(reason: str) -> "pa.Table":
     import pyarrow as pa
 
     from ..clv.evaluate import BASELINES, MODELS
-    from ..clv.frames import contract_table
+    from ..sql.frames import contract_table
 
     names = [*MODELS, *BASELINES]
     known = {"model": names, "is_baseline": [name in BASELINES for name in names], "parameters": "{}", "note": reason}
@@ -315,6 +315,6 @@ def _reports_of_nothing(reason: str) -> "pa.Table":
 def _empty(table: Any) -> "pa.Table":
     import pyarrow as pa
 
-    from ..clv.frames import contract_table
+    from ..sql.frames import contract_table
 
     return contract_table(table, {name: pa.nulls(0) for name in table.column_names})

@@ -1,12 +1,13 @@
 """Numeric columns of a summary, whatever kind of frame it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ContractError, nearest
+from ..sql.frames import columns_of
 
 
 def column_names(summary: Any) -> tuple[str, ...]:
@@ -54,35 +55,6 @@ def read_columns(summary: Any, names: Sequence[str], optional: Sequence[str] = (
                 f"the summary has no column {name!r}{nearest(name, present)}; it has {', '.join(present) or 'none'}"
             )
     return {name: _floats(columns[name], name) for name in (*names, *optional) if name in columns}
-
-
-def columns_of(summary: Any) -> Mapping[str, Any]:
-    """Columns of a frame as narwhals series by name; a mapping as it is.
-
-    Raises
-    ------
-    ContractError
-        Where ``summary`` is neither.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> list(columns_of(pd.DataFrame({"frequency": [1]})))
-    ['frequency']
-    """
-    if isinstance(summary, Mapping):
-        return summary
-    import narwhals as nw
-
-    try:
-        frame = nw.from_native(summary)
-    except TypeError as error:
-        raise ContractError(
-            f"a summary is a pandas, Polars or Arrow frame or a mapping of columns, not {type(summary).__name__}"
-        ) from error
-    if isinstance(frame, nw.LazyFrame):
-        frame = frame.collect()
-    return {name: frame[name] for name in frame.columns}
 
 
 def _floats(column: Any, name: str) -> NDArray[np.float64]:

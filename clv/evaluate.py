@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..sql.contract import MODEL_CALIBRATION, MODEL_REPORTS
 from ..sql.errors import ModelError, nearest
+from ..sql.frames import contract_table, frame_like
 from .columns import column_names, read_columns
-from .frames import contract_table, frame_like
 from .gamma_gamma import GammaGammaModel, fit_spend
 from .histories import PurchaseHistories, read_histories
 

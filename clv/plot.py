@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..sql.errors import ContractError, ModelError, nearest
-from .columns import columns_of, read_columns
+from ..sql.frames import columns_of
+from .columns import read_columns
 from .evaluate import TITLES
 
 if TYPE_CHECKING:

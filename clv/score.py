@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ..sql.contract import CUSTOMER_SCORES
 from ..sql.errors import ContractError, ModelError, nearest
-from .columns import columns_of
-from .frames import contract_table
+from ..sql.frames import columns_of, contract_table
 from .gamma_gamma import GammaGammaModel
 from .histories import PurchaseHistories, read_histories
 from .intervals import OrderIntervals, predictive_intervals

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..sql.contract import ORDER_TRACKING
 from ..sql.errors import ContractError, ModelError, nearest
-from .columns import columns_of, read_columns
-from .frames import contract_table, frame_like
+from ..sql.frames import columns_of, contract_table, frame_like
+from .columns import read_columns
 from .time_units import days_per_unit
 
 if TYPE_CHECKING:

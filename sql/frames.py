@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..sql.contract import Table
+from .contract import Table
+from .errors import ContractError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,3 +83,32 @@ def frame_like(given: Any, table: "pa.Table") -> Any:
     if backend is nw.Implementation.PYARROW:
         return table
     return nw.from_arrow(table, backend=backend).to_native()
+
+
+def columns_of(frame: Any, what: str = "a summary") -> Mapping[str, Any]:
+    """Columns of a frame as narwhals series by name; a mapping as it is.
+
+    Raises
+    ------
+    ContractError
+        Where ``frame`` is neither; the text calls it ``what``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> list(columns_of(pd.DataFrame({"frequency": [1]})))
+    ['frequency']
+    """
+    if isinstance(frame, Mapping):
+        return frame
+    import narwhals as nw
+
+    try:
+        read = nw.from_native(frame)
+    except TypeError as error:
+        raise ContractError(
+            f"{what} is a pandas, Polars or Arrow frame or a mapping of columns, not {type(frame).__name__}"
+        ) from error
+    if isinstance(read, nw.LazyFrame):
+        read = read.collect()
+    return {name: read[name] for name in read.columns}
