@@ -26,7 +26,10 @@ class NumericFeature:
 
 @dataclass(frozen=True)
 class CategoricalFeature:
-    """A text: one 0/1 column per level seen at the fit, the most frequent `MOST_LEVELS`; others are all 0; two levels are one column."""
+    """A text: a 0/1 column for each of the most frequent `MOST_LEVELS` seen at the fit; two levels need one column.
+
+    A level without a column, and one that the fit did not see, is all 0.
+    """
 
     name: str
     levels: tuple[str, ...]
