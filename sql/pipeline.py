@@ -1,5 +1,6 @@
 """The order of the queries: what each reads is made first, once, with parameters from the settings."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 DAYS_PER_UNIT: Mapping[str, float] = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 365.25 / 12}
+
+# What a BIGINT holds; counts of days end at a hundred years, so that dates made of them stay dates.
+_MOST = 2**63 - 1
+_MOST_DAYS = 36_525
 
 PREVIOUS = "previous_"
 # What an incremental build takes over from the last snapshot, as previous_<table>; a full build has them empty.
@@ -319,7 +324,7 @@ def typed_value(reader: str, parameter: Parameter, value: Any) -> Any:
     Raises
     ------
     SettingsError
-        The value cannot be read as that type.
+        The value cannot be read as that type, or is a number out of range: numbers count or measure, from 0.
 
     Examples
     --------
@@ -328,9 +333,18 @@ def typed_value(reader: str, parameter: Parameter, value: Any) -> Any:
     """
     makers = {"DATE": typed_date, "DOUBLE": float, "BIGINT": int, "VARCHAR": str, "BOOLEAN": bool}
     try:
-        return makers[parameter.type](value)
-    except (TypeError, ValueError):
+        made = makers[parameter.type](value)
+    except (TypeError, ValueError, OverflowError):
         raise SettingsError(f"{reader}: {parameter.name} = {value!r} is no {parameter.type}") from None
+    most = _MOST_DAYS if parameter.name.endswith("_days") else _MOST
+    allowed = ""
+    if parameter.type == "BIGINT" and not ((isinstance(value, str) or made == value) and 0 <= made <= most):
+        allowed = f"a whole number from 0 to {most}"
+    elif parameter.type == "DOUBLE" and not 0 <= made < math.inf:
+        allowed = "a finite number from 0"
+    if allowed:
+        raise SettingsError(f"{reader}: {parameter.name} = {value} is not allowed; give {allowed}")
+    return made
 
 
 def typed_date(value: Any) -> date:

@@ -197,6 +197,28 @@ def test_a_wrong_name_or_parameter_is_named(words, said, tmp_path):
     assert said in done.stderr
 
 
+def test_the_largest_whole_number_is_taken(here):
+    assert run("query", "top_customers", f"--param=customers={2**63 - 1}").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "allowed"),
+    [
+        ("customers=-1", "a whole number from 0 to 9223372036854775807"),
+        ("customers=9223372036854775808", "a whole number from 0 to 9223372036854775807"),
+        ("period_days=36526", "a whole number from 0 to 36525"),
+        ("days_per_unit=nan", "a finite number from 0"),
+        ("days_per_unit=-inf", "a finite number from 0"),
+    ],
+)
+def test_a_number_out_of_range_is_exit_code_two(word, allowed, here):
+    name, _, value = word.partition("=")
+    query = {"customers": "top_customers", "period_days": "base_kpis", "days_per_unit": "summary_counts"}[name]
+    done = run("query", query, f"--param={word}")
+    assert done.exit_code == 2
+    assert done.stderr == f"regulars: {query}: {name} = {value} is not allowed; give {allowed}\n"
+
+
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 ROWS = pa.table(

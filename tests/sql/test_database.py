@@ -112,6 +112,9 @@ def test_parameters_replace_those_of_the_settings(open_shop):
         ("customer_summary", {"as_of": "soon"}, "as_of = 'soon' is no DATE"),
         ("customer_summary", {"as_of": "2021-01-02"}, "as_of = 2021-01-02 is later than 2021-01-01, the last day"),
         ("holdout_summary", {"observation_end": date(2022, 1, 1)}, "observation_end = 2022-01-01 is later than"),
+        ("most_orders", {"customers": 1.5}, "customers = 1.5 is not allowed; give a whole number from 0 to"),
+        ("most_orders", {"customers": float("inf")}, "customers = inf is no BIGINT"),
+        ("customer_summary", {"days_per_unit": float("nan")}, "days_per_unit = nan is not allowed; give a finite"),
     ],
 )
 def test_a_wrong_name_or_value_is_named(open_shop, name, parameters, said):
