@@ -1,1 +1,131 @@
-"""Experiments, effects and targeting."""
+"""Experiments, effects, verdicts and targeting."""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .allocate import Allocation, AllocationError, allocate
+    from .calibration import EffectCalibration, calibration_of_effects
+    from .design import (
+        DesignError,
+        Power,
+        assign,
+        minimum_detectable_effect,
+        persistent_holdout,
+        power_average_effect,
+        power_targeting,
+        sample_size,
+    )
+    from .estimate import Estimate
+    from .experiment import Experiment, ExperimentData
+    from .findings import Finding
+    from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
+    from .rate import Ranking, autoc, compare_rankings, qini, rank_by, toc
+    from .scores import doubly_robust_scores, overlap_region
+    from .sensitivity import confounding_bounds, e_value, placebo
+    from .simulate import SimulatedExperiment, simulate
+    from .verdict import Verdict, decide
+
+# Public name -> module; loaded when first used, so that importing the package loads no model library.
+_MODULES = {
+    "Allocation": "allocate",
+    "AllocationError": "allocate",
+    "DesignError": "design",
+    "EffectCalibration": "calibration",
+    "Estimate": "estimate",
+    "Experiment": "experiment",
+    "ExperimentData": "experiment",
+    "Finding": "findings",
+    "Power": "design",
+    "Ranking": "rate",
+    "SimulatedExperiment": "simulate",
+    "Verdict": "verdict",
+    "allocate": "allocate",
+    "assign": "design",
+    "autoc": "rate",
+    "calibration_of_effects": "calibration",
+    "compare_policies": "policy_value",
+    "compare_rankings": "rate",
+    "confounding_bounds": "sensitivity",
+    "decide": "verdict",
+    "doubly_robust_scores": "scores",
+    "e_value": "sensitivity",
+    "gain_per_1000": "policy_value",
+    "minimum_detectable_effect": "design",
+    "off_policy_value": "policy_value",
+    "overlap_region": "scores",
+    "persistent_holdout": "design",
+    "placebo": "sensitivity",
+    "power_average_effect": "design",
+    "power_targeting": "design",
+    "qini": "rate",
+    "rank_by": "rate",
+    "sample_size": "design",
+    "simulate": "simulate",
+    "toc": "rate",
+    "treat_top": "policy_value",
+}
+
+__all__ = [
+    "Allocation",
+    "AllocationError",
+    "DesignError",
+    "EffectCalibration",
+    "Estimate",
+    "Experiment",
+    "ExperimentData",
+    "Finding",
+    "Power",
+    "Ranking",
+    "SimulatedExperiment",
+    "Verdict",
+    "allocate",
+    "assign",
+    "autoc",
+    "calibration_of_effects",
+    "compare_policies",
+    "compare_rankings",
+    "confounding_bounds",
+    "decide",
+    "doubly_robust_scores",
+    "e_value",
+    "gain_per_1000",
+    "minimum_detectable_effect",
+    "off_policy_value",
+    "overlap_region",
+    "persistent_holdout",
+    "placebo",
+    "power_average_effect",
+    "power_targeting",
+    "qini",
+    "rank_by",
+    "sample_size",
+    "simulate",
+    "toc",
+    "treat_top",
+]
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python binds a submodule here when it is first imported; `allocate` stays the function, not its module.
+        if isinstance(value, ModuleType) and _MODULES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
