@@ -13,6 +13,7 @@ from ..sql.contract import OUTPUT_TABLES, Table
 from ..sql.door import INPUTS, describe_inputs
 from ..sql.durability import canonical_json
 from ..sql.errors import CheckFailed
+from ..sql.frames import contract_table
 from ..sql.pipeline import PREVIOUS, Pipeline, settings_parameters
 from .incremental import carried_facts
 from .valuation import Histories, Valuation, value_customers, value_kpis
@@ -98,6 +99,9 @@ class RunContent:
         self._write("customer_scores", valuation.scores, ("customer_summary", *_HOLDOUT), "clv.score_customers")
         kpis = ("customer_days", "customer_summary", "customer_scores")
         self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
+        for name in ("campaign_effects", "uplift_scores"):
+            table = OUTPUT_TABLES[name]
+            self._write(name, contract_table(table, {column: [] for column in table.column_names}), (), "none")
         for query in made_by_query:
             self._write(query.output, None, query.inputs, query.name, lineage.query_fingerprint(query))
         self._manifest(valuation, money)

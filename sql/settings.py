@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from .campaign_settings import LIST_KEYS, OFFER_LIST_KEYS, CampaignName, CampaignSettings
 from .contract import SECTIONS
 from .errors import SettingsError, nearest
 
@@ -190,6 +191,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = Field(default_factory=PolicySettings)
     value: ValueSettings = Field(default_factory=ValueSettings)
     build: BuildSettings = Field(default_factory=BuildSettings)
+    campaigns: dict[CampaignName, CampaignSettings] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _origin: str = PrivateAttr(default="the settings")
@@ -281,6 +283,31 @@ class Settings(BaseSettings):
         found = getattr(self, SECTIONS[table])
         return found if isinstance(found, SourceSettings) else None
 
+    def campaign(self, name: str) -> CampaignSettings:
+        """Return ``[campaigns.NAME]`` with ``learn_from`` and ``margin`` filled in where they were left out.
+
+        Raises
+        ------
+        SettingsError
+            No such campaign.
+
+        Examples
+        --------
+        >>> said = {"orders": {"path": "o.parquet"}, "value": {"margin": 0.3}, "campaigns": {"winback": {}}}
+        >>> campaign = Settings.from_mapping(said).campaign("winback")
+        >>> campaign.learn_from, campaign.margin
+        (('winback',), 0.3)
+        """
+        if name not in self.campaigns:
+            known = ", ".join(sorted(self.campaigns)) or "none"
+            raise SettingsError(
+                f"{self._origin}: no [campaigns.{name}]{nearest(name, sorted(self.campaigns))}; there are: {known}; "
+                "write that section or name another"
+            )
+        found = self.campaigns[name]
+        filled = {"learn_from": found.learn_from or (name,), "margin": found.margin or self.value.margin}
+        return found.model_copy(update=filled)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values, keys sorted, paths as they were written."""
         said = self.model_dump(mode="json")
@@ -299,6 +326,7 @@ class Settings(BaseSettings):
             if isinstance(values, dict):
                 dropped = _WHEREABOUTS.get(section, set()) | ({"path"} if section in SECTIONS.values() else set())
                 kept[section] = {key: values[key] for key in sorted(values) if key not in dropped}
+        kept["campaigns"] = {name: _learnt(said) for name, said in kept["campaigns"].items()}
         return kept
 
     @property
@@ -306,6 +334,15 @@ class Settings(BaseSettings):
         """SHA-256 of :meth:`identity`, in hexadecimal; the same wherever the folder lies."""
         text = json.dumps(self.identity(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _learnt(campaign: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: campaign[key] for key in sorted(campaign) if key not in LIST_KEYS}
+    kept["offers"] = {
+        arm: {key: said[key] for key in sorted(said) if key not in OFFER_LIST_KEYS}
+        for arm, said in sorted(campaign["offers"].items())
+    }
+    return kept
 
 
 def _merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,7 +371,8 @@ def _report(error: ValidationError, origin: str, environment: Mapping[str, Any])
 
 def _sentence(details: ErrorDetails, origin: str, environment: Mapping[str, Any]) -> str:
     place = [str(part) for part in details["loc"] if part not in ("str", "tuple[str, ...]")]
-    section, key = place[0] if place else "", ".".join(place[1:])
+    depth = _depth_of_section(place)
+    section, key = ".".join(place[:depth]), ".".join(place[depth:])
     where = f"{origin}: [{section}] {key}".rstrip()
     inside: Any = environment
     for part in place:
@@ -345,7 +383,7 @@ def _sentence(details: ErrorDetails, origin: str, environment: Mapping[str, Any]
     context = details.get("ctx") or {}
     if details["type"] == "extra_forbidden":
         allowed = _allowed_keys(place[:-1])
-        kind = "key" if len(place) > 1 else "section"
+        kind = "key" if key else "section"
         return (
             f"{where}: unknown {kind} {place[-1]!r}{nearest(place[-1], allowed)}; "
             f"allowed: {', '.join(allowed)}; correct or remove it"
@@ -362,6 +400,8 @@ def _sentence(details: ErrorDetails, origin: str, environment: Mapping[str, Any]
 
 def _allowed_value(details: ErrorDetails, context: Mapping[str, Any]) -> str:
     kind = details["type"]
+    if details["loc"][-1] == "[key]":
+        return "a name of at most 64 letters, digits, '-' and '_' that begins with a letter or digit"
     if kind == "literal_error":
         return str(context["expected"]).replace(" or ", ", ")
     if kind in ("value_error", "assertion_error"):
@@ -380,21 +420,46 @@ def _allowed_value(details: ErrorDetails, context: Mapping[str, Any]) -> str:
 
 
 def _default(place: list[str]) -> str:
-    section = Settings.model_fields.get(place[0]) if len(place) == 2 else None
-    model = section.annotation if section else None
-    if isinstance(model, type) and issubclass(model, BaseModel) and place[1] in model.model_fields:
-        default = model.model_fields[place[1]].default
+    model = _model_at(place[:-1])
+    if model is not None and model is not Settings and place[-1] in model.model_fields:
+        default = model.model_fields[place[-1]].default
         if isinstance(default, str | int | float):
             return f", or leave it out for {default!r}"
     return ""
 
 
 def _allowed_keys(place: list[str]) -> list[str]:
-    if not place:
-        return sorted(Settings.model_fields)
-    annotation = Settings.model_fields[place[0]].annotation
-    models = [m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)]
-    return sorted(models[0].model_fields) if models else []
+    model = _model_at(place)
+    return sorted(model.model_fields) if model else []
+
+
+def _depth_of_section(place: list[str]) -> int:
+    """How many parts of a place name the table that a key stands in, as TOML writes it."""
+    depths = [depth for depth in range(1, len(place) + 1) if _model_at(place[:depth]) is not None]
+    return max(depths, default=min(len(place), 1))
+
+
+def _model_at(place: list[str]) -> type[BaseModel] | None:
+    found: Any = Settings
+    for part in place:
+        if get_origin(found) is dict:
+            found = get_args(found)[1]
+        elif _is_model(found) and part in found.model_fields:
+            found = _section_type(found.model_fields[part].annotation)
+        else:
+            return None
+    return found if _is_model(found) else None
+
+
+def _section_type(annotation: Any) -> Any:
+    """The section that a field holds, a dict of sections as it is, or None."""
+    if get_origin(annotation) is dict:
+        return annotation
+    return next((one for one in (annotation, *get_args(annotation)) if _is_model(one)), None)
+
+
+def _is_model(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel)
 
 
 def _short(value: Any) -> str:

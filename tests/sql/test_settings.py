@@ -43,7 +43,7 @@ def test_defaults_are_the_documented_ones():
     ("sections", "said"),
     [
         ({}, ["no [orders] section", "write one with path ="]),
-        (ORDERS | {"polcy": {}}, ["[polcy]: unknown section 'polcy'; did you mean 'policy'?", "allowed: build, cust"]),
+        (ORDERS | {"polcy": {}}, ["[polcy]: unknown section 'polcy'; did you mean 'policy'?", "allowed: build, camp"]),
         (
             ORDERS | {"policy": {"guest": "set_aside"}},
             ["[policy] guest: unknown key 'guest'; did you mean 'guests'?", "allowed: duplicates, guests, refunds"],
@@ -79,6 +79,35 @@ def test_defaults_are_the_documented_ones():
         (
             {"orders": {"path": "x", "csv": {"delimiter": ";"}}},
             ["[orders] csv = {'delimiter': ';'}", "'delimiter'; did you mean 'delim'?", "allowed: all_varchar"],
+        ),
+        (
+            ORDERS | {"campaigns": {"winback": {"windw_days": 3}}},
+            [
+                "[campaigns.winback] windw_days: unknown key 'windw_days'; did you mean 'window_days'?",
+                "allowed: budget",
+            ],
+        ),
+        (
+            ORDERS | {"campaigns": {"winback": {"offers": {"voucher": {"cost": "free"}}}}},
+            ["[campaigns.winback.offers.voucher] cost = 'free' is not allowed", "leave it out for 0.0"],
+        ),
+        (ORDERS | {"campaigns": {"winback": {"budget": -1}}}, ["[campaigns.winback] budget = -1 is not allowed"]),
+        (ORDERS | {"campaigns": {"win/back": {}}}, ["[campaigns.win/back]", "letters, digits, '-' and '_'"]),
+        (
+            ORDERS | {"campaigns": {"winback": {"rest_is_control": True}}},
+            ["[campaigns.winback]: rest_is_control = true needs kind = 'observational'"],
+        ),
+        (
+            ORDERS | {"campaigns": {"winback": {"outcome": "orders"}}},
+            ["[campaigns.winback]: outcome = 'orders' needs margin = what one order earns"],
+        ),
+        (
+            ORDERS | {"campaigns": {"winback": {"margin": 30}}},
+            ["[campaigns.winback]: margin = 30 is a share of revenue, at most 1"],
+        ),
+        (
+            ORDERS | {"campaigns": {"winback": {"offers": {"control": {}}}}},
+            ["[campaigns.winback]: offers.control is the control"],
         ),
         (
             {"orders": {"path": "x", "csv": {"ignore_errors": True}}},
@@ -206,10 +235,28 @@ def test_the_fingerprint_does_not_depend_on_resources(tmp_path, change):
         {"orders": {"columns": {"sku": "c"}}},
         {"orders": {"csv": {"delim": ";"}}},
         {"customer_links": {"path": "links.csv"}},
+        {"campaigns": {"winback": {}}},
     ],
 )
 def test_the_fingerprint_follows_everything_else(tmp_path, change):
     assert _from(tmp_path, TOML, **change).fingerprint != _from(tmp_path, TOML).fingerprint
+
+
+def test_the_fingerprint_follows_what_a_campaign_learns_from_and_not_how_its_list_is_made(tmp_path):
+    def fingerprint(**campaign):
+        return _from(tmp_path, TOML, campaigns={"winback": campaign}).fingerprint
+
+    assert fingerprint(budget=100.0, holdout=0.2, offers={"mail": {"stock": 3}}) == fingerprint(offers={"mail": {}})
+    changes = [{"window_days": 7}, {"offers": {"mail": {"cost": 0.1}}}, {"learner": "t"}, {"learn_from": ["may"]}]
+    assert len({fingerprint(), *(fingerprint(**change) for change in changes)}) == len(changes) + 1
+
+
+def test_a_campaign_is_given_with_its_defaults_filled_in_and_an_unknown_one_is_named():
+    settings = Settings.from_mapping(ORDERS | {"value": {"margin": 0.4}, "campaigns": {"winback": {}}})
+    assert settings.campaign("winback").margin == 0.4
+    assert settings.campaign("winback").learn_from == ("winback",)
+    with pytest.raises(SettingsError, match=r"no \[campaigns\.winbak\]; did you mean 'winback'\?"):
+        settings.campaign("winbak")
 
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_keys(tmp_path):
