@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -49,6 +50,7 @@ def columns_by_file(engine: "Engine", source: "Source") -> dict[str, dict[str, s
     >>> columns["sales_value"]
     'DOUBLE'
     """
+    _must_hold_bytes(source)
     with reading_engine(engine, source) as inspector:
         if source.format == "csv":
             return {file: _described(inspector, source, file) for file in source.files}
@@ -166,6 +168,26 @@ def name_corrupt_files(engine: "Engine", source: "Source") -> None:
         raise SourceError(_corrupt_text(source, corrupt))
 
 
+def _must_hold_bytes(source: "Source") -> None:
+    # DuckDB reads a CSV of no bytes as a table of one unnamed column: the columns would be missing, not the content
+    remote = frozenset(source.addresses)
+    empty = [file for file in source.files if file not in remote and _is_empty(file)]
+    if empty:
+        said = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+        verb, it = ("is", "it") if len(empty) == 1 else ("are", "them")
+        raise SourceError(
+            f"{source.place} path: {said} {verb} empty (0 bytes){_others(source, len(empty))}; write {it} anew or take "
+            f"{it} out of the folder"
+        )
+
+
+def _is_empty(file: str) -> bool:
+    try:
+        return Path(file).stat().st_size == 0
+    except OSError:  # a file that has gone is named when it is read
+        return False
+
+
 def _footers(reader: DuckDBEngine, files: Sequence[str]) -> dict[str, dict[str, str]]:
     with reader.cursor() as cursor:
         rows = cursor.execute(
@@ -222,12 +244,16 @@ def _corrupt_text(source: "Source", corrupt: Mapping[str, str]) -> str:
     kind = {"parquet": "Parquet", "csv": "CSV"}[source.format]
     said = "; ".join(f"{file} ({why})" for file, why in sorted(corrupt.items())[:5])
     more = f" and {len(corrupt) - 5} more" if len(corrupt) > 5 else ""
-    good = len(source.files) - len(corrupt)
-    others = f"; the other {good} file{'s' if good > 1 else ''} can be read" if good else ""
+    others = _others(source, len(corrupt))
     fix = (
         "write the file anew or take it out of the folder" if kind == "Parquet" else "mend the line or set csv = {...}"
     )
     return f"{source.place} path: cannot be read as {kind}: {said}{more}{others}; {fix}"
+
+
+def _others(source: "Source", bad: int) -> str:
+    good = len(source.files) - bad
+    return f"; the other {good} file{'s' if good > 1 else ''} can be read" if good else ""
 
 
 def _load_extension(reader: DuckDBEngine, source: "Source", address: str) -> None:

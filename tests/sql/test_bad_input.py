@@ -84,11 +84,28 @@ class TestFiles:
             f"regulars.toml: [orders] path: {tmp_path / 'orders.parquet'} holds no line; name files that hold orders"
         )
 
-    @pytest.mark.parametrize("content", ["", "customer_id,ordered_at,revenue\n"])
-    def test_a_csv_without_lines(self, open_shop, tmp_path, content):
-        (tmp_path / "orders.csv").write_text(content)
+    def test_a_csv_without_lines(self, open_shop, tmp_path):
+        (tmp_path / "orders.csv").write_text("customer_id,ordered_at,revenue\n")
         text = said_by(lambda: open_shop(orders={"path": "orders.csv"}).staged)
         assert "regulars.toml: [orders]" in text
+
+    @pytest.mark.parametrize("ending", ["csv", "parquet"])
+    def test_a_file_without_bytes(self, open_shop, tmp_path, ending):
+        bad = tmp_path / f"orders.{ending}"
+        bad.write_bytes(b"")
+        assert said_by(lambda: open_shop(orders={"path": bad.name}).staged) == (
+            f"regulars.toml: [orders] path: {bad} is empty (0 bytes); write it anew or take it out of the folder"
+        )
+
+    def test_files_without_bytes_among_good_ones(self, open_shop, write_parquet, tmp_path):
+        write_parquet(line(), "orders/good.parquet")
+        bad = [tmp_path / "orders" / f"{name}.parquet" for name in "ab"]
+        for file in bad:
+            file.write_bytes(b"")
+        assert said_by(lambda: open_shop(orders={"path": "orders"}).staged) == (
+            f"regulars.toml: [orders] path: {bad[0]}, {bad[1]} are empty (0 bytes); the other 1 file can be read; "
+            "write them anew or take them out of the folder"
+        )
 
     def test_a_folder_of_both_formats(self, open_shop, write_parquet, tmp_path):
         write_parquet(line(), "orders/a.parquet")
@@ -101,7 +118,7 @@ class TestFiles:
         ("damage", "why"),
         [
             (lambda content: content[: len(content) // 2], "No magic bytes found at end of file"),
-            (lambda content: b"", "too small to be a Parquet file"),
+            (lambda content: content[:3], "too small to be a Parquet file"),
             (lambda content: b"not Parquet at all, only text that is long enough to look at", "No magic bytes"),
             (lambda content: content[:-12] + b"\xff\xff\xff\x7f" + content[-8:], ""),
         ],
