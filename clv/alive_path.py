@@ -54,7 +54,7 @@ def probability_alive_path(model: "BTYDModel", purchase_days: Sequence[Any], as_
     days = days[days <= last]
     if len(days) == 0:
         raise ModelError(f"no purchase on or before {as_of}: the path begins with the first one")
-    path = np.arange(days[0], last + 1)
+    path = np.arange(days[0], last + np.timedelta64(1, "D"))
     purchases = np.searchsorted(days, path, side="right")
     unit = days_per_unit(model.time_unit_)
     so_far = {

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
+_ONE_DAY = np.timedelta64(1, "D")
+_SIX_DAYS = np.timedelta64(6, "D")
+
 
 def track_orders(
     models: "Mapping[str, BTYDModel] | Iterable[BTYDModel]",
@@ -92,8 +95,8 @@ def track_orders(
         raise ModelError(f"no customer was acquired by calibration_end {calibration_end}; take a later day")
     last = np.datetime64(observation_end, "D") if observation_end else max(end, *repeat_day)
     weeks = _weeks(first_day.min(), last, WEEKDAYS.index(week_starts_on))
-    weeks = weeks[weeks + 6 <= last] if weeks[0] + 6 <= last else weeks
-    last_days = np.minimum(weeks + 6, last)
+    weeks = weeks[weeks + _SIX_DAYS <= last] if weeks[0] + _SIX_DAYS <= last else weeks
+    last_days = np.minimum(weeks + _SIX_DAYS, last)
     actual_cumulative = _cumulative(repeat_day, purchases, last_days)
     rows: list[dict[str, Any]] = []
     named = models if isinstance(models, Mapping) else {model.name: model for model in models}
@@ -128,7 +131,7 @@ def _counts_by_day(frame: Any, column: str) -> tuple[NDArray[np.datetime64], NDA
 def _weeks(first: np.datetime64, last: np.datetime64, week_starts_on: int) -> NDArray[np.datetime64]:
     # day 0 of numpy's count, 1970-01-01, was a Thursday: 3, with monday at 0
     since = (int(first.astype(np.int64)) + 3 - week_starts_on) % 7
-    return np.arange(first - since, last + 1, 7)
+    return np.arange(first - np.timedelta64(since, "D"), last + _ONE_DAY, np.timedelta64(7, "D"))
 
 
 def _cumulative(
