@@ -67,7 +67,7 @@ class CampaignSettings(_Section):
     exploration : float
         Share of a list that is drawn at random, so that the next one can learn.
     fatigue : float
-        Money that one more send within ``frequency_days`` is charged.
+        Share of an offer's worth that each send within the last ``frequency_days`` takes away.
     require_consent : bool
         Whether only customers with ``email_consent`` are written to.
     max_snapshot_age_days : int
@@ -87,10 +87,10 @@ class CampaignSettings(_Section):
     budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     holdout: float = Field(default=0.1, ge=0, lt=1)
     holdout_salt: str = Field(default="holdout", min_length=1)
-    exploration: float = Field(default=0.05, ge=0, le=1)
+    exploration: float = Field(default=0.05, ge=0, lt=1)
     frequency_cap: int | None = Field(default=None, ge=1)
     frequency_days: int = Field(default=30, ge=1, le=3650)
-    fatigue: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    fatigue: float = Field(default=0.0, ge=0, lt=1)
     max_contacts: int | None = Field(default=None, ge=0)
     require_consent: bool = True
     max_snapshot_age_days: int = Field(default=7, ge=0)
