@@ -49,6 +49,10 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+# What the ending of a written file means; a table is for people and ends in .txt.
+_ENDINGS = {".csv": Format.csv, ".json": Format.json, ".parquet": Format.parquet, ".txt": Format.table}
+
+
 class _Commands(TyperGroup):
     """Turns every error into one line on stderr and its exit code."""
 
@@ -88,6 +92,10 @@ WarehouseOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
 WaitOption = Annotated[float, typer.Option("--wait", help="Seconds to wait for another build to end.")]
+FormatOption = Annotated[Format | None, typer.Option("--format", "-f", help="As --out ends; else a table.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="A file instead of stdout: .csv, .json, .parquet or .txt.")
+]
 DEFAULT_SETTINGS = Path("regulars.toml")
 
 
@@ -210,12 +218,13 @@ def query(
     warehouse: WarehouseOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Read the input files, not the snapshot.")] = False,
     engine: Annotated[str, typer.Option("--engine", help="duckdb, or spark for the input files.")] = "duckdb",
-    format_: Annotated[Format | None, typer.Option("--format", "-f", help="Guessed from --out; else a table.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file instead of stdout.")] = None,
+    format_: FormatOption = None,
+    out: OutOption = None,
 ) -> None:
     """Print the rows of a named query, or of a table of the current snapshot."""
     from . import named_rows
 
+    format_ = _format(format_, out)
     if not name:
         _print_rows(named_rows.listing())
         return
@@ -237,10 +246,11 @@ def score(
     anew: Annotated[
         bool, typer.Option("--anew", help="Score today's input files with the stored models, without a build.")
     ] = False,
-    format_: Annotated[Format | None, typer.Option("--format", "-f", help="Guessed from --out; else a table.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file instead of stdout.")] = None,
+    format_: FormatOption = None,
+    out: OutOption = None,
 ) -> None:
     """Print or write every customer's score."""
+    format_ = _format(format_, out)
     house = _warehouse(settings, warehouse)
     if anew:
         from .scoring import score_anew
@@ -317,9 +327,25 @@ def _serve(warehouse: Path, host: str, port: int) -> None:
 def _write(rows: Any, format_: Format | None, out: Path | None) -> None:
     from .printing import write_rows
 
-    ending = out.suffix.lstrip(".") if out else ""
-    guessed = ending if ending in {known.value for known in Format} else Format.table.value
-    write_rows(rows, format_.value if format_ else guessed, out)
+    write_rows(rows, _format(format_, out).value, out)
+
+
+def _format(said: Format | None, out: Path | None) -> Format:
+    """Return the format that was asked for, or that the file's ending means; refuse what would mislead a reader."""
+    if out is None:
+        return said or Format.table
+    ending = out.suffix.lower()
+    meant = _ENDINGS.get(ending)
+    if said is None and meant is None:
+        raise SettingsError(
+            f"--out {out}: the ending {ending!r} is no format; allowed: {', '.join(_ENDINGS)}, or another ending with "
+            "--format"
+        )
+    if said is not None and meant is not None and said is not meant:
+        raise SettingsError(
+            f"--out {out} ends in {ending}, but --format is {said.value}; leave --format out, or name another file"
+        )
+    return said or meant or Format.table
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

@@ -271,6 +271,37 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
         write_rows(ROWS, "csv", tmp_path / "no-folder" / "out.csv")
 
 
+@pytest.mark.parametrize("command", [["query", "kpis"], ["score"]])
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("x.xlsx", [], "the ending '.xlsx' is no format; allowed: .csv, .json, .parquet, .txt, or another ending with"),
+        ("scores", [], "the ending '' is no format; allowed: .csv, .json, .parquet, .txt"),
+        ("x.parquet", ["--format", "csv"], "ends in .parquet, but --format is csv; leave --format out, or name"),
+    ],
+)
+def test_an_ending_that_is_no_format_is_refused_before_anything_is_read(command, name, words, said, tmp_path):
+    done = run(*command, "--out", str(tmp_path / name), *words, "--settings", str(tmp_path / "none.toml"))
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "begins"),
+    [
+        ("x.CSV", [], b'"kpi","value"'),
+        ("x.json", [], b'[\n{"kpi"'),
+        ("x.parquet", [], b"PAR1"),
+        ("x.txt", [], b"kpi "),
+        ("x.dat", ["--format", "csv"], b'"kpi","value"'),
+    ],
+)
+def test_the_ending_says_the_format(here, tmp_path, name, words, begins):
+    assert run("query", "kpis", "--out", str(tmp_path / name), *words).exit_code == 0
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
 def test_a_table_of_no_rows_says_so():
     assert text_table([]) == "(no rows)"
 
