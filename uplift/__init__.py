@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         sample_size,
     )
     from .estimate import Estimate
+    from .evaluation import PredictedEffects, evaluate
+    from .evaluation_report import EvaluationReport
     from .experiment import Experiment, ExperimentData
     from .findings import Finding
     from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .scores import doubly_robust_scores, overlap_region
     from .sensitivity import confounding_bounds, e_value, placebo
     from .simulate import SimulatedExperiment, simulate
+    from .surrogate import SurrogateIndex, long_term_effects, surrogate_index
     from .verdict import Verdict, decide
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
@@ -35,12 +38,15 @@ _MODULES = {
     "DesignError": "design",
     "EffectCalibration": "calibration",
     "Estimate": "estimate",
+    "EvaluationReport": "evaluation_report",
     "Experiment": "experiment",
     "ExperimentData": "experiment",
     "Finding": "findings",
     "Power": "design",
+    "PredictedEffects": "evaluation",
     "Ranking": "rate",
     "SimulatedExperiment": "simulate",
+    "SurrogateIndex": "surrogate",
     "Verdict": "verdict",
     "allocate": "allocate",
     "assign": "design",
@@ -52,7 +58,9 @@ _MODULES = {
     "decide": "verdict",
     "doubly_robust_scores": "scores",
     "e_value": "sensitivity",
+    "evaluate": "evaluation",
     "gain_per_1000": "policy_value",
+    "long_term_effects": "surrogate",
     "minimum_detectable_effect": "design",
     "off_policy_value": "policy_value",
     "overlap_region": "scores",
@@ -64,6 +72,7 @@ _MODULES = {
     "rank_by": "rate",
     "sample_size": "design",
     "simulate": "simulate",
+    "surrogate_index": "surrogate",
     "toc": "rate",
     "treat_top": "policy_value",
 }
@@ -74,12 +83,15 @@ __all__ = [
     "DesignError",
     "EffectCalibration",
     "Estimate",
+    "EvaluationReport",
     "Experiment",
     "ExperimentData",
     "Finding",
     "Power",
+    "PredictedEffects",
     "Ranking",
     "SimulatedExperiment",
+    "SurrogateIndex",
     "Verdict",
     "allocate",
     "assign",
@@ -91,7 +103,9 @@ __all__ = [
     "decide",
     "doubly_robust_scores",
     "e_value",
+    "evaluate",
     "gain_per_1000",
+    "long_term_effects",
     "minimum_detectable_effect",
     "off_policy_value",
     "overlap_region",
@@ -103,6 +117,7 @@ __all__ = [
     "rank_by",
     "sample_size",
     "simulate",
+    "surrogate_index",
     "toc",
     "treat_top",
 ]
