@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..sql.errors import ModelError
+from .arguments import require_count, require_time
 from .time_units import days_per_unit
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ def recency_frequency_surface(model: "BTYDModel", T: float, max_frequency: int, 
     """
     import pandas as pd
 
-    if T < 1 or max_frequency < 0:
-        raise ModelError(f"T is {T!r} and max_frequency {max_frequency!r}; they must be at least 1 and 0")
+    T, max_frequency = require_time("T", T, model.time_unit_), require_count("max_frequency", max_frequency)
+    if T < 1:
+        raise ModelError(f"T is {T:g}; it must be at least 1 {model.time_unit_}")
     x, t_x = np.meshgrid(np.arange(1, max_frequency + 1), np.arange(1, int(T) + 1), indexing="ij")
     x, t_x = np.append(0, x.ravel()), np.append(0, t_x.ravel())
     summary = {"frequency": x, "recency": t_x.astype(float), "T": np.full(len(x), float(T))}

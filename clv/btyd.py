@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError, nearest
+from .arguments import require_count, require_counts, require_rate, require_time, require_times, require_window
 from .histories import DistinctHistories, PurchaseHistories, read_histories, require_repeats
 from .maximum_likelihood import Objective, climb, covariance_of, identified_parameters, log_scale_interval
 
@@ -262,7 +263,7 @@ class BTYDModel(ABC):
         Raises
         ------
         ModelError
-            A window that is negative or ends before it begins.
+            A time that is no finite number from 0, or a window that ends before it begins.
 
         Examples
         --------
@@ -271,7 +272,7 @@ class BTYDModel(ABC):
         >>> model.expected_purchases({"frequency": [2], "recency": [30.43], "T": [38.86]}, horizon=39).round(6)
         array([1.226028])
         """
-        _require_window(start, horizon)
+        start, horizon = require_window(start, horizon, self._unit)
         model, histories = self._ready(summary)
         distinct = histories.distinct
         return distinct.scatter(model._alive_once(distinct) * model._purchases_if_alive(distinct, start, horizon))
@@ -286,7 +287,7 @@ class BTYDModel(ABC):
         >>> model.probability_no_purchase({"frequency": [2], "recency": [30.43], "T": [38.86]}, horizon=39).round(4)
         array([0.4454])
         """
-        _require_window(0.0, horizon)
+        horizon = require_time("horizon", horizon, self._unit)
         model, histories = self._ready(summary)
         distinct = histories.distinct
         alive = model._alive_once(distinct)
@@ -304,8 +305,8 @@ class BTYDModel(ABC):
         >>> model.purchase_probabilities({"frequency": [2], "recency": [30.43], "T": [38.86]}, 39, n_max=2).round(4)
         array([[0.4454, 0.2393, 0.1442]])
         """
-        _require_window(0.0, horizon)
-        _require_count(n_max)
+        horizon = require_time("horizon", horizon, self._unit)
+        n_max = require_count("n_max", n_max)
         model, histories = self._ready(summary)
         distinct = histories.distinct
         alive = model._alive_once(distinct)
@@ -339,12 +340,12 @@ class BTYDModel(ABC):
         >>> model.discounted_expected_purchases(customer, 39, discount_rate=0.002).round(3)
         array([1.182])
         """
-        _require_window(0.0, horizon)
-        _require_rate(discount_rate)
+        horizon = require_time("horizon", horizon, self._unit)
+        discount_rate = require_rate(discount_rate, self._unit)
         model, histories = self._ready(summary)
         distinct = histories.distinct
         return distinct.scatter(
-            model._alive_once(distinct) * model._discounted_if_alive(distinct, horizon, float(discount_rate))
+            model._alive_once(distinct) * model._discounted_if_alive(distinct, horizon, discount_rate)
         )
 
     def median_time_to_next_purchase(self, summary: Any) -> Array:
@@ -375,13 +376,8 @@ class BTYDModel(ABC):
         >>> model.pmf([0, 1], 39).round(4)
         array([0.5738, 0.1994])
         """
-        _require_window(0.0, t)
-        self._require_fitted()
-        counts = np.asarray(n)
-        if counts.size and (np.any(counts < 0) or np.any(counts != np.floor(counts))):
-            raise ModelError(f"n is {n!r}; it counts purchases, in whole numbers from 0")
-        n_max = int(counts.max(initial=0))
-        return self._predictor()._pmf_new(float(t), n_max)[counts.astype(np.int64)]
+        t, counts = require_time("t", t, self._unit), require_counts("n", n)
+        return self._predictor()._pmf_new(t, int(counts.max(initial=0)))[counts]
 
     def expected_purchases_new(self, t: Any) -> Array:
         """Expected repeat purchases of a new customer in (0, t], shape of t.
@@ -393,10 +389,7 @@ class BTYDModel(ABC):
         >>> model.expected_purchases_new([1, 39]).round(6)
         array([0.053268, 1.196723])
         """
-        self._require_fitted()
-        times = np.asarray(t, dtype=np.float64)
-        if not np.all(np.isfinite(times)) or np.any(times < 0):
-            raise ModelError(f"t is {t!r}; it must be a time from 0, in {self.time_unit_}s")
+        times = require_times("t", t, self._unit)
         return self._predictor()._purchases_new(times.ravel()).reshape(times.shape)
 
     # ---------------------------------------------------------------- to disk and to lifetimes
@@ -522,6 +515,11 @@ class BTYDModel(ABC):
         if not hasattr(self, "params_"):
             raise ModelError(f"{type(self).__name__} is not fitted; call fit(summary) or from_parameters(...) first")
 
+    @property
+    def _unit(self) -> str:
+        self._require_fitted()
+        return self.time_unit_
+
     def _predictor(self) -> "BTYDModel":
         """The model that predicts: this one, or the one without dropout where dropout is not identified."""
         if not self.dropout_parameters or self.params_[self.dropout_parameters[0]] > 0:
@@ -539,18 +537,3 @@ class BTYDModel(ABC):
                 f"make the summary with unit={self.time_unit_!r}"
             )
         return self._predictor(), histories
-
-
-def _require_window(start: float, horizon: float) -> None:
-    if not (np.isfinite(start) and np.isfinite(horizon) and 0 <= start <= horizon):
-        raise ModelError(f"the window from T + {start} to T + {horizon} is none: 0 <= start <= horizon must hold")
-
-
-def _require_rate(discount_rate: float) -> None:
-    if not (np.isfinite(discount_rate) and discount_rate >= 0):
-        raise ModelError(f"discount_rate is {discount_rate}; it is continuous, per time unit, and not negative")
-
-
-def _require_count(n_max: int) -> None:
-    if isinstance(n_max, bool) or not isinstance(n_max, int | np.integer) or n_max < 0:
-        raise ModelError(f"n_max is {n_max!r}; it is a whole number from 0")

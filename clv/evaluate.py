@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..sql.contract import MODEL_CALIBRATION, MODEL_REPORTS
 from ..sql.errors import ModelError, nearest
 from ..sql.frames import contract_table, frame_like
+from .arguments import require_time
 from .columns import column_names, read_columns
 from .gamma_gamma import GammaGammaModel, fit_spend
 from .histories import PurchaseHistories, read_histories
@@ -220,10 +221,14 @@ def _read_outcome(holdout: Any, duration: float | None) -> _Outcome:
     purchases = columns["frequency_holdout"]
     if not (np.isfinite(purchases) & (purchases >= 0)).all():
         raise ModelError("frequency_holdout must count purchases from 0 in every row; make it with clv.holdout_summary")
-    lengths = np.full(len(purchases), duration, dtype=float) if duration is not None else columns["duration_holdout"]
+    unit = histories.time_unit or "week"
+    if duration is None:
+        lengths = columns["duration_holdout"]
+    else:
+        lengths = np.full(len(purchases), require_time("duration", duration, unit))
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise ModelError("the observation window has no length: calibration_end must lie before observation_end")
-    return _Outcome(purchases, lengths, histories.weight, columns.get("revenue_holdout"), histories.time_unit or "week")
+    return _Outcome(purchases, lengths, histories.weight, columns.get("revenue_holdout"), unit)
 
 
 def _fresh(models: "Iterable[str | BTYDModel] | None") -> "list[BTYDModel]":

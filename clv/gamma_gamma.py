@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..sql.errors import ContractError, ModelError
+from .arguments import require_level
 from .columns import column_names, read_columns
 from .gamma_gamma_likelihood import PARAMETERS, SpendData, climb, log_likelihood, mean_matched
 from .maximum_likelihood import covariance_of, log_scale_interval
@@ -249,8 +250,7 @@ class GammaGammaModel:
         ModelError
             Where ``level`` is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise ModelError(f"level is {level!r}; it must lie between 0 and 1, such as 0.8")
+        level = require_level(level)
         shape, rate = self.posterior(summary)
         # a high nu is a low mean spend
         highest, lowest = (special.gammainccinv(shape, tail) for tail in ((1 - level) / 2, (1 + level) / 2))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import ModelError
+from .arguments import require_rate
 from .btyd import BTYDModel
 from .histories import DistinctHistories
 from .maximum_likelihood import Objective
@@ -69,11 +69,11 @@ class ParetoNBDModel(BTYDModel):
         >>> model.dert({"frequency": [7], "recency": [35.0], "T": [77.86]}, discount_rate=0.0027).round(6)
         array([1.864183])
         """
-        _require_positive_rate(discount_rate)
+        discount_rate = require_rate(discount_rate, self._unit, above_zero=True)
         model, histories = self._ready(summary)
         distinct = histories.distinct
         return distinct.scatter(
-            model._alive_once(distinct) * model._discounted_if_alive(distinct, np.inf, float(discount_rate))
+            model._alive_once(distinct) * model._discounted_if_alive(distinct, np.inf, discount_rate)
         )
 
     def _objective(self, data: DistinctHistories) -> Objective:
@@ -212,11 +212,3 @@ def _staying(by_T: Array, ages: Array, s: float, beta: float) -> tuple[float, Ar
     lost = float((by_T * ages * inverse).sum()) / beta  # sum of 1/beta - 1/(beta+T)
     curvature = -float((by_T * ages * (2.0 * beta + ages) * inverse * inverse).sum()) / beta**2
     return -s * grown, np.array([-grown, s * lost]), np.array([[0.0, lost], [lost, s * curvature]])
-
-
-def _require_positive_rate(discount_rate: float) -> None:
-    if not (np.isfinite(discount_rate) and discount_rate > 0):
-        raise ModelError(
-            f"discount_rate is {discount_rate}; without an end of time it must be above 0 "
-            "(continuous, per time unit). For a finite horizon use discounted_expected_purchases"
-        )

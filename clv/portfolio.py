@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ..sql.errors import ModelError
+from .arguments import require_level, require_margin, require_time
 from .histories import PurchaseHistories, read_histories
 from .value import discounted_orders
 
@@ -83,7 +83,7 @@ def portfolio_value(
     Raises
     ------
     ModelError
-        Where ``level`` is not between 0 and 1, or the summary is in another time unit.
+        Where ``level``, horizon, discount rate or margin are out of range, or the summary is in another time unit.
     ContractError
         Where the summary lacks a column or holds an impossible value.
 
@@ -101,8 +101,8 @@ def portfolio_value(
     >>> round(found.orders, 2), found.orders_low < found.orders < found.orders_high
     (9.91, True)
     """
-    if not 0 < level < 1:
-        raise ModelError(f"level is {level!r}; it must lie between 0 and 1, such as 0.8")
+    level = require_level(level)
+    horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     model = _predicting(model)
     histories = read_histories(summary)
     weight = histories.weight

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.contract import CUSTOMER_SCORES
-from ..sql.errors import ContractError, ModelError, nearest
+from ..sql.errors import ContractError, nearest
 from ..sql.frames import columns_of, contract_table
+from .arguments import require_margin, require_time
 from .gamma_gamma import GammaGammaModel
 from .histories import PurchaseHistories, read_histories
 from .intervals import OrderIntervals, predictive_intervals
@@ -62,7 +63,7 @@ def score_customers(
     discount_rate : float
         A year's.
     margin : float
-        Share of revenue that is kept, at least 0.
+        Share of revenue that is kept, from 0 to 1.
     model_version : str, optional
         By default names and fingerprints of the two models and the package's version.
     best_from : float, optional
@@ -94,10 +95,7 @@ def score_customers(
     >>> scores.select(["customer_id", "orders_low", "orders_high", "segment"]).to_pylist()[1]
     {'customer_id': 'b', 'orders_low': 0.0, 'orders_high': 7.0, 'segment': 'best'}
     """
-    if not (np.isfinite(horizon) and horizon >= 0):
-        raise ModelError(f"horizon is {horizon!r}; scores need a finite one, in {model.time_unit_}s, from 0")
-    if not (np.isfinite(margin) and margin >= 0):
-        raise ModelError(f"margin is {margin!r}; it is the share of revenue that is kept, at least 0, such as 0.3")
+    horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     histories = read_histories(summary)
     found = _score_histories(model, spend, histories, horizon, discount_rate)
     by_row = histories.distinct.scatter

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
+from .arguments import require_time
 from .time_units import days_per_unit
 
 if TYPE_CHECKING:
@@ -272,8 +273,7 @@ def _summary(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    if not (np.isfinite(holdout) and holdout >= 0):
-        raise ModelError(f"holdout is {holdout!r}; it is the length of a window, from 0")
+    holdout = require_time("holdout", holdout, time_unit)
     rng, lives, ages = _start(model, params, n_customers, T, seed)
     if whole_days:
         observed = _by_whole_days(rng, lives, ages, holdout, days_per_unit(time_unit))

@@ -4,6 +4,7 @@ import math
 
 from ..sql.errors import ModelError, nearest
 from ..sql.pipeline import DAYS_PER_UNIT
+from .arguments import require_yearly_rate
 
 DAYS_PER_YEAR = 365.25
 
@@ -49,6 +50,4 @@ def continuous_rate(discount_rate: float, time_unit: str) -> float:
     >>> round(math.exp(-12 * continuous_rate(0.10, "month")) * 1.10, 12)
     1.0
     """
-    if not (math.isfinite(discount_rate) and discount_rate >= 0):
-        raise ModelError(f"discount_rate is {discount_rate!r}; it is a year's and at least 0, such as 0.10")
-    return math.log1p(discount_rate) * days_per_unit(time_unit) / DAYS_PER_YEAR
+    return math.log1p(require_yearly_rate(discount_rate)) * days_per_unit(time_unit) / DAYS_PER_YEAR

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
+from .arguments import require_margin, require_time
 from .time_units import continuous_rate
 
 Array = NDArray[np.float64]
@@ -85,10 +86,7 @@ def customer_lifetime_value(
     >>> bool(value[0] < value[1] < value[2])
     True
     """
-    if math.isnan(horizon) or horizon < 0:
-        raise ModelError(f"horizon is {horizon!r}; it counts the model's time unit ({model.time_unit_}) from 0")
-    if not 0 < margin <= 1:
-        raise ModelError(f"margin is {margin!r}; it is the share of revenue that is kept, above 0 and up to 1")
+    margin = require_margin(margin)
     orders = discounted_orders(model, summary, horizon, discount_rate)
     return margin * orders * spend.conditional_expected_value(summary)
 
@@ -106,7 +104,8 @@ def discounted_orders(model: Any, summary: Any, horizon: float, discount_rate: f
     Raises
     ------
     ModelError
-        Where the horizon is infinite and the model is no Pareto/NBD, or the rate is then 0.
+        Where horizon or rate are no numbers from 0, or the horizon is infinite and the model is no Pareto/NBD, or the
+        rate is then 0.
 
     Examples
     --------
@@ -118,6 +117,7 @@ def discounted_orders(model: Any, summary: Any, horizon: float, discount_rate: f
     True
     """
     rate = continuous_rate(discount_rate, model.time_unit_)
+    horizon = require_time("horizon", horizon, model.time_unit_, endless=True)
     if math.isfinite(horizon):
         return model.discounted_expected_purchases(summary, horizon, rate)
     if not hasattr(model, "dert"):

@@ -110,7 +110,7 @@ def test_a_wider_level_gives_a_wider_interval():
     model = ParetoNBDModel.from_parameters(**CASES["pareto_nbd"][2])
     narrow, wide = (portfolio_value(model, None, BASE, level=level) for level in (0.5, 0.95))
     assert wide.orders_low < narrow.orders_low < narrow.orders < narrow.orders_high < wide.orders_high
-    with pytest.raises(ModelError, match="level is 80; it must lie between 0 and 1"):
+    with pytest.raises(ModelError, match="level is 80; it must be between 0 and 1"):
         portfolio_value(model, None, BASE, level=80)
 
 

@@ -192,10 +192,10 @@ def test_the_top_tenth_holds_at_least_one_customer():
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"horizon": np.inf}, "horizon is inf; scores need a finite one, in weeks"),
+        ({"horizon": np.inf}, "horizon is inf; it must be a finite number of weeks"),
         ({"horizon": -1}, "horizon is -1"),
         ({"margin": -0.1}, "margin is -0.1"),
-        ({"discount_rate": -1}, "discount_rate is -1; it is a year's"),
+        ({"discount_rate": -1}, "discount_rate is -1; it must be a finite rate per year"),
     ],
 )
 def test_impossible_arguments_are_named(arguments, error):

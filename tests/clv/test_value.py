@@ -140,11 +140,11 @@ def test_lifetimes_discounts_from_the_months_end(name):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"horizon": -1}, r"horizon is -1; it counts the model's time unit \(week\)"),
+        ({"horizon": -1}, "horizon is -1; it must be a number of weeks from 0, such as 52, or infinity"),
         ({"horizon": float("nan")}, "horizon is nan"),
-        ({"discount_rate": -0.1}, "discount_rate is -0.1; it is a year's"),
+        ({"discount_rate": -0.1}, "discount_rate is -0.1; it must be a finite rate per year"),
         ({"margin": float("inf")}, "margin is inf"),
-        ({"margin": 30}, "margin is 30; it is the share of revenue that is kept, above 0 and up to 1"),
+        ({"margin": 30}, "margin is 30; it must be the share of revenue that is kept, from 0 to 1, such as 0.3"),
         ({"horizon": float("inf")}, "the bg_nbd model has no infinite horizon.*ParetoNBDModel"),
     ],
 )
