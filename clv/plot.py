@@ -1,43 +1,17 @@
 """Figures of what the models say: each takes a frame and gives a plotly Figure; plotly loads when one is drawn."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..sql.errors import ContractError, ModelError, nearest
+from ..sql.figure_theme import DASHES, Template, finish, theme_of
 from ..sql.frames import columns_of
 from .columns import read_columns
 from .evaluate import TITLES
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-Template = Literal["light", "dark"]
-
-
-@dataclass(frozen=True)
-class _Theme:
-    plotly: str
-    ink: str
-    muted: str
-    # Okabe and Ito (2008): told apart with every kind of colour blindness, and on this ground
-    series: tuple[str, ...]
-
-
-_THEMES: Mapping[str, _Theme] = MappingProxyType(
-    {
-        "light": _Theme(
-            "plotly_white", "#1b1b1b", "#5f5f5f", ("#0072B2", "#D55E00", "#007A5A", "#A8518A", "#8A6D00", "#2F8FC4")
-        ),
-        "dark": _Theme(
-            "plotly_dark", "#f2f2f2", "#a8a8a8", ("#56B4E9", "#E69F00", "#33C79F", "#E2A3C9", "#F0E442", "#9CCBEF")
-        ),
-    }
-)
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 def plot_tracking(tracking: Any, *, cumulative: bool = False, template: Template = "light") -> "go.Figure":
@@ -72,7 +46,7 @@ def plot_tracking(tracking: Any, *, cumulative: bool = False, template: Template
     """
     import plotly.graph_objects as go
 
-    theme, suffix = _theme(template), "_cumulative" if cumulative else ""
+    theme, suffix = theme_of(template), "_cumulative" if cumulative else ""
     values = read_columns(tracking, [f"actual{suffix}", f"expected{suffix}"])
     model, week, is_holdout = (_values(tracking, name) for name in ("model", "week", "is_holdout"))
     names = list(dict.fromkeys(model.tolist()))
@@ -94,7 +68,7 @@ def plot_tracking(tracking: Any, *, cumulative: bool = False, template: Template
             y=values[f"expected{suffix}"][rows],
             name=_title(name),
             mode="lines",
-            line={"color": theme.series[i % len(theme.series)], "width": 2, "dash": _DASHES[(i + 1) % len(_DASHES)]},
+            line={"color": theme.series[i % len(theme.series)], "width": 2, "dash": DASHES[(i + 1) % len(DASHES)]},
             hovertemplate=hover,
         )
     holdout = week[of_first][is_holdout[of_first].astype(bool)]
@@ -105,7 +79,7 @@ def plot_tracking(tracking: Any, *, cumulative: bool = False, template: Template
             font={"color": theme.muted},
         )  # fmt: skip
     title = "Repeat purchases so far" if cumulative else "Repeat purchases by week"
-    return _finish(figure, theme, title, "Week", "Purchase days, total" if cumulative else "Purchase days a week")
+    return finish(figure, theme, title, "Week", "Purchase days, total" if cumulative else "Purchase days a week")
 
 
 def plot_calibration(
@@ -140,7 +114,7 @@ def plot_calibration(
     """
     import plotly.graph_objects as go
 
-    theme = _theme(template)
+    theme = theme_of(template)
     values = read_columns(calibration, ["decile", "customers", "predicted", "actual"])
     model = _values(calibration, "model")
     present = list(dict.fromkeys(model.tolist()))
@@ -167,7 +141,7 @@ def plot_calibration(
             hovertemplate="tenth %{customdata[0]:.0f}, %{customdata[1]:,.0f} customers<br>predicted %{x:.2f}<br>"
             "actual %{y:.2f}<extra>%{fullData.name}</extra>",
         )
-    return _finish(
+    return finish(
         figure,
         theme,
         "Predicted and actual purchases by tenths of the prediction",
@@ -218,7 +192,7 @@ def plot_recency_frequency(
     """
     import plotly.graph_objects as go
 
-    theme = _theme(template)
+    theme = theme_of(template)
     columns = read_columns(customers, ["frequency", "recency", colour], ["weight"])
     x, recency, z = columns["frequency"], columns["recency"], columns[colour]
     weight = columns.get("weight", np.ones_like(x)) * np.isfinite(z)
@@ -245,7 +219,7 @@ def plot_recency_frequency(
         )
     )
     title = f"{label[:1].upper()}{label[1:]} by recency and frequency"
-    return _finish(figure, theme, title, f"Recency: {time_unit}s from first to last purchase", "Repeat purchases")
+    return finish(figure, theme, title, f"Recency: {time_unit}s from first to last purchase", "Repeat purchases")
 
 
 def plot_alive_path(path: Any, *, template: Template = "light") -> "go.Figure":
@@ -278,7 +252,7 @@ def plot_alive_path(path: Any, *, template: Template = "light") -> "go.Figure":
     """
     import plotly.graph_objects as go
 
-    theme = _theme(template)
+    theme = theme_of(template)
     alive = read_columns(path, ["probability_alive"])["probability_alive"]
     day, bought = _values(path, "day"), _values(path, "is_purchase").astype(bool)
     figure = go.Figure()
@@ -292,19 +266,13 @@ def plot_alive_path(path: Any, *, template: Template = "light") -> "go.Figure":
         hovertemplate="purchase on %{x|%d %b %Y}<extra></extra>",
     )  # fmt: skip
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    return _finish(figure, theme, "Probability of still being a customer", "Day", "P(alive)")
+    return finish(figure, theme, "Probability of still being a customer", "Day", "P(alive)")
 
 
 def _cells(values: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
     """Cell of each value and the cells' width: whole numbers, at most ``bins`` cells."""
     width = float(max(1.0, np.ceil((values.max(initial=0) + 1) / bins)))
     return np.floor(values / width).astype(np.int64), width
-
-
-def _theme(template: str) -> _Theme:
-    if template not in _THEMES:
-        raise ModelError(f"template is {template!r}; it is one of {', '.join(_THEMES)}")
-    return _THEMES[template]
 
 
 def _values(frame: Any, name: str) -> np.ndarray:
@@ -322,15 +290,3 @@ def _title(model: str) -> str:
 
 def _as_text(day: Any) -> str:
     return str(np.datetime64(day, "D"))
-
-
-def _finish(figure: "go.Figure", theme: _Theme, title: str, x: str, y: str) -> "go.Figure":
-    figure.update_layout(
-        template=theme.plotly,
-        title={"text": title},
-        xaxis={"title": {"text": x}},
-        yaxis={"title": {"text": y}},
-        legend={"orientation": "h", "y": -0.2},
-        font={"color": theme.ink},
-    )
-    return figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .allocate import Allocation, AllocationError, allocate
+    from .budget_path import budget_path
     from .calibration import EffectCalibration, calibration_of_effects
     from .design import (
         DesignError,
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
         power_targeting,
         sample_size,
     )
+    from .effects import Effects
     from .estimate import Estimate
     from .evaluation import PredictedEffects, evaluate
     from .evaluation_report import EvaluationReport
     from .experiment import Experiment, ExperimentData
     from .findings import Finding
+    from .learners import LEARNERS, fit_effects
+    from .plot import plot_budget, plot_effect_calibration, plot_gain, plot_qini, plot_toc
     from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
     from .rate import Ranking, autoc, compare_rankings, qini, rank_by, toc
     from .scores import doubly_robust_scores, overlap_region
@@ -33,10 +37,12 @@ if TYPE_CHECKING:
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
+    "LEARNERS": "learners",
     "Allocation": "allocate",
     "AllocationError": "allocate",
     "DesignError": "design",
     "EffectCalibration": "calibration",
+    "Effects": "effects",
     "Estimate": "estimate",
     "EvaluationReport": "evaluation_report",
     "Experiment": "experiment",
@@ -51,6 +57,7 @@ _MODULES = {
     "allocate": "allocate",
     "assign": "design",
     "autoc": "rate",
+    "budget_path": "budget_path",
     "calibration_of_effects": "calibration",
     "compare_policies": "policy_value",
     "compare_rankings": "rate",
@@ -59,6 +66,7 @@ _MODULES = {
     "doubly_robust_scores": "scores",
     "e_value": "sensitivity",
     "evaluate": "evaluation",
+    "fit_effects": "learners",
     "gain_per_1000": "policy_value",
     "long_term_effects": "surrogate",
     "minimum_detectable_effect": "design",
@@ -66,6 +74,11 @@ _MODULES = {
     "overlap_region": "scores",
     "persistent_holdout": "design",
     "placebo": "sensitivity",
+    "plot_budget": "plot",
+    "plot_effect_calibration": "plot",
+    "plot_gain": "plot",
+    "plot_qini": "plot",
+    "plot_toc": "plot",
     "power_average_effect": "design",
     "power_targeting": "design",
     "qini": "rate",
@@ -78,10 +91,12 @@ _MODULES = {
 }
 
 __all__ = [
+    "LEARNERS",
     "Allocation",
     "AllocationError",
     "DesignError",
     "EffectCalibration",
+    "Effects",
     "Estimate",
     "EvaluationReport",
     "Experiment",
@@ -96,6 +111,7 @@ __all__ = [
     "allocate",
     "assign",
     "autoc",
+    "budget_path",
     "calibration_of_effects",
     "compare_policies",
     "compare_rankings",
@@ -104,6 +120,7 @@ __all__ = [
     "doubly_robust_scores",
     "e_value",
     "evaluate",
+    "fit_effects",
     "gain_per_1000",
     "long_term_effects",
     "minimum_detectable_effect",
@@ -111,6 +128,11 @@ __all__ = [
     "overlap_region",
     "persistent_holdout",
     "placebo",
+    "plot_budget",
+    "plot_effect_calibration",
+    "plot_gain",
+    "plot_qini",
+    "plot_toc",
     "power_average_effect",
     "power_targeting",
     "qini",

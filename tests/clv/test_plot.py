@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from regulars import clv
-from regulars.clv.plot import _THEMES
 from regulars.sql.errors import ContractError, ModelError
+from regulars.sql.figure_theme import THEMES
 
 MODEL = clv.ModifiedBetaGeoModel.from_parameters(r=0.525, alpha=6.183, a=0.891, b=1.614)
 DAYS = [date(1997, 1, 1), date(1997, 1, 20), date(1997, 3, 3)]
@@ -172,7 +172,7 @@ def _contrast(one, two):
 @pytest.mark.parametrize(("template", "ground"), [("light", "#ffffff"), ("dark", "#111111")])
 def test_colours_stand_out_and_apart(template, ground):
     # WCAG 2.2: 3:1 for graphics, 4.5:1 for text
-    theme = _THEMES[template]
+    theme = THEMES[template]
     assert _contrast(theme.ink, ground) >= 4.5
     assert _contrast(theme.muted, ground) >= 4.5
     assert all(_contrast(colour, ground) >= 3 for colour in theme.series)
