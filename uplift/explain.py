@@ -1,0 +1,122 @@
+"""What a decided campaign comes to, and one customer's decision in words."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .design import unit_interval
+
+if TYPE_CHECKING:
+    from .decisions import Considered, Decisions, Rules
+
+
+def summarise(considered: "Considered", rules: "Rules", decided: "Decisions") -> dict[str, Any]:
+    """Return counts, money, certificate and prices as plain JSON values.
+
+    ``planned_profit`` is what the list is expected to bring over sending nothing, costs taken off; ``bound`` is what
+    no list within the limits could exceed; the prices are worth of one more unit of each limit.
+    """
+    mailed = decided.choice >= 0
+    row = np.flatnonzero(mailed)
+    cost = considered.cost[row, decided.choice[row]]
+    reasons: dict[str, int] = {}
+    for said in considered.suppressed.to_pylist():
+        for reason in said.split(", ") if said else ():
+            reasons[reason] = reasons.get(reason, 0) + 1
+    used = np.bincount(decided.choice[row], minlength=len(considered.arms))
+    plan = decided.plan
+    prices = (0.0, np.zeros(len(considered.arms)), 0.0)
+    if plan is not None:
+        prices = (plan.shadow_price, plan.stock_price, plan.contact_price)
+    return {
+        "considered": len(mailed),
+        "mailed": int(mailed.sum()),
+        "by_arm": dict(zip(considered.arms, used.tolist(), strict=True)),
+        "explored": int((mailed & decided.explored).sum()),
+        "explored_control": int((~mailed & decided.explored).sum()),
+        "held_out": int(decided.held_out.sum()),
+        "not_chosen": int((decided.open & ~mailed).sum()),
+        "suppressed": sum(said != "" for said in considered.suppressed.to_pylist()),
+        "suppressed_by_reason": dict(sorted(reasons.items())),
+        "budget": rules.budget,
+        "spend": float(cost.sum()),
+        "planned_profit": plan.value if plan else 0.0,
+        "bound": plan.bound if plan else 0.0,
+        "gap": plan.gap if plan else 0.0,
+        "worth_of_budget": _finite(float(np.asarray(prices[0]))),
+        "worth_of_stock": {arm: _finite(float(p)) for arm, p in zip(considered.arms, prices[1], strict=True)},
+        "worth_of_contact": _finite(float(prices[2])),
+        "notes": _notes(rules, decided),
+    }
+
+
+def explanation(row: int, considered: "Considered", rules: "Rules", decided: "Decisions", reason: str) -> str:
+    """Say what the customer of a row gets, or why nothing; ``reason`` is the list's, where he is on it."""
+    customer, said = considered.customer_ids[row].as_py(), considered.suppressed[row].as_py()
+    nothing = f"{customer} gets nothing of {rules.campaign}"
+    if said:
+        return f"{nothing}: suppressed: {said}."
+    planned = int(decided.planned[row])
+    would = f"The plan would give {considered.arms[planned]}." if planned >= 0 else "The plan would give nothing."
+    options = _options(row, considered, decided)
+    if decided.held_out[row]:
+        place = unit_interval([customer], rules.holdout_salt)[0]
+        return (
+            f"{nothing}: held out, as {rules.holdout_salt!r} puts this customer at {place:.4f}, below the holdout's "
+            f"share of {rules.holdout:g}. {would} {options}"
+        )
+    choice = int(decided.choice[row])
+    chance = f"Before any draw the probability of this was {decided.propensity[row, choice + 1]:.4g}."
+    if decided.explored[row] and choice < 0:
+        return f"{nothing}: exploration drew nothing. {would} {chance} {options}"
+    if choice >= 0:
+        drawn = f" {would}" if decided.explored[row] else ""
+        return f"{customer} gets {considered.arms[choice]} of {rules.campaign}: {reason}.{drawn} {chance} {options}"
+    return f"{nothing}: {_why_not(row, considered, rules, decided)}. {chance} {options}"
+
+
+def _why_not(row: int, considered: "Considered", rules: "Rules", decided: "Decisions") -> str:
+    profit = np.where(np.isfinite(decided.profit[row]), decided.profit[row], -np.inf)
+    best = int(profit.argmax())
+    if profit[best] <= 0:
+        return "no offer is expected to earn anything"
+    plan = decided.plan
+    price = float(np.asarray(plan.shadow_price)) if plan is not None else 0.0
+    stock = float(plan.stock_price[best]) if plan is not None else 0.0
+    contact = plan.contact_price if plan is not None else 0.0
+    limits = []
+    if price > 0:
+        limits.append(f"{price:.4g} for each unit of the budget")
+    if stock > 0:
+        limits.append(f"{stock:.4g} for a piece of {considered.arms[best]}")
+    if contact > 0:
+        limits.append(f"{contact:.4g} for a contact")
+    if rules.stock.get(considered.arms[best], np.inf) < 1:
+        return f"{considered.arms[best]} would earn most, and there is no stock of it"
+    if not limits:
+        return "the limits leave no room"
+    return f"others earn more with what is limited: it is worth {', '.join(limits)}"
+
+
+def _options(row: int, considered: "Considered", decided: "Decisions") -> str:
+    said = [
+        f"{arm} {decided.profit[row, a]:.2f} at cost {considered.cost[row, a]:.2f}"
+        for a, arm in enumerate(considered.arms)
+        if np.isfinite(decided.profit[row, a])
+    ]
+    return f"Expected profit by offer: {'; '.join(said)}." if said else "Nothing may be offered."
+
+
+def _notes(rules: "Rules", decided: "Decisions") -> list[str]:
+    notes = []
+    if rules.exploration and not decided.exploration:
+        notes.append("nothing may be spent or nobody contacted: no exploration")
+    if decided.plan is None:
+        notes.append("everybody is suppressed or held out")
+    if not rules.exploration and not rules.holdout:
+        notes.append("no holdout and no exploration: what this list brings cannot be read out")
+    return notes
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
