@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from .evaluation_report import EvaluationReport
     from .experiment import Experiment, ExperimentData
     from .findings import Finding
-    from .learners import LEARNERS, fit_effects
+    from .learners import fit_effects
     from .plot import plot_budget, plot_effect_calibration, plot_gain, plot_qini, plot_toc
     from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
     from .rate import Ranking, autoc, compare_rankings, qini, rank_by, toc
+    from .readout import read_out
     from .scores import doubly_robust_scores, overlap_region
     from .sensitivity import confounding_bounds, e_value, placebo
     from .simulate import SimulatedExperiment, simulate
     from .surrogate import SurrogateIndex, long_term_effects, surrogate_index
+    from .target import TargetList, replay
     from .verdict import Verdict, decide
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
-    "LEARNERS": "learners",
     "Allocation": "allocate",
     "AllocationError": "allocate",
     "DesignError": "design",
@@ -53,6 +54,7 @@ _MODULES = {
     "Ranking": "rate",
     "SimulatedExperiment": "simulate",
     "SurrogateIndex": "surrogate",
+    "TargetList": "target",
     "Verdict": "verdict",
     "allocate": "allocate",
     "assign": "design",
@@ -83,6 +85,8 @@ _MODULES = {
     "power_targeting": "design",
     "qini": "rate",
     "rank_by": "rate",
+    "read_out": "readout",
+    "replay": "target",
     "sample_size": "design",
     "simulate": "simulate",
     "surrogate_index": "surrogate",
@@ -91,7 +95,6 @@ _MODULES = {
 }
 
 __all__ = [
-    "LEARNERS",
     "Allocation",
     "AllocationError",
     "DesignError",
@@ -107,6 +110,7 @@ __all__ = [
     "Ranking",
     "SimulatedExperiment",
     "SurrogateIndex",
+    "TargetList",
     "Verdict",
     "allocate",
     "assign",
@@ -137,6 +141,8 @@ __all__ = [
     "power_targeting",
     "qini",
     "rank_by",
+    "read_out",
+    "replay",
     "sample_size",
     "simulate",
     "surrogate_index",
