@@ -189,7 +189,7 @@ REJECTED_ORDER_LINES = Table(
         Column("currency", "VARCHAR", "", "The line's currency"),
         Column("order_id", ID, "", "As in the input"),
         Column("sku", ID, "", "As in the input"),
-        Column("lines", "BIGINT", "lines", "How many equal lines this row stands for"),
+        Column("lines", "BIGINT", "lines", "Equal lines this row stands for; a partly covered refund is one"),
     ),
 )
 
@@ -201,7 +201,7 @@ MONEY_RECONCILIATION = Table(
         Column("disposition", "VARCHAR", "", "'in', 'used' or 'set_aside'"),
         Column("reason", "VARCHAR", "", "One of SET_ASIDE_REASONS; '' for in and used"),
         Column("currency", "VARCHAR", "", "The lines' currency"),
-        Column("lines", "BIGINT", "lines", "Lines, a partly matched return counting as used"),
+        Column("lines", "BIGINT", "lines", "Whole lines; a partly covered refund is used, its rest has no line"),
         Column("revenue", MONEY, "line's currency", "Their money, refunds negative"),
         Column("revenue_reporting", MONEY, "currency", "The same in the reporting currency; NULL without a rate"),
     ),
@@ -510,7 +510,7 @@ CHECK_RESULTS = Table(
         Column("check_name", "VARCHAR", "", "Name of the check"),
         Column("severity", "VARCHAR", "", "'blocking', 'warning' or 'info'"),
         Column("passed", "BOOLEAN", "", "True where nothing was found"),
-        Column("found", "BIGINT", "rows", "How many rows were found"),
+        Column("found", "BIGINT", "lines or rows", "How many were found; of equal lines each counts"),
         Column("example", "VARCHAR", "", "One of them; '' where none"),
         Column("message", "VARCHAR", "", "What it means and what to do"),
     ),

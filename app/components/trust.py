@@ -20,7 +20,7 @@ def money_line(rows: Sequence[Mapping[str, Any]], currency: str) -> Component:
     }
     lines = {name: sum(row["lines"] for row in rows if row["disposition"] == name) for name in money}
     left = money["in"] - money["used"] - money["set_aside"]
-    reasons = [row["reason"] for row in rows if row["disposition"] == "set_aside" and row["lines"]]
+    reasons = [row["reason"] for row in rows if row["disposition"] == "set_aside" and (row["lines"] or row["revenue"])]
     parts = [
         (formats.cents(money["in"], currency), f"in, {lines['in']:,} lines"),
         (formats.cents(money["used"], currency), f"used, {lines['used']:,} lines"),

@@ -4,7 +4,8 @@
 -- grain: check_name
 -- parameters:
 -- severity: warning
--- message: This money is set aside. It is mostly of sales from before the data begin; many of them point to order or
+-- message: Counted are refund lines of which all or a part has no sale; money_reconciliation counts those without any,
+-- for a partly covered one is used. This money is set aside. It is mostly of sales from before the data begin; many of them point to order or
 -- product ids that differ between sales and refunds.
 SELECT
     CAST(coalesce(sum(lines), 0) AS BIGINT) AS found,

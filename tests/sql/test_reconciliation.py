@@ -58,11 +58,11 @@ class TestOnlineRetail:
         for row in lines:
             cents = Decimal(repr(row["revenue"])).quantize(Decimal("0.01"), ROUND_HALF_UP)
             by_pool[row["customer_id"], row["stock_code"]].append((row["invoice_date"].date(), cents < 0, row, cents))
-        left, left_whole = Decimal(0), 0
+        left, left_whole, left_any = Decimal(0), 0, []
         came_back: dict[tuple, Decimal] = defaultdict(Decimal)
         for (customer, _), pool in by_pool.items():
             sales: list[list] = []
-            for day, is_refund, _, cents in sorted(pool, key=lambda e: e[:2]):
+            for day, is_refund, row, cents in sorted(pool, key=lambda e: e[:2]):
                 if not is_refund:
                     sales.append([day, cents])
                     continue
@@ -74,7 +74,18 @@ class TestOnlineRetail:
                     came_back[customer, sale[0]] += taken
                 left += open_
                 left_whole += open_ == -cents
+                if open_:
+                    left_any.append((customer, row["stock_code"], row["invoice_no"], row["invoice_date"]))
         assert (left_whole, left) == (1_231, Decimal("111626.50"))
+        # a refund that sales cover in part is a used line, and one of those that were set aside
+        rows = [
+            row["lines"]
+            for row in online_retail.query("rejected_order_lines").to_pylist()
+            if row["reason"] == "return_without_sale"
+        ]
+        (check,) = online_retail.pipeline.check(["returns_without_sale"]).to_pylist()
+        assert len(left_any) == sum(rows) == check["found"] == 1_301
+        assert len(set(left_any)) == len(rows) == 1_267
         days = {
             (row["customer_id"], row["day"]): row["returned_revenue"]
             for row in online_retail.query("customer_days").to_pylist()
