@@ -186,7 +186,7 @@ def rollback(
     run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.")],
     wait: WaitOption = 0.0,
 ) -> None:
-    """Make an earlier snapshot the current one."""
+    """Make an earlier snapshot the current one, until the next build makes its own current."""
     house: Warehouse = ctx.obj()
     snapshot = house.rollback(run_id, wait=wait)
     typer.echo(f"current is now {snapshot.run_id}, as of {snapshot.as_of}")

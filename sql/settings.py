@@ -150,7 +150,12 @@ class ValueSettings(_Section):
 
 
 class BuildSettings(_Section):
-    """``[build]``: where snapshots go, how many are kept, and what a build may use."""
+    """``[build]``: where snapshots go, how many are kept, and what a build may use.
+
+    ``keep_runs`` counts the runs published last, the new one among them. Beside them stay, until a later build, the
+    run that is current, one that a reader holds, and those that were current within the last hour: some builds in a row
+    leave more.
+    """
 
     warehouse: str = "warehouse"
     keep_runs: int = Field(default=10, ge=1)

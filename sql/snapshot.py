@@ -340,17 +340,19 @@ class Warehouse:
         """
         pointer = self._pointer()
         before = pointer.get("run_id")
-        if before == snapshot.run_id:
-            return
-        history = [str(name) for name in pointer.get("history", []) if (self._runs / str(name)).is_dir()]
+        known = [str(name) for name in pointer.get("history", [])]
+        history = [name for name in known if (self._runs / name).is_dir()]
         if reason == "published":
             history = [snapshot.run_id, *(name for name in history if name != snapshot.run_id)]
+        # after a rollback the run that is built again is current already, but not yet the one published last
+        if before == snapshot.run_id and history[:1] == known[:1]:
+            return
         with saying(self.pointer_path, "swap"):
             replace_text(self.pointer_path, canonical_json({"run_id": snapshot.run_id, "history": history}))
         # The grace period of the run that was current starts with this line; a log that cannot be written does not
         # undo what has been published.
         with suppress(OSError):
-            if before is not None and (self._runs / before).is_dir():
+            if before not in (None, snapshot.run_id) and (self._runs / before).is_dir():
                 append_log(self._runs / before, f"no longer current: {reason} {snapshot.run_id}", self._now())
             append_log(snapshot.path, f"current: {reason}", self._now())
 
@@ -371,10 +373,10 @@ class Warehouse:
         return snapshot
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the ``keep`` runs published last; hold `lock` around it.
+        """Remove all but the ``keep`` runs published last, the newest counted; hold `lock` around it.
 
         Never removed: the current run, a run that somebody holds (`Snapshot.hold`), and a run that was current within
-        the last `GRACE_SECONDS`, which a reader may still be reading.
+        the last `GRACE_SECONDS`, which a reader may still be reading: they stay beside the ``keep``.
 
         Returns
         -------

@@ -193,6 +193,29 @@ def test_a_run_that_was_current_a_moment_ago_survives_a_publication(warehouse):
     assert [run.run_id for run in warehouse.runs()] == ["b", "a"]
 
 
+def test_the_runs_that_are_kept_are_those_published_last_and_for_an_hour_those_that_were_current(warehouse):
+    for name in "abcde":
+        publish(warehouse, name, keep=3)
+    assert [run.run_id for run in warehouse.runs()] == list("edcba")
+    warehouse._now.now += timedelta(hours=1, seconds=1)
+    publish(warehouse, "f", keep=3)
+    assert [run.run_id for run in warehouse.runs()] == list("fed")
+
+
+def test_a_run_that_is_built_again_after_a_rollback_counts_as_published_last(warehouse):
+    for name in "abc":
+        publish(warehouse, name)
+    warehouse.rollback("a")
+    assert [run.run_id for run in warehouse.runs()] == list("cba")
+    again = publish(warehouse, "a")
+    assert warehouse.current().run_id == "a"
+    assert [run.run_id for run in warehouse.runs()] == list("acb")
+    assert "no longer current" not in (again.path / "run.log").read_text().splitlines()[-1]
+    before = warehouse.pointer_path.stat().st_mtime_ns
+    publish(warehouse, "a")
+    assert warehouse.pointer_path.stat().st_mtime_ns == before
+
+
 def test_a_run_that_is_held_is_not_pruned(warehouse):
     for name in "ab":
         publish(warehouse, name)
