@@ -1,5 +1,6 @@
 """Estimators of causalml and econml behind one method: forests, and whatever was handed in."""
 
+import logging
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from ..sql.errors import MissingExtraError, ModelError
 from .experiment import OutcomeKind
 
 LIBRARIES = ("causalml", "econml")
-TREES_OF_A_FOREST = 200
+TREES_OF_A_FOREST = 100
 # what estimators say when they were given something that they cannot take
 _REFUSALS = (ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError, NotImplementedError)
 
@@ -276,6 +277,8 @@ def _fit_copy(estimator: Any, sample: Sample, arm_names: tuple[str, ...]) -> Any
         given: dict[str, Any] = {"Y": sample.outcome, "T": sample.arm, "X": sample.features}
     else:
         given = {"X": sample.features, "treatment": _labels_for(copied, sample.arm, arm_names), "y": sample.outcome}
+        if hasattr(copied, "cv_n_jobs"):
+            copied.cv_n_jobs = 1  # its default starts a process per core for seconds of work
         if "p" in _arguments(copied.fit):
             labels = sorted(set(given["treatment"].tolist()) - {given["treatment"][sample.arm == 0][0].item()})
             chances = sample.against_control()
@@ -343,6 +346,9 @@ def library(module: str) -> Any:
     MissingExtraError
         Where it is not installed.
     """
+    # forestci, which causalml imports, logs as an error that an optional package of its own is missing
+    citations = logging.getLogger("duecredit")
+    was_disabled, citations.disabled = citations.disabled, True
     try:
         with third_party_noise():
             return import_module(module)
@@ -350,6 +356,8 @@ def library(module: str) -> Any:
         raise MissingExtraError(
             f"{module.split('.')[0]} is not installed; it comes with the uplift extra: pip install 'regulars[uplift]'."
         ) from missing
+    finally:
+        citations.disabled = was_disabled
 
 
 @contextmanager
