@@ -22,6 +22,7 @@ from ..sql.durability import canonical_json, replace_text, sync_folder
 from ..sql.errors import ModelError, nearest
 from .boosters import BoostedEffects, Model, from_dict, to_dict, usable_threads
 from .estimators import EstimatorEffects
+from .design import unit_interval
 from .experiment import Experiment, OutcomeKind
 from .features import FeatureEncoder
 from .findings import Finding
@@ -62,6 +63,9 @@ class Effects:
         Predicts effects from encoded features.
     response_model : ConstantModel, BoostedModel or TwoPartModel
         Predicts the outcome of a treated customer from encoded features.
+    learnt_from : ndarray of shape (customers,), or None
+        Customers learnt from, as sorted places of `design.unit_interval`: an evaluation refuses a holdout with any of
+        them. None where the frame had no ids.
     threads : int
         Threads of predictions; they do not change a bit of them, and are not saved.
     """
@@ -78,6 +82,7 @@ class Effects:
     customers: int
     model: BoostedEffects | EstimatorEffects = field(repr=False)
     response_model: Model = field(repr=False)
+    learnt_from: np.ndarray | None = field(default=None, repr=False)
     threads: int = field(default=1, repr=False, compare=False)
 
     def predict(self, frame: Any) -> np.ndarray:
@@ -117,6 +122,12 @@ class Effects:
         Errors as of `predict`.
         """
         return net_effects(self.predict(frame), value=self.value, cost=self.cost)
+
+    def seen(self, units: np.ndarray) -> np.ndarray:
+        """Return whether the effects were learnt from each unit, (n,); none where the fit knew no ids."""
+        if self.learnt_from is None:
+            return np.zeros(len(units), dtype=np.bool_)
+        return np.isin(places_of(units), self.learnt_from)
 
     def with_economics(
         self, *, cost: float | Mapping[str, float] | None = None, value: float | None = None
@@ -158,7 +169,7 @@ class Effects:
             sync_folder(target)
             # names carry their content's hash, so the old document's files stand until the new one does
             replace_text(target / DOCUMENT, canonical_json(document))
-            for stale in (*target.glob("trees-*.txt"), *target.glob("estimator-*.pickle")):
+            for stale in (*target.glob("trees-*.txt"), *target.glob("estimator-*.pickle"), *target.glob("units-*.f8")):
                 if stale.name not in files:
                     stale.unlink()
         except OSError as error:
@@ -205,6 +216,7 @@ class Effects:
                 customers=int(document["customers"]),
                 model=_model_from(document["model"], content, text),
                 response_model=from_dict(document["response_model"], text),
+                learnt_from=np.frombuffer(content(units), "<f8") if (units := document.get("learnt_from")) else None,
                 threads=usable_threads(threads),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -246,8 +258,15 @@ class Effects:
             "model": model,
             "response_model": to_dict(self.response_model, keep_text),
         }
+        if self.learnt_from is not None:
+            document["learnt_from"] = keep(self.learnt_from.astype("<f8").tobytes(), "units", "f8")
         document["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
         return document, files
+
+
+def places_of(units: np.ndarray) -> np.ndarray:
+    """Return what `Effects.learnt_from` keeps of each unit, (n,): its place on the unit interval, not its id."""
+    return unit_interval(units.tolist(), "learnt from")
 
 
 def costs_of(cost: float | Mapping[str, float], arm_names: tuple[str, ...]) -> np.ndarray:

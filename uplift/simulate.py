@@ -67,12 +67,12 @@ class SimulatedExperiment:
         """``control``, ``arm_1``, ..."""
         return ("control", *(f"arm_{a}" for a in range(1, self.propensity.shape[1])))
 
-    def frame(self) -> "pd.DataFrame":
-        """Return what a shop would see: ``customer_id, x0..x7, arm, outcome``; arms by name."""
+    def frame(self, prefix: str = "c") -> "pd.DataFrame":
+        """Return what a shop would see: ``customer_id, x0..x7, arm, outcome``; arms by name, ids after ``prefix``."""
         import pandas as pd
 
         frame = pd.DataFrame(self.features, columns=[f"x{j}" for j in range(self.features.shape[1])])
-        frame.insert(0, "customer_id", [f"c{i}" for i in range(len(frame))])
+        frame.insert(0, "customer_id", [f"{prefix}{i}" for i in range(len(frame))])
         return frame.assign(arm=np.array(self.arm_names)[self.arm], outcome=self.outcome)
 
     def true_rates(self, ranking: Ranking) -> dict[str, float]:
