@@ -21,8 +21,8 @@ from .. import __version__
 from ..sql.durability import canonical_json, replace_text, sync_folder
 from ..sql.errors import ModelError, nearest
 from .boosters import BoostedEffects, Model, from_dict, to_dict, usable_threads
-from .estimators import EstimatorEffects
 from .design import unit_interval
+from .estimators import EstimatorEffects
 from .experiment import Experiment, OutcomeKind
 from .features import FeatureEncoder
 from .findings import Finding

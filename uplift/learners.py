@@ -14,7 +14,7 @@ With several arms each is learnt against control among those who got the arm or 
 ``e_a / (e_0 + e_a)``.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,14 @@ from .experiment import Experiment, ExperimentData
 from .findings import Finding
 from .nuisances import PropensityModel, cross_fit_propensities
 from .outcomes import BaseLearners, base_learners, fresh
+from .preflight import preflight, require_clean
 from .scores import overlap_region
 
 META_LEARNERS = ("s", "t", "x", "r", "dr")
 FORESTS = ("causal_forest", "uplift_forest")
 LEARNERS = (*META_LEARNERS, *FORESTS)
-LEAST_CUSTOMERS = 30
+# fewer cannot be split into folds; preflight asks for more, and can be overridden
+LEAST_CUSTOMERS = 10
 _DR_FOLDS = 3
 _R_FOLDS = 5
 
@@ -46,7 +48,7 @@ def fit_effects(
     cost: float | Mapping[str, float] = 0.0,
     value: float = 1.0,
     seed: int = 0,
-    override: Collection[str] = (),
+    override: Sequence[str] = (),
     threads: int | None = None,
     two_part: bool = False,
     propensity_model: str | PropensityModel = "logistic",
@@ -71,7 +73,7 @@ def fit_effects(
         Worth of one unit of the outcome, in money, e.g. the margin.
     seed : int
         Of everything random.
-    override : collection of str
+    override : sequence of str
         Codes of blocking findings to go on in spite of.
     threads : int, optional
         All that the process may use without it. Effects do not depend on it, to the byte.
@@ -93,8 +95,9 @@ def fit_effects(
     PreflightError
         Where a finding blocks and is not overridden, no overlap among them.
     ModelError
-        Where there is no such learner, an arm has fewer than 30 customers, the outcome is the same for all, no feature
-        varies, two rows are of one customer and no cluster is declared, a cost is missing, or as of `Experiment.read`.
+        Where there is no such learner, a cost is missing, no feature varies, nobody has a counterpart in another arm,
+        or as of `Experiment.read`. In spite of an override: where an arm has fewer than 10 customers, or the outcome is
+        the same for all.
     ContractError
         Where a column is missing.
     MissingExtraError
@@ -111,13 +114,15 @@ def fit_effects(
     """
     _require_known(learner)
     worth = checked_value(value)
-    findings = _preflight(exp, frame, holdout=holdout, sends=sends, override=override)
+    findings = require_clean(preflight(exp, frame, holdout=holdout, sends=sends, seed=seed), override)
     data = exp.read(frame)
     prices = costs_of(cost, data.arm_names)
     findings += _constant_features(data, findings)
-    _require_learnable(exp, data, override)
+    _require_learnable(exp, data)
     sample, overlap = _sample(data, propensity_model, seed)
-    findings += _stop_unless_overridden(overlap, override)
+    # what was left out is known better now than before the fit
+    findings = [finding for finding in findings if finding.code not in {seen.code for seen in overlap}]
+    findings = require_clean([*findings, *overlap], override)
     threads = usable_threads(threads)
     bases = base_learners(
         data.outcome_kind, rows=_smallest_fit(sample, learner), two_part=two_part, threads=threads, seed=seed
@@ -165,24 +170,6 @@ def _require_known(learner: Any) -> None:
         )
 
 
-def _preflight(exp: Experiment, frame: Any, *, holdout: Any, sends: Any, override: Collection[str]) -> list[Finding]:
-    try:
-        from .preflight import preflight, require_clean
-    except ModuleNotFoundError:  # until it is there
-        return []
-    found = list(preflight(exp, frame, holdout=holdout, sends=sends))
-    require_clean(found, override=override)
-    return found
-
-
-def _stop_unless_overridden(findings: Collection[Finding], override: Collection[str]) -> list[Finding]:
-    if findings:
-        from .preflight import require_clean
-
-        require_clean(list(findings), override=override)
-    return list(findings)
-
-
 def _constant_features(data: ExperimentData, known: Collection[Finding]) -> list[Finding]:
     constant = data.encoder.constant
     if not constant or any(finding.code == "constant_features" for finding in known):
@@ -197,7 +184,7 @@ def _constant_features(data: ExperimentData, known: Collection[Finding]) -> list
     ]
 
 
-def _require_learnable(exp: Experiment, data: ExperimentData, override: Collection[str]) -> None:
+def _require_learnable(exp: Experiment, data: ExperimentData) -> None:
     counts = np.bincount(data.arm, minlength=data.n_arms)
     if counts.min() < LEAST_CUSTOMERS:
         few = int(counts.argmin())
@@ -215,13 +202,6 @@ def _require_learnable(exp: Experiment, data: ExperimentData, override: Collecti
             f"no feature varies ({len(data.encoder.constant)} hold one value only); effects can differ between "
             "customers only by what is known of them. Give features=, or compare the arms' means."
         )
-    if exp.cluster is None and "two_rows_per_customer" not in override:
-        _, rows = np.unique(data.unit, return_counts=True)
-        if rows.max() > 1:
-            raise ModelError(
-                f"column {exp.unit!r} names {int((rows > 1).sum())} customers in more than one row; each would count "
-                "twice. Keep a row a customer, or name what was randomised by cluster=."
-            )
 
 
 def _sample(data: ExperimentData, model: str | PropensityModel, seed: int) -> tuple[Sample, tuple[Finding, ...]]:
@@ -300,7 +280,7 @@ def _fit_r(sample: Sample, bases: BaseLearners, seed: int) -> BoostedEffects:
     for a, propensity in sample.against_control().items():
         # the expected outcome that it takes away must be that of those who got this arm or nothing
         rows = (sample.arm == 0) | (sample.arm == a)
-        fitted = library("causalml.inference.meta").BaseRRegressor(
+        fitted = library("causalml.inference.meta").BaseRLearner(
             outcome_learner=bases.outcome,
             effect_learner=bases.effect,
             control_name=0,

@@ -158,8 +158,8 @@ def _check_units(data: ExperimentData, seen: Any) -> None:
         units, count = np.unique(data.unit, return_counts=True)
         if (count > 1).any():
             raise ModelError(
-                f"{int((count > 1).sum())} customers have several rows in the holdout, e.g. {str(units[count > 1][0])!r}. "
-                "Give one row per customer, or declare cluster= where rows belong together."
+                f"{int((count > 1).sum())} customers have several rows in the holdout, e.g. "
+                f"{str(units[count > 1][0])!r}. Give one row per customer, or declare cluster= where rows belong together."
             )
     if seen is None:
         return
@@ -167,7 +167,8 @@ def _check_units(data: ExperimentData, seen: Any) -> None:
     if known.any():
         raise ModelError(
             f"{int(known.sum())} of {len(known)} customers of the holdout were in the training data, e.g. "
-            f"{str(data.unit[known][0])!r}. Effects are judged by customers they have not learnt from: split before the fit."
+            f"{str(data.unit[known][0])!r}. Effects are judged by customers they have not learnt from: split before "
+            "the fit."
         )
 
 
