@@ -34,7 +34,8 @@ class BTYDModel(ABC):
     ``summary`` is a pandas, Polars or Arrow frame (or a mapping of columns) with ``frequency``, ``recency``, ``T`` and,
     for grouped data, ``weight``; or :class:`~regulars.clv.histories.PurchaseHistories`, which reads and groups once for
     many calls. Times are in the summary's unit, and so are horizons and the parameters. Predictions are numpy arrays
-    with one row for each row of the summary.
+    whatever the frame was, one row for each row of the summary and in its order (`summary_` is pandas, too): put them
+    beside it with ``df["alive"] = ...``, ``df.with_columns(alive=...)`` or ``table.append_column("alive", [...])``.
 
     Attributes
     ----------
@@ -53,6 +54,8 @@ class BTYDModel(ABC):
     identified_, message_
         False and a sentence where the data do not identify all parameters; predictions are then those of the model
         that the sentence names.
+    summary_ : pandas.DataFrame
+        Estimate, standard error and 95% interval by parameter.
     converged_, n_iterations_
         How the climb ended; how often the likelihood of all rows was evaluated.
 
@@ -218,7 +221,7 @@ class BTYDModel(ABC):
 
     @property
     def summary_(self) -> "pd.DataFrame":
-        """Estimates by parameter: ``estimate, standard_error, lower, upper``.
+        """Estimates by parameter, in pandas: ``estimate, standard_error, lower, upper``.
 
         Standard errors come from the observed information; the 95% interval is a Wald interval of the logarithm.
         """

@@ -34,6 +34,26 @@ def test_frames_of_any_kind(frame):
     assert MODEL.probability_alive(frame) == pytest.approx(MODEL.probability_alive(pd.DataFrame(COLUMNS)), rel=0)
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
+def test_predictions_are_arrays_in_the_order_of_the_rows_whatever_the_frame(make):
+    rows = np.random.default_rng(1).permutation(600)
+    x = rows % 7
+    columns = {"frequency": x, "recency": np.where(x > 0, 30.0 - rows % 11, 0.0), "T": 40.0 + rows % 3}
+    model = BetaGeoModel().fit(make(columns))
+    assert type(model.summary_) is pd.DataFrame
+    for predict, shape in [
+        (model.probability_alive, (600,)),
+        (lambda frame: model.expected_purchases(frame, 39), (600,)),
+        (lambda frame: model.purchase_probabilities(frame, 39, 2), (600, 3)),
+        (model.median_time_to_next_purchase, (600,)),
+    ]:
+        found = predict(make(columns))
+        assert type(found) is np.ndarray
+        assert found.shape == shape
+        one_by_one = [predict(make({name: values[i : i + 1] for name, values in columns.items()})) for i in range(25)]
+        assert found[:25] == pytest.approx(np.concatenate(one_by_one), rel=1e-12, nan_ok=True)
+
+
 def test_histories_serve_in_place_of_the_frame():
     histories = read_histories(COLUMNS)
     assert read_histories(histories) is histories

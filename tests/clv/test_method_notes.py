@@ -11,7 +11,7 @@ PAGES = sorted((Path(regulars.__file__).parent / "docs" / "methods").glob("*.md"
 WITH_EXAMPLE = [page for page in PAGES if page.name != "README.md"]
 
 
-@pytest.mark.parametrize("page", WITH_EXAMPLE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_run(page):
     result = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 0
