@@ -14,6 +14,7 @@ from .. import __version__
 from ..sql import lineage
 from ..sql.contract import INPUT_TABLES
 from ..sql.database import Database
+from ..sql.decided_sends import find_decisions
 from ..sql.door import open_script
 from ..sql.durability import replace_text
 from ..sql.engine import DuckDBEngine, Engine, QueryError
@@ -210,6 +211,11 @@ class _Job:
                 self.sources[table] = source
                 stamps |= _stamps(source)
                 self.inputs[table] = lineage.fingerprint_source(self.engine, source)
+        decisions = find_decisions(self.settings)
+        if decisions is not None:
+            self.sources[decisions.table] = decisions
+            stamps |= _stamps(decisions)
+            self.inputs[decisions.table] = lineage.fingerprint_source(self.engine, decisions)
         return stamps
 
     def _must_be_unchanged(self, stamps: Mapping[str, tuple[int, int]]) -> None:

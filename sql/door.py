@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalog import Parameter, Query, checks, queries
 from .contract import INPUT_TABLES, OUTPUT_TABLES
+from .decided_sends import file_set, sends_sql
 from .engine import FileSet, literal_path, reader_sql
 from .pipeline import CARRIED_TABLES, PREVIOUS
 
@@ -70,14 +71,18 @@ def describe_inputs(engine: "Engine", staged: "Staged") -> dict[str, Any]:
         source = table.source
         scan, files_here, gone = "SELECT NULL AS nothing WHERE false", [], ""
         if source is not None:
-            file_set = FileSet(source.files, source.format, source.hive_partitioning, source.csv)
-            scan = f"SELECT * FROM {reader_sql(file_set)}"
+            there = FileSet(source.files, source.format, source.hive_partitioning, source.csv)
+            scan = f"SELECT * FROM {reader_sql(there)}"
             files_here = [literal_path(file) for file in source.files if file not in source.addresses]
             gone = f"the files behind {name} are no longer where the snapshot was built from"
+        typed = table.sql
+        if table.decisions is not None:
+            typed = sends_sql(typed, reader_sql(file_set(table.decisions)))
+            files_here += [literal_path(file) for file in table.decisions.files]
         said[name] = {
             "files": files_here,
             "scan": scan,
-            "typed": table.sql,
+            "typed": typed,
             "gone": _gone(gone, table.raw_columns),
             "gone_typed": _gone(gone, engine.columns(name)),
         }

@@ -25,12 +25,20 @@ SET VARIABLE calibration_end = (
   SELECT CAST(parameters ->> 'calibration_end' AS DATE)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE campaign = (
+  SELECT coalesce(CAST(parameters ->> 'campaign' AS VARCHAR), '')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE censoring_days = (
   SELECT coalesce(CAST(parameters ->> 'censoring_days' AS BIGINT), 28)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
 SET VARIABLE censoring_ratio = (
   SELECT coalesce(CAST(parameters ->> 'censoring_ratio' AS DOUBLE), 2)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE control = (
+  SELECT coalesce(CAST(parameters ->> 'control' AS VARCHAR), 'control')
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
 SET VARIABLE currency = (
@@ -89,6 +97,14 @@ SET VARIABLE stale_days = (
   SELECT coalesce(CAST(parameters ->> 'stale_days' AS BIGINT), 14)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE unsent = (
+  SELECT coalesce(CAST(parameters ->> 'unsent' AS VARCHAR), 'left_out')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE window_days = (
+  SELECT coalesce(CAST(parameters ->> 'window_days' AS BIGINT), 28)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE zero_revenue = (
   SELECT CAST(parameters ->> 'zero_revenue' AS VARCHAR)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -109,6 +125,8 @@ CREATE OR REPLACE VIEW model_calibration AS FROM read_parquet(getvariable('run')
 CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') || '/order_tracking.parquet');
 CREATE OR REPLACE VIEW customer_scores AS FROM read_parquet(getvariable('run') || '/customer_scores.parquet');
 CREATE OR REPLACE VIEW kpis AS FROM read_parquet(getvariable('run') || '/kpis.parquet');
+CREATE OR REPLACE VIEW campaign_effects AS FROM read_parquet(getvariable('run') || '/campaign_effects.parquet');
+CREATE OR REPLACE VIEW uplift_scores AS FROM read_parquet(getvariable('run') || '/uplift_scores.parquet');
 
 -- Input tables, read from the files behind the snapshot where they still lie.
 SET VARIABLE input = (
@@ -512,6 +530,56 @@ SELECT
         / nullif(CAST(sum(cents) OVER () AS DOUBLE), 0) AS cumulative_share
 FROM deciles;
 
+CREATE OR REPLACE VIEW campaign_recipients AS
+WITH addressed AS (
+    SELECT
+        coalesce(resolved_customer_links.customer_id, sends.customer_id) AS customer_id,
+        sends.arm,
+        sends.sent_at,
+        CAST(sends.sent_at AS DATE) AS sent_on,
+        sends.propensity
+    FROM sends
+    LEFT JOIN resolved_customer_links ON sends.customer_id = resolved_customer_links.old_id
+    WHERE
+        sends.campaign = getvariable('campaign')
+        AND trim(sends.campaign) <> ''
+        AND trim(sends.customer_id) <> ''
+        AND trim(sends.arm) <> ''
+        AND CAST(sends.sent_at AS DATE) <= getvariable('as_of')
+),
+numbered AS (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY customer_id ORDER BY sent_at, arm, propensity NULLS LAST
+        ) AS number
+    FROM addressed
+),
+first_day AS (
+    SELECT min(sent_on) AS sent_on FROM addressed
+),
+known AS (
+    SELECT customer_id, min(day) AS first_order_on
+    FROM customer_days
+    WHERE getvariable('unsent') = 'control'
+    GROUP BY customer_id
+),
+rest AS (
+    SELECT known.customer_id, first_day.sent_on
+    FROM known
+    CROSS JOIN first_day
+    WHERE known.first_order_on < first_day.sent_on
+)
+SELECT numbered.customer_id, numbered.arm, numbered.sent_on, numbered.propensity
+FROM numbered
+LEFT JOIN known ON numbered.customer_id = known.customer_id
+WHERE numbered.number = 1 AND (getvariable('unsent') <> 'control' OR known.first_order_on < numbered.sent_on)
+UNION ALL
+SELECT rest.customer_id, getvariable('control') AS arm, rest.sent_on, CAST(NULL AS DOUBLE) AS propensity
+FROM rest
+LEFT JOIN numbered ON rest.customer_id = numbered.customer_id AND numbered.number = 1
+WHERE numbered.customer_id IS NULL;
+
 CREATE OR REPLACE VIEW holdout_counts AS
 SELECT
     frequency,
@@ -610,6 +678,124 @@ SELECT
         AND (getvariable('zero_revenue') = 'keep' OR revenue <> 0)
         AND (getvariable('refunds') = 'net' OR revenue >= 0) AS is_used
 FROM priced;
+
+CREATE OR REPLACE VIEW campaign_features AS
+WITH moments AS (
+    -- counted are the days before a send, and before the day after the as-of date
+    SELECT customer_id, sent_on AS moment, 0 AS later FROM campaign_recipients
+    UNION ALL
+    SELECT DISTINCT customer_id, getvariable('as_of') AS moment, 1 AS later
+    FROM customer_days
+    WHERE getvariable('campaign') = '' AND day <= getvariable('as_of')
+),
+history AS (
+    SELECT
+        moments.customer_id,
+        date_diff('day', customer_days.day, moments.moment) + moments.later AS days_before,
+        customer_days.orders,
+        customer_days.revenue,
+        customer_days.discount
+    FROM moments
+    JOIN customer_days ON moments.customer_id = customer_days.customer_id
+),
+bought AS (
+    SELECT
+        customer_id,
+        count(*) AS purchase_days,
+        max(days_before) AS first_before,
+        min(days_before) AS last_before,
+        sum(orders) AS orders,
+        sum(revenue) AS revenue,
+        sum(discount) AS discount,
+        arg_max(revenue, days_before) AS first_order_revenue,
+        sum(CASE WHEN days_before <= 28 THEN orders ELSE 0 END) AS orders_28,
+        sum(CASE WHEN days_before <= 91 THEN orders ELSE 0 END) AS orders_91,
+        sum(CASE WHEN days_before <= 364 THEN orders ELSE 0 END) AS orders_364,
+        sum(CASE WHEN days_before <= 28 THEN revenue ELSE 0 END) AS revenue_28,
+        sum(CASE WHEN days_before <= 91 THEN revenue ELSE 0 END) AS revenue_91,
+        sum(CASE WHEN days_before <= 364 THEN revenue ELSE 0 END) AS revenue_364
+    FROM history
+    WHERE history.days_before > 0
+    GROUP BY customer_id
+),
+came_back AS (
+    SELECT moments.customer_id, -sum(return_lines.revenue_reporting) AS refunded
+    FROM moments
+    JOIN return_lines ON moments.customer_id = return_lines.customer_id
+    WHERE date_diff('day', return_lines.day, moments.moment) + moments.later > 0
+    GROUP BY moments.customer_id
+),
+opened AS (
+    SELECT
+        coalesce(resolved_customer_links.customer_id, customers.customer_id) AS customer_id,
+        min(CAST(customers.joined_at AS DATE)) AS joined_on
+    FROM customers
+    LEFT JOIN resolved_customer_links ON customers.customer_id = resolved_customer_links.old_id
+    GROUP BY coalesce(resolved_customer_links.customer_id, customers.customer_id)
+)
+SELECT
+    moments.customer_id,
+    bought.purchase_days - 1 AS frequency,
+    CAST(bought.first_before - bought.last_before AS BIGINT) AS recency_days,
+    CAST(bought.first_before AS BIGINT) AS T_days,
+    CAST(bought.last_before AS BIGINT) AS days_since_last_order,
+    coalesce(
+        CAST(bought.revenue - bought.first_order_revenue AS DOUBLE) / nullif(bought.purchase_days - 1, 0), 0
+    ) AS monetary_value,
+    CAST(bought.first_order_revenue AS DOUBLE) AS first_order_revenue,
+    CAST(coalesce(bought.orders, 0) AS BIGINT) AS orders,
+    CAST(coalesce(bought.orders_28, 0) AS BIGINT) AS orders_28,
+    CAST(coalesce(bought.orders_91, 0) AS BIGINT) AS orders_91,
+    CAST(coalesce(bought.orders_364, 0) AS BIGINT) AS orders_364,
+    CAST(coalesce(bought.revenue, 0) AS DOUBLE) AS revenue,
+    CAST(coalesce(bought.revenue_28, 0) AS DOUBLE) AS revenue_28,
+    CAST(coalesce(bought.revenue_91, 0) AS DOUBLE) AS revenue_91,
+    CAST(coalesce(bought.revenue_364, 0) AS DOUBLE) AS revenue_364,
+    CAST(coalesce(bought.discount, 0) AS DOUBLE) AS discount,
+    CAST(coalesce(came_back.refunded, 0) AS DOUBLE) AS refunded,
+    CASE
+        WHEN date_diff('day', opened.joined_on, moments.moment) + moments.later > 0
+            THEN CAST(date_diff('day', opened.joined_on, moments.moment) + moments.later AS BIGINT)
+    END AS days_since_joined
+FROM moments
+LEFT JOIN bought ON moments.customer_id = bought.customer_id
+LEFT JOIN came_back ON moments.customer_id = came_back.customer_id
+LEFT JOIN opened ON moments.customer_id = opened.customer_id;
+
+CREATE OR REPLACE VIEW campaign_outcomes AS
+WITH bought AS (
+    SELECT
+        campaign_recipients.customer_id,
+        sum(customer_days.orders) AS orders,
+        sum(customer_days.revenue - customer_days.returned_revenue) AS revenue
+    FROM campaign_recipients
+    JOIN customer_days ON campaign_recipients.customer_id = customer_days.customer_id
+    WHERE
+        date_diff('day', campaign_recipients.sent_on, customer_days.day) >= 0
+        AND date_diff('day', campaign_recipients.sent_on, customer_days.day) < getvariable('window_days')
+    GROUP BY campaign_recipients.customer_id
+),
+judged AS (
+    SELECT
+        campaign_recipients.customer_id,
+        campaign_recipients.arm,
+        campaign_recipients.sent_on,
+        campaign_recipients.propensity,
+        date_diff('day', campaign_recipients.sent_on, getvariable('as_of')) >= getvariable('window_days') - 1 AS is_over,
+        coalesce(bought.orders, 0) AS orders,
+        coalesce(bought.revenue, 0) AS revenue
+    FROM campaign_recipients
+    LEFT JOIN bought ON campaign_recipients.customer_id = bought.customer_id
+)
+SELECT
+    customer_id,
+    arm,
+    sent_on,
+    propensity,
+    CASE WHEN is_over THEN CAST(revenue AS DOUBLE) END AS revenue,
+    CASE WHEN is_over THEN CAST(orders AS BIGINT) END AS orders,
+    CASE WHEN is_over THEN orders > 0 END AS ordered
+FROM judged;
 
 CREATE OR REPLACE VIEW refund_lines AS
 SELECT

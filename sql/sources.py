@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .contract import ID, INPUT_TABLES
+from .decided_sends import add_decisions, find_decisions
 from .engine import FileSet, QueryError, short_message
 from .errors import ContractError, SourceError
 from .files import Source, find_files
@@ -40,7 +41,8 @@ class StagedTable:
 
     ``source`` is None where the settings have no section for it; ``sql`` is the SELECT over ``raw_<table>``;
     ``unreadable`` counts the values of a column that could not be read and are NULL; ``clocks`` says of a column of
-    moments that is read from text whether its values carry an "offset" or are "local".
+    moments that is read from text whether its values carry an "offset" or are "local". ``decisions``, of `sends` alone,
+    are our own logs, which the view of that name holds besides.
     """
 
     table: str
@@ -50,6 +52,7 @@ class StagedTable:
     sql: str
     unreadable: Mapping[str, int] = field(default_factory=dict)
     clocks: Mapping[str, str] = field(default_factory=dict)
+    decisions: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ def stage(engine: "Engine", settings: "Settings", only: Mapping[str, Sequence[st
         source = find_files(settings, table)
         subset = only.get(table) if only is not None else None
         tables[table] = _absent(engine, table) if source is None else _staged(engine, settings, source, subset)
+    decisions = find_decisions(settings)
+    if decisions is not None:
+        add_decisions(engine, tables["sends"].sql, decisions)
+        tables["sends"] = replace(tables["sends"], decisions=decisions)
     return Staged(tables)
 
 

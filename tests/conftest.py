@@ -123,14 +123,23 @@ def spark() -> "Iterator[SparkEngine]":
 
 @pytest.fixture(scope="session")
 def stage_lines() -> Callable[..., None]:
-    """Register order lines, links and rates, given as dicts of contract columns, as staging would have typed them."""
+    """Register inputs, given as dicts of contract columns, as staging would have typed them."""
 
-    def stage(engine: Engine, lines: list[dict], links: list[dict] = (), rates: list[dict] = ()) -> None:
+    def stage(
+        engine: Engine,
+        lines: list[dict],
+        links: list[dict] = (),
+        rates: list[dict] = (),
+        sends: list[dict] = (),
+        customers: list[dict] = (),
+    ) -> None:
         text = pa.field("ordered_at_text", pa.string()), pa.field("revenue_text", pa.string())
         for table, rows, further in (
             (contract.ORDER_LINES, lines, text),
             (contract.CUSTOMER_LINKS, links, ()),
             (contract.EXCHANGE_RATES, rates, ()),
+            (contract.SENDS, sends, ()),
+            (contract.CUSTOMERS, customers, ()),
         ):
             engine.register(table.name, pa.Table.from_pylist(list(rows), pa.schema([*arrow_fields(table), *further])))
 

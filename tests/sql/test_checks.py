@@ -29,11 +29,11 @@ ORDINARY = [line(f"c{i:02}", day) for i in range(60) for day in range(2 * i, 181
 
 @pytest.fixture
 def found(stage_lines, shop_values):
-    """(found, example) of a check, over lines, links and rates."""
+    """(found, example) of a check, over lines, links, rates and sends."""
 
-    def check(name, lines, links=(), rates=(), **values) -> tuple[int, str]:
+    def check(name, lines, links=(), rates=(), sends=(), **values) -> tuple[int, str]:
         with DuckDBEngine(threads=1) as engine:
-            stage_lines(engine, lines, links, rates)
+            stage_lines(engine, lines, links, rates, sends)
             (row,) = Pipeline(engine, shop_values(AS_OF, **values)).check([name]).to_pylist()
         assert row["passed"] == (row["found"] == 0) == (row["example"] == "")
         return row["found"], row["example"]
@@ -51,6 +51,12 @@ def test_an_ordinary_shop_passes_every_check(stage_lines, shop_values):
 
 
 LINKS = [{"old_id": "old", "customer_id": "c01"}]
+SEND = {
+    "customer_id": "c01",
+    "campaign": "may",
+    "arm": "mail",
+    "sent_at": datetime.combine(START, time(9)),
+}
 EUR = {"currency": "EUR", "day": START, "rate": Decimal("0.9")}
 
 CASES = [
@@ -84,6 +90,24 @@ CASES = [
     ("unusable_exchange_rates", [], {"rates": [EUR | {"rate": Decimal(0)}]}, (1, "EUR on 2024-01-01")),
     ("unusable_exchange_rates", [], {"rates": [EUR | {"rate": None}]}, (1, "EUR on 2024-01-01")),
     ("unusable_exchange_rates", [], {"rates": [EUR, EUR]}, (0, "")),
+    ("incomplete_sends", [], {"sends": [SEND, SEND | {"arm": ""}]}, (1, "customer c01 in campaign may")),
+    ("incomplete_sends", [], {"sends": [SEND | {"customer_id": None}]}, (1, "customer  in campaign may")),
+    (
+        "incomplete_sends",
+        [],
+        {"sends": [SEND | {"campaign": " "}, SEND | {"sent_at": None}]},
+        (2, "customer c01 in campaign  "),
+    ),
+    ("repeated_sends", [], {"sends": [SEND, SEND | {"campaign": "june"}]}, (0, "")),
+    ("repeated_sends", [], {"sends": [SEND, SEND]}, (1, "customer c01 in campaign may")),
+    (
+        "repeated_sends",
+        [],
+        {"sends": [SEND, SEND | {"customer_id": "old"}], "links": LINKS},
+        (1, "customer c01 in campaign may"),
+    ),
+    ("sends_in_several_arms", [], {"sends": [SEND, SEND]}, (0, "")),
+    ("sends_in_several_arms", [], {"sends": [SEND, SEND | {"arm": "control"}]}, (1, "customer c01 in campaign may")),
     # one customer has more than one in a hundred and more than ten times its equal share
     (
         "extreme_customers",

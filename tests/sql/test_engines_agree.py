@@ -26,6 +26,7 @@ FIRST_DAY = date(2023, 11, 20)
 CUT = date(2024, 2, 20)
 AS_OF = date(2024, 3, 30)
 POLICY = {"guests": "one_customer_per_order", "duplicates": "set_aside", "calibration_end": date(2024, 1, 31)}
+CAMPAIGN = {"campaign": "spring", "unsent": "control"}
 
 LINKS = [
     {"old_id": "c03", "customer_id": "c04"},
@@ -43,6 +44,30 @@ RATES = [
     {"currency": "EUR", "day": date(2024, 1, 1), "rate": Decimal("0.91")},
     {"currency": "USD", "day": date(2023, 12, 31), "rate": Decimal("0.78125000")},
     {"currency": "CHF", "day": FIRST_DAY, "rate": Decimal("0")},
+]
+SENDS = [
+    {
+        "customer_id": customer,
+        "campaign": campaign,
+        "arm": arm,
+        "sent_at": datetime.combine(date(2024, 2, day), time(9)),
+    }
+    for customer, campaign, arm, day in (
+        ("c01", "spring", "mail", 20),
+        ("c01", "spring", "voucher", 21),
+        ("c03", "spring", "mail", 20),
+        ("c05", "spring", "mail", 20),
+        ("Ünï", "spring", "voucher", 22),
+        ("nobody", "spring", "mail", 20),
+        ("c02", "autumn", "mail", 1),
+        (" ", "spring", "mail", 20),
+        ("c07", "spring", None, 20),
+        ("c08", None, "mail", 20),
+    )
+]
+CUSTOMERS = [
+    {"customer_id": f"c{k:02}", "joined_at": datetime.combine(date(2024, 2, 10 + k), time(8)) if k % 3 else None}
+    for k in range(14)
 ]
 CENTS = [0, 0, 1, 100, 333, 999, 1000, 1000, 1995, 25000, 9999999, 1234567890123, -1, -333, -999, -1000, -1000, -30000]
 
@@ -122,11 +147,11 @@ def pipelines(engines, stage_lines, shop_values):
         carried |= {table: base.run(table) for table in CARRIED_TABLES if table not in carried}
     made = []
     for engine in engines:
-        stage_lines(engine, new, LINKS, RATES)
+        stage_lines(engine, new, LINKS, RATES, SENDS, CUSTOMERS)
         for table, rows in carried.items():
             engine.register(f"{PREVIOUS}{table}", rows)
         given = [*(f"{PREVIOUS}{table}" for table in carried), "customer_scores"]
-        made.append(Pipeline(engine, shop_values(AS_OF, **POLICY), given=given, tracks_returns=True))
+        made.append(Pipeline(engine, shop_values(AS_OF, **POLICY, **CAMPAIGN), given=given, tracks_returns=True))
     customers = sorted(made[0].run("customer_summary").column("customer_id").to_pylist())
     for engine in engines:
         engine.register("customer_scores", scores(customers))
