@@ -159,7 +159,8 @@ def _check_units(data: ExperimentData, seen: Any) -> None:
         if (count > 1).any():
             raise ModelError(
                 f"{int((count > 1).sum())} customers have several rows in the holdout, e.g. "
-                f"{str(units[count > 1][0])!r}. Give one row per customer, or declare cluster= where rows belong together."
+                f"{str(units[count > 1][0])!r}. Give one row per customer, or declare cluster= where rows belong "
+                "together."
             )
     if seen is None:
         return
