@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(regulars.__file__).parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+NO_JAVA = "Java is absent: nothing was run on Spark; install it (Debian: apt-get install openjdk-17-jre-headless)"
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +110,21 @@ def synthetic_warehouse(synthetic, tmp_path_factory) -> Path:
     return path
 
 
+def _has_java() -> bool:
+    return shutil.which("java") is not None or "JAVA_HOME" in os.environ
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _has_java():
+        terminalreporter.section("SPARK TESTS SKIPPED", red=True, bold=True)
+        terminalreporter.write_line(NO_JAVA, red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkEngine]":
     """One Spark for all tests: it takes ten seconds to start."""
+    if not _has_java():
+        pytest.skip(NO_JAVA)
     from regulars.sql.spark import SparkEngine
 
     with pytest.MonkeyPatch.context() as environment:
@@ -132,6 +146,9 @@ def stage_lines() -> Callable[..., None]:
         rates: list[dict] = (),
         sends: list[dict] = (),
         customers: list[dict] = (),
+        products: list[dict] = (),
+        stock: list[dict] = (),
+        promotions: list[dict] = (),
     ) -> None:
         text = pa.field("ordered_at_text", pa.string()), pa.field("revenue_text", pa.string())
         for table, rows, further in (
@@ -140,6 +157,9 @@ def stage_lines() -> Callable[..., None]:
             (contract.EXCHANGE_RATES, rates, ()),
             (contract.SENDS, sends, ()),
             (contract.CUSTOMERS, customers, ()),
+            (contract.PRODUCTS, products, ()),
+            (contract.STOCK, stock, ()),
+            (contract.PROMOTIONS, promotions, ()),
         ):
             engine.register(table.name, pa.Table.from_pylist(list(rows), pa.schema([*arrow_fields(table), *further])))
 
