@@ -44,7 +44,7 @@ bench: setup  ## speed against rivals, into docs/benchmarks.md
 study: setup  ## long statistical studies, into docs/studies.md
 	$(PY) bench/study.py
 
-docs: setup  ## data dictionary, query reference and README pictures
+docs: setup  ## data dictionary, query reference and the SQL user's script
 	$(PY) docs/generate.py
 
 lock: setup  ## pin everything anew
