@@ -1,4 +1,4 @@
-"""The command line: ``regulars build | runs | check | query | score | app | demo``.
+"""The command line: ``regulars build | runs | check | query | score | target | readout | app | demo``.
 
 Nothing heavy is imported before a command runs, so that ``regulars --help`` answers at once.
 """
@@ -6,6 +6,9 @@ Nothing heavy is imported before a command runs, so that ``regulars --help`` ans
 import json
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +17,15 @@ import typer
 from typer.core import TyperGroup
 
 from ..sql.errors import (
+    AlreadyDecided,
     CheckFailed,
     MissingExtraError,
     ModelError,
+    NobodyToMail,
     RegularsError,
     SettingsError,
     SourceError,
+    StaleSnapshotError,
     WarehouseError,
 )
 
@@ -35,7 +41,10 @@ EXIT_CODES: dict[int, str] = {
     SourceError.exit_code: "an input file or column is missing or unreadable",
     CheckFailed.exit_code: "a blocking check found rows; the last good snapshot stays",
     WarehouseError.exit_code: "the warehouse cannot be read or written; the last good snapshot stays",
-    ModelError.exit_code: "a model could not be fitted or applied",
+    ModelError.exit_code: "a model could not be fitted or applied, or a plan's limits cannot be met",
+    StaleSnapshotError.exit_code: "the snapshot is too old, or has no usable scores of the campaign",
+    NobodyToMail.exit_code: "nobody to mail; no list was written",
+    AlreadyDecided.exit_code: "another list of the campaign stands for that day",
 }
 _EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
@@ -262,6 +271,77 @@ def score(
 
 
 @cli.command()
+def target(
+    campaign: Annotated[str, typer.Argument(help="A [campaigns.NAME] section of the settings.")],
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    on: Annotated[str, typer.Option("--on", help="Day of the sends, YYYY-MM-DD; today without it.")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The list: .parquet or .csv. In the warehouse's lists else.")
+    ] = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="Instead of the settings' own.")] = None,
+    suppress: Annotated[
+        list[str] | None,
+        typer.Option("--suppress", help="REASON=FILE with a column customer_id, such as bounced=bounces.csv; repeat."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Withdraw the list that stands for that day, unsent, and make another.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide and print; write nothing.")] = False,
+    replay: Annotated[str, typer.Option("--replay", help="Make the list of a logged run again and compare.")] = "",
+    customer: Annotated[str, typer.Option("--customer", help="Explain one customer: with --replay or --dry-run.")] = "",
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a campaign's target list from the current snapshot; log every decision first."""
+    with _refusal_as_json(as_json):
+        if customer and not (replay or dry_run):
+            raise SettingsError("--customer explains a decision: say of which run with --replay RUN, or --dry-run")
+        if replay:
+            _replay(_warehouse(settings, warehouse).path, campaign, replay, customer, as_json=as_json)
+            return
+        from .targeting import target as make_list
+
+        result = make_list(
+            _settings(settings, warehouse),
+            campaign,
+            on=_day("--on", on),
+            out=out,
+            budget=budget,
+            suppress=_files_by_reason(suppress or []),
+            replace_list=replace,
+            dry_run=dry_run,
+            wait=wait,
+        )
+        said = [result.target_list.explain(customer)] if customer else []
+        if as_json:
+            _print_json({**result.to_dict(), "exit_code": result.exit_code, **({"explained": said[0]} if said else {})})
+        else:
+            typer.echo("\n".join([result.sentence(), *said]))
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+@cli.command()
+def readout(
+    campaign: Annotated[str, typer.Argument(help="A [campaigns.NAME] section of the settings.")],
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    run: Annotated[str, typer.Option("--run", help="Of which list; the latest whose window is over else.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare what a campaign's list brought with what it was expected to bring, with intervals."""
+    with _refusal_as_json(as_json):
+        from .campaign_readout import read_out_campaign
+
+        found = read_out_campaign(_settings(settings, warehouse), campaign, run=run)
+        if as_json:
+            _print_json(found.to_dict())
+        else:
+            typer.echo(found.text())
+
+
+@cli.command()
 def app(
     settings: SettingsOption = DEFAULT_SETTINGS,
     warehouse: WarehouseOption = None,
@@ -312,6 +392,54 @@ def _warehouse(path: Path, warehouse: Path | None) -> "Warehouse":
     from ..sql.snapshot import Warehouse
 
     return Warehouse(warehouse if warehouse is not None else _settings(path, None).warehouse)
+
+
+@contextmanager
+def _refusal_as_json(asked: bool) -> Iterator[None]:
+    """Say on stdout, too, why nothing was done: a job reads one object there whatever happens."""
+    try:
+        yield
+    except RegularsError as error:
+        if asked:
+            message = " ".join(str(error).partition("\n\n")[0].split())
+            _print_json({"outcome": "refused", "exit_code": error.exit_code, "message": message})
+        raise
+
+
+def _replay(warehouse: Path, campaign: str, run: str, customer: str, *, as_json: bool) -> None:
+    from .targeting import replay_run
+
+    replayed = replay_run(warehouse, campaign, run)
+    said = [replayed.target_list.explain(customer)] if customer else []
+    run_id = replayed.target_list.run_id
+    if as_json:
+        outcome = {"outcome": "same" if replayed.same else "different", "run_id": run_id}
+        told = {"differences": list(replayed.differences), **({"explained": said[0]} if said else {})}
+        _print_json({**outcome, **told, "exit_code": 0 if replayed.same else 1, **replayed.target_list.summary})
+    else:
+        verdict = "every byte is the same" if replayed.same else "; ".join(replayed.differences)
+        typer.echo("\n".join([f"run {run_id} of {campaign}: {verdict}", *said]))
+    if not replayed.same:
+        raise typer.Exit(1)
+
+
+def _day(option: str, text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise SettingsError(f"{option} {text!r} is no date; write YYYY-MM-DD") from error
+
+
+def _files_by_reason(words: list[str]) -> dict[str, Path]:
+    files = {}
+    for word in words:
+        reason, equals, path = word.partition("=")
+        if not equals or not reason.strip() or not path:
+            raise SettingsError(f"--suppress {word!r} is not REASON=FILE, such as bounced=bounces.csv")
+        if reason in files:
+            raise SettingsError(f"--suppress {reason} is given twice; name the lists apart")
+        files[reason] = Path(path)
+    return files
 
 
 def _serve(warehouse: Path, host: str, port: int) -> None:

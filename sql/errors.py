@@ -58,6 +58,24 @@ class ModelError(RegularsError):
     exit_code = 6
 
 
+class StaleSnapshotError(RegularsError):
+    """The snapshot is too old for what is asked, was made by other settings, or has no scores of the campaign."""
+
+    exit_code = 7
+
+
+class NobodyToMail(RegularsError):
+    """A target list would be empty."""
+
+    exit_code = 8
+
+
+class AlreadyDecided(RegularsError):
+    """Another list of the campaign stands for that day."""
+
+    exit_code = 9
+
+
 class MissingExtraError(RegularsError):
     """An optional dependency is not installed."""
 

@@ -107,7 +107,18 @@ def log_facts(log: "pa.Table") -> dict[str, Any]:
     ModelError
         The table is no log of decisions.
     """
-    text = (log.schema.metadata or {}).get(_METADATA)
+    return schema_facts(log.schema)
+
+
+def schema_facts(schema: "pa.Schema") -> dict[str, Any]:
+    """Return what the metadata of a log's schema say, as `log_facts` does.
+
+    Raises
+    ------
+    ModelError
+        The schema is that of no log.
+    """
+    text = (schema.metadata or {}).get(_METADATA)
     if text is None:
         raise ModelError(
             "the table is no log of decisions: its metadata name no rules. Read it with read_log(path), "

@@ -1,0 +1,171 @@
+"""Whom a list must leave alone today: consent, bounces and recent sends, read from the sources and never a snapshot."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..sql import catalog
+from ..sql.contract import SECTIONS
+from ..sql.engine import DuckDBEngine, FileSet
+from ..sql.errors import ContractError, SettingsError, SourceError, nearest
+from ..sql.sources import reading_inputs, stage
+from ..uplift.suppression import Suppression
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..sql.engine import Engine
+    from ..sql.settings import Settings
+
+_READ = ("customers", "customer_links", "sends")
+_ENDINGS = {".csv": "csv", ".parquet": "parquet"}
+
+# Someone who says no in one place has said no, whatever other rows of his say.
+_CONSENT = """
+SELECT
+    coalesce(resolved_customer_links.customer_id, customers.customer_id) AS customer_id,
+    max(CASE WHEN customers.email_consent THEN 1 ELSE 0 END) AS agreed,
+    max(CASE WHEN customers.email_consent = false THEN 1 ELSE 0 END) AS refused
+FROM customers
+LEFT JOIN resolved_customer_links ON customers.customer_id = resolved_customer_links.old_id
+WHERE customers.customer_id IS NOT NULL
+GROUP BY coalesce(resolved_customer_links.customer_id, customers.customer_id)
+"""
+
+# What was decided here may come back through the shop's own sends: one campaign on one day is one contact, and the list
+# that is being made is none yet.
+_CONTACTS = """
+WITH contacts AS (
+    SELECT customer_id, campaign, CAST(sent_at AS DATE) AS day, arm FROM ({said}) AS said
+    UNION ALL
+    SELECT customer_id, campaign, CAST(sent_at AS DATE) AS day, arm FROM decided
+),
+named AS (
+    SELECT DISTINCT
+        coalesce(resolved_customer_links.customer_id, contacts.customer_id) AS customer_id,
+        contacts.campaign,
+        contacts.day
+    FROM contacts
+    LEFT JOIN resolved_customer_links ON contacts.customer_id = resolved_customer_links.old_id
+    WHERE contacts.arm IS NOT NULL AND NOT list_contains($nothing, contacts.arm)
+        AND contacts.day > $first AND contacts.day <= $last
+        AND NOT (contacts.campaign = $campaign AND contacts.day = $last)
+)
+SELECT customer_id, count(*) AS contacts FROM named WHERE customer_id IS NOT NULL GROUP BY customer_id
+"""
+
+_LISTED = """
+SELECT DISTINCT coalesce(resolved_customer_links.customer_id, trim(CAST(listed.customer_id AS VARCHAR))) AS customer_id
+FROM listed
+LEFT JOIN resolved_customer_links ON trim(CAST(listed.customer_id AS VARCHAR)) = resolved_customer_links.old_id
+"""
+
+
+@dataclass(frozen=True)
+class ContactFacts:
+    """Whom to leave alone, and how often the others were mailed lately: customer -> sends."""
+
+    suppression: Suppression
+    recent_contacts: Mapping[str, int] = field(repr=False)
+
+
+def read_contacts(
+    settings: "Settings",
+    campaign: str,
+    on: date,
+    *,
+    logs: Sequence[Path] = (),
+    suppress: Mapping[str, Path] | None = None,
+) -> ContactFacts:
+    """Read consent, lists of customers to leave alone, and recent sends, links followed.
+
+    Parameters
+    ----------
+    settings : Settings
+        Its ``[customers]`` say who consented, its ``[sends]`` who was mailed.
+    campaign : str
+        Whose ``require_consent``, ``frequency_days`` count.
+    on : date
+        Day of the list.
+    logs : sequence of Path
+        Our own logs of decisions that count as sends.
+    suppress : mapping of str to Path, optional
+        Reason -> CSV or Parquet file with a column ``customer_id``.
+
+    Raises
+    ------
+    SettingsError
+        Consent is required and nothing says who gave it.
+    SourceError, ContractError
+        A file cannot be read or lacks its column.
+    """
+    said = settings.campaign(campaign)
+    if said.require_consent and settings.customers is None:
+        raise SettingsError(
+            f"{settings.origin}: [campaigns.{campaign}] require_consent = true, and there is no [customers] section "
+            "that says who consented; write one with columns.email_consent, or set require_consent = false"
+        )
+    nothing = sorted({"control", *(each.control for each in settings.campaigns.values())})
+    with _engine(settings) as (engine, shop_sends):
+        lists = {reason: _listed(engine, path) for reason, path in (suppress or {}).items()}
+        consent = engine.query(_CONSENT)
+        refused = consent.filter(_flag(consent, "refused"))["customer_id"]
+        agreed = consent.filter(_flag(consent, "agreed"))["customer_id"]
+        _register_logs(engine, logs)
+        window = {
+            "first": on - timedelta(days=said.frequency_days),
+            "last": on,
+            "nothing": nothing,
+            "campaign": campaign,
+        }
+        contacts = engine.query(_CONTACTS.format(said=shop_sends), window)
+    lists = {"unsubscribed": refused, **lists}
+    counts = dict(zip(contacts["customer_id"].to_pylist(), contacts["contacts"].to_pylist(), strict=True))
+    return ContactFacts(Suppression(lists, agreed if said.require_consent else None), counts)
+
+
+@contextmanager
+def _engine(settings: "Settings") -> "Iterator[tuple[Engine, str]]":
+    unread = {section: None for table, section in SECTIONS.items() if table not in _READ}
+    # orders and products play no part here, and reading them takes minutes
+    few = settings.model_copy(update=unread)
+    engine = DuckDBEngine(threads=settings.build.threads, memory_limit=settings.build.memory_limit)
+    with closing(engine):
+        staged = stage(engine, few)
+        with reading_inputs(engine, staged):
+            engine.materialize("resolved_customer_links", catalog.query("resolved_customer_links").sql)
+            yield engine, staged.tables["sends"].sql
+
+
+def _flag(table: "pa.Table", name: str) -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return table[name].cast(pa.bool_())
+
+
+def _listed(engine: "Engine", path: Path) -> "pa.ChunkedArray":
+    format_ = _ENDINGS.get(path.suffix.lower())
+    if format_ is None:
+        raise SettingsError(f"--suppress {path}: a list is a .csv or .parquet file with a column customer_id")
+    if not path.is_file():
+        raise SourceError(f"--suppress {path}: there is no such file; nobody is mailed before it is there")
+    engine.register_files("listed", FileSet((str(path),), format_))
+    columns = list(engine.columns("listed"))
+    if "customer_id" not in columns:
+        raise ContractError(
+            f"--suppress {path}: no column customer_id{nearest('customer_id', columns)}; it has {', '.join(columns)}"
+        )
+    return engine.query(_LISTED)["customer_id"]
+
+
+def _register_logs(engine: "Engine", logs: Sequence[Path]) -> None:
+    columns = "customer_id, campaign, sent_at, arm"
+    if logs:
+        engine.register_files("logs", FileSet(tuple(map(str, logs)), "parquet"))
+        engine.view("decided", f"SELECT {columns} FROM logs WHERE why = 'sent'")
+    else:
+        empty = "CAST(NULL AS VARCHAR) AS customer_id, CAST(NULL AS VARCHAR) AS campaign, CAST(NULL AS TIMESTAMP) AS"
+        engine.view("decided", f"SELECT {empty} sent_at, CAST(NULL AS VARCHAR) AS arm WHERE 1 = 0")
