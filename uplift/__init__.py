@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .allocate import Allocation, AllocationError, allocate
+    from .balance import covariate_balance, cuped, sample_ratio_test
     from .budget_path import budget_path
     from .calibration import EffectCalibration, calibration_of_effects
     from .design import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .learners import fit_effects
     from .plot import plot_budget, plot_effect_calibration, plot_gain, plot_qini, plot_toc
     from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
+    from .preflight import PreflightError, preflight, require_clean
     from .rate import Ranking, autoc, compare_rankings, qini, rank_by, toc
     from .readout import read_out
     from .scores import doubly_robust_scores, overlap_region
@@ -51,6 +53,7 @@ _MODULES = {
     "Finding": "findings",
     "Power": "design",
     "PredictedEffects": "evaluation",
+    "PreflightError": "preflight",
     "Ranking": "rate",
     "SimulatedExperiment": "simulate",
     "SurrogateIndex": "surrogate",
@@ -64,6 +67,8 @@ _MODULES = {
     "compare_policies": "policy_value",
     "compare_rankings": "rate",
     "confounding_bounds": "sensitivity",
+    "covariate_balance": "balance",
+    "cuped": "balance",
     "decide": "verdict",
     "doubly_robust_scores": "scores",
     "e_value": "sensitivity",
@@ -83,10 +88,13 @@ _MODULES = {
     "plot_toc": "plot",
     "power_average_effect": "design",
     "power_targeting": "design",
+    "preflight": "preflight",
     "qini": "rate",
     "rank_by": "rate",
     "read_out": "readout",
     "replay": "target",
+    "require_clean": "preflight",
+    "sample_ratio_test": "balance",
     "sample_size": "design",
     "simulate": "simulate",
     "surrogate_index": "surrogate",
@@ -107,6 +115,7 @@ __all__ = [
     "Finding",
     "Power",
     "PredictedEffects",
+    "PreflightError",
     "Ranking",
     "SimulatedExperiment",
     "SurrogateIndex",
@@ -120,6 +129,8 @@ __all__ = [
     "compare_policies",
     "compare_rankings",
     "confounding_bounds",
+    "covariate_balance",
+    "cuped",
     "decide",
     "doubly_robust_scores",
     "e_value",
@@ -139,10 +150,13 @@ __all__ = [
     "plot_toc",
     "power_average_effect",
     "power_targeting",
+    "preflight",
     "qini",
     "rank_by",
     "read_out",
     "replay",
+    "require_clean",
+    "sample_ratio_test",
     "sample_size",
     "simulate",
     "surrogate_index",

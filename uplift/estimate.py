@@ -145,9 +145,10 @@ def mean_estimate(
     unit, n_units = as_units(cluster, n)
     weights = as_weights(weights, n)
     total = float(weights.sum())
-    mean = float(weights @ values) / total
+    # sums, not products of vectors: those start threads that wait for each other on a busy machine
+    mean = float((weights * values).sum()) / total
     parts = np.bincount(unit, weights * (values - mean), n_units)
-    variance = float(parts @ parts) / total**2 * n_units / max(n_units - 1, 1)
+    variance = float((parts * parts).sum()) / total**2 * n_units / max(n_units - 1, 1)
     return interval(mean, variance**0.5, units=n_units, level=level)
 
 

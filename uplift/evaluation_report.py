@@ -1,6 +1,6 @@
 """What an evaluation found: frames, comparisons, rows for the snapshot, and a page to read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -86,47 +86,47 @@ class EvaluationReport:
     @property
     def arms(self) -> Any:
         """Frame: each arm's customers, mean outcome as observed, and average effect against control."""
-        return self._frame(self._rows["arms"])
+        return self._frame(self._rows("arms"))
 
     @property
     def rates(self) -> Any:
         """Frame: AUTOC, QINI and the mean effect of treating everyone, per head and ranking, net of cost."""
-        return self._frame(self._rows["rates"])
+        return self._frame(self._rows("rates"))
 
     @property
     def toc(self) -> Any:
         """Frame: TOC by ranking and fraction treated, with pointwise intervals; fraction x TOC is the QINI curve."""
-        return self._frame(self._rows["toc"])
+        return self._frame(self._rows("toc"))
 
     @property
     def gain(self) -> Any:
         """Frame: gain per 1,000 customers by ranking, fraction treated and unit (outcome, margin, value)."""
-        return self._frame(self._rows["gain"])
+        return self._frame(self._rows("gain"))
 
     @property
     def policies(self) -> Any:
         """Frame: gain per 1,000 customers of every rule, baselines included, in outcome, margin and value."""
-        return self._frame(self._rows["policies"])
+        return self._frame(self._rows("policies"))
 
     @property
     def comparisons(self) -> Any:
         """Frame: paired differences of any two rules (gain per 1,000, in value) and of any two rankings (QINI)."""
-        return self._frame(self._rows["comparisons"])
+        return self._frame(self._rows("comparisons"))
 
     @property
     def calibration(self) -> Any:
         """Frame: predicted and held-out effects by bins of the prediction, for each arm."""
-        return self._frame(self._rows["calibration"])
+        return self._frame(self._rows("calibration"))
 
     @property
     def off_policy(self) -> Any:
         """Frame: net value per customer of every rule from the logged propensities: DR, SNIPW and IPW."""
-        return self._frame(self._rows["off_policy"])
+        return self._frame(self._rows("off_policy"))
 
     @property
     def sensitivity(self) -> Any:
         """Frame: bounds of each arm's average effect by the strength of an unobserved confounder."""
-        return self._frame(self._rows["sensitivity"])
+        return self._frame(self._rows("sensitivity"))
 
     def compare(self, first: str, second: str) -> dict[str, Estimate]:
         """Return what one rule gains over another per 1,000 customers, paired: in outcome, margin and value.
@@ -217,7 +217,7 @@ class EvaluationReport:
                 "arm": None if self.verdict.arm is None else self.scored.arm_names[self.verdict.arm],
                 "fraction": self.verdict.fraction,
                 "tests": self.verdict.tidy(),
-                **self._rows,
+                **{name: self._rows(name) for name in _TABLES},
                 "slopes": {arm: each.slope and each.slope.to_dict() for arm, each in self.calibrations.items()},
                 "e_values": self.e_values,
                 "placebo": placebo
@@ -251,44 +251,13 @@ class EvaluationReport:
         return frame_like(self.like, pa.Table.from_pylist(list(rows)))
 
     @cached_property
-    def _rows(self) -> dict[str, list[Row]]:
-        return {
-            "arms": self._arm_rows(),
-            "rates": self._rate_rows(),
-            "toc": self._toc_rows(),
-            "gain": list(self._gain_rows()),
-            "policies": list(self._policy_rows()),
-            "comparisons": list(self._comparison_rows()),
-            "calibration": [
-                {"arm": arm, "bin": i + 1, **row}
-                for arm, each in self.calibrations.items()
-                for i, row in enumerate(each.tidy())
-            ],
-            "off_policy": [
-                {
-                    "policy": name,
-                    "method": method,
-                    **found.estimate.to_dict(),
-                    "effective_sample_size": found.effective_sample_size,
-                    "matched": found.matched,
-                    "largest_weight": found.largest_weight,
-                    "findings": "; ".join(str(each) for each in found.findings),
-                }
-                for (name, method), found in self.off_policy_values.items()
-            ],
-            "sensitivity": [
-                {
-                    "arm": arm,
-                    "strength": bounds.strength,
-                    "least": bounds.least,
-                    "largest": bounds.largest,
-                    "lower": bounds.lower,
-                    "upper": bounds.upper,
-                }
-                for arm, each in self.sensitivities.items()
-                for bounds in each.bounds
-            ],
-        }
+    def _made(self) -> dict[str, list[Row]]:
+        return {}
+
+    def _rows(self, name: str) -> list[Row]:
+        if name not in self._made:
+            self._made[name] = list(_TABLES[name](self))
+        return self._made[name]
 
     def _arm_rows(self) -> list[Row]:
         data, rows = self.scored.data, []
@@ -361,6 +330,48 @@ class EvaluationReport:
             for second in table.names[i + 1 :]:
                 difference = table.difference(first, second, "QINI")
                 yield {"measure": "QINI", "first": first, "second": second, **_numbers(difference)}
+
+    def _calibration_rows(self) -> Iterable[Row]:
+        for arm, each in self.calibrations.items():
+            for i, row in enumerate(each.tidy(), start=1):
+                yield {"arm": arm, "bin": i, **row}
+
+    def _off_policy_rows(self) -> Iterable[Row]:
+        for (name, method), found in self.off_policy_values.items():
+            yield {
+                "policy": name,
+                "method": method,
+                **found.estimate.to_dict(),
+                "effective_sample_size": found.effective_sample_size,
+                "matched": found.matched,
+                "largest_weight": found.largest_weight,
+                "findings": "; ".join(str(each) for each in found.findings),
+            }
+
+    def _sensitivity_rows(self) -> Iterable[Row]:
+        for arm, each in self.sensitivities.items():
+            for bounds in each.bounds:
+                yield {
+                    "arm": arm,
+                    "strength": bounds.strength,
+                    "least": bounds.least,
+                    "largest": bounds.largest,
+                    "lower": bounds.lower,
+                    "upper": bounds.upper,
+                }
+
+
+_TABLES: dict[str, Callable[[EvaluationReport], Iterable[Row]]] = {
+    "arms": EvaluationReport._arm_rows,
+    "rates": EvaluationReport._rate_rows,
+    "toc": EvaluationReport._toc_rows,
+    "gain": EvaluationReport._gain_rows,
+    "policies": EvaluationReport._policy_rows,
+    "comparisons": EvaluationReport._comparison_rows,
+    "calibration": EvaluationReport._calibration_rows,
+    "off_policy": EvaluationReport._off_policy_rows,
+    "sensitivity": EvaluationReport._sensitivity_rows,
+}
 
 
 def _gain(estimate: Estimate) -> Row:

@@ -303,7 +303,7 @@ def _side_difference(
         influence += sign * weight * (side.model - side.model_mean) / weight.sum()
         influence[side.rows] += sign * used * (side.residual - mean) / used.sum()
     parts = np.bincount(unit, influence, n_units)
-    return value, float((parts @ parts) * n_units / max(n_units - 1, 1)) ** 0.5
+    return value, float((parts * parts).sum() * n_units / max(n_units - 1, 1)) ** 0.5
 
 
 def _tipping(ends: Callable[[Bounds], tuple[float, float]], at: Callable[[float], Bounds], null: float) -> float:
