@@ -141,21 +141,14 @@ def arm_scores(
     >>> scores.item(), variance.item()  # 2^2 / 1 = 4 = n R^2
     (1.0, 0.25)
     """
-    unit, n_units = as_units(cluster, len(arm))
     centred = columns - columns.mean(axis=0)
     scale = centred.std(axis=0)
     centred[:, scale <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)] = 0.0
-    if cluster is None:
-        x, p = centred, propensity
-        given = np.zeros_like(p)
-        given[np.arange(len(arm)), arm] = 1.0
-    else:
-        x = np.zeros((n_units, columns.shape[1]))
-        np.add.at(x, unit, centred)
-        first = np.unique(unit, return_index=True)[1]
-        p = propensity[first]
-        given = np.zeros_like(p)
-        given[np.arange(n_units), arm[first]] = 1.0
+    unit, first = randomised_units(arm, cluster)
+    x = np.column_stack([np.bincount(unit, column, len(first)) for column in centred.T])
+    p = propensity[first]
+    given = np.zeros_like(p)
+    given[np.arange(len(first)), arm[first]] = 1.0
     k = p.shape[1] - 1
     p, given = p[:, 1:], given[:, 1:]
     scores = (given - p).T @ x
@@ -165,6 +158,27 @@ def arm_scores(
             weight = (p[:, a] if a == b else 0.0) - p[:, a] * p[:, b]
             variance[a, :, b, :] = (x * weight[:, None]).T @ x
     return scores, variance
+
+
+def randomised_units(arm: np.ndarray, cluster: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit of randomisation of each row, 0..units-1, and the first row of each unit.
+
+    Clusters where each has one arm; rows otherwise: then the draw was made row by row, as for a customer who was in
+    several campaigns.
+
+    Examples
+    --------
+    >>> unit, first = randomised_units(np.array([0, 0, 1, 1]), np.array(["b", "b", "a", "a"]))
+    >>> unit.tolist(), first.tolist()
+    ([1, 1, 0, 0], [2, 0])
+    """
+    rows = np.arange(len(arm))
+    if cluster is None:
+        return rows, rows
+    unit, n_units = as_units(cluster, len(arm))
+    first = np.full(n_units, len(arm))
+    np.minimum.at(first, unit, rows)
+    return (unit, first) if (arm == arm[first][unit]).all() else (rows, rows)
 
 
 def chi_square(scores: np.ndarray, variance: np.ndarray) -> tuple[float, int, float]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..sql.errors import ModelError, nearest
 from ..sql.frames import columns_of
-from .balance import LEVEL, arm_scores, chi_square, sample_ratio_test
+from .balance import LEVEL, chi_square, randomised_units, sample_ratio_test
 from .experiment import Experiment, ExperimentData
 from .features import CategoricalFeature
 from .findings import Finding
@@ -130,7 +130,7 @@ def preflight(
     if sends is not None:
         found.extend(judge_sends(exp, columns, data, sends, campaign=campaign, holdout=holdout, level=level))
     if holdout is not None:
-        found.extend(_judge_holdout(exp, data, holdout, named=exp.unit in columns))
+        found.extend(_judge_holdout(case, holdout))
     return sorted(found, key=lambda finding: not finding.blocking)
 
 
@@ -198,8 +198,9 @@ def _duplicates(case: _Case) -> list[Finding]:
     exp, data = case.exp, case.data
     if exp.unit not in case.columns or exp.cluster == exp.unit:
         return []
-    found, code, counts = np.unique(data.unit, return_inverse=True, return_counts=True)
-    if len(found) == len(data.unit):
+    units = ids_of(case.columns[exp.unit])[data.rows]
+    found, code, counts = np.unique(units, return_inverse=True, return_counts=True)
+    if len(found) == len(units):
         return []
     several = int((counts > 1).sum())
     lowest, highest = np.full(len(found), data.n_arms), np.full(len(found), -1)
@@ -221,62 +222,49 @@ def _sample_ratio(case: _Case) -> list[Finding]:
     exp, data = case.exp, case.data
     if exp.propensity is None or data.propensity is None:
         return []
-    arm, propensity = data.arm, data.propensity
-    if exp.cluster is not None and data.cluster is not None:
-        _, first = np.unique(data.cluster, return_index=True)
-        arm, propensity = arm[first], propensity[first]
-    if np.ptp(propensity, axis=0).max() < 1e-9:
-        if exp.kind == "observational":
-            return []
-        counts = dict(zip(data.arm_names, np.bincount(arm, minlength=data.n_arms).tolist(), strict=True))
-        shares = dict(zip(data.arm_names, propensity[0].tolist(), strict=True))
-        finding = sample_ratio_test(counts, shares, level=case.level).finding
-        return [] if finding is None else [finding]
-    return _propensity_mismatch(case)
+    _, first = randomised_units(data.arm, data.cluster)
+    arm, propensity = data.arm[first], data.propensity[first]
+    if np.ptp(propensity, axis=0).max() >= 1e-9:
+        return _propensity_mismatch(case)
+    if exp.kind == "observational":
+        return []
+    counts = dict(zip(data.arm_names, np.bincount(arm, minlength=data.n_arms).tolist(), strict=True))
+    shares = dict(zip(data.arm_names, propensity[0].tolist(), strict=True))
+    finding = sample_ratio_test(counts, shares, level=case.level).finding
+    return [] if finding is None else [finding]
 
 
 def _propensity_mismatch(case: _Case) -> list[Finding]:
-    """Whether arms follow the logged propensities: in all, and among those given a high and a low one."""
-    data, found = case.data, []
+    """Whether arms follow the logged propensities: in all, by slope, and in each tenth of them."""
+    data = case.data
     assert data.propensity is not None
-    k = data.n_arms
-    for a in range(k):
-        p = data.propensity[:, a]
-        two = np.column_stack([1.0 - p, p])
-        cuts = np.unique(np.quantile(p, np.linspace(0, 1, 11)[1:-1]))
-        group = np.searchsorted(cuts, p, side="right")
-        inside = (group[:, None] == np.unique(group)).astype(np.float64)
-        enough = (inside * (p * (1.0 - p))[:, None]).sum(axis=0) >= 5.0
-        given = (data.arm == a).astype(np.float64)
-        clusters = data.cluster if data.cluster is not None else np.arange(len(p))
-        unit = np.unique(clusters, return_inverse=True)[1]
-        parts = np.zeros((unit.max() + 1, inside.shape[1]))
-        np.add.at(parts, unit, inside * (given - p)[:, None])
-        expected_variance = np.zeros((unit.max() + 1, inside.shape[1]))
-        np.add.at(expected_variance, unit, inside * np.sqrt(p * (1.0 - p))[:, None])
-        variance = (expected_variance**2).sum(axis=0)
-        scores = parts.sum(axis=0)[enough]
-        total = parts.sum() ** 2 / (expected_variance.sum(axis=1) ** 2).sum()
-        slope = chi_square(*arm_scores(midranks(p)[:, None], (data.arm == a).astype(np.int64), two, data.cluster))[2]
-        p_value = min(
-            chi_square(scores, np.diag(variance[enough]))[2],
-            chi_square(np.array([np.sqrt(total)]), np.eye(1))[2],
-            slope,
-        )
-        if p_value < case.level / (3 * k):
-            worst = int(np.abs(scores / np.sqrt(variance[enough])).argmax()) if enough.any() else 0
-            rows = inside[:, np.flatnonzero(enough)[worst]] > 0 if enough.any() else np.ones(len(p), bool)
-            found.append(
+    _, first = randomised_units(data.arm, data.cluster)
+    for a, name in enumerate(data.arm_names):
+        p, given = data.propensity[first, a], (data.arm[first] == a).astype(np.float64)
+        cuts = np.unique(np.quantile(p, np.linspace(0.0, 1.0, 11)[1:-1]))
+        tenth = np.searchsorted(cuts, p, side="right")
+        gap, noise = np.bincount(tenth, given - p), np.bincount(tenth, p * (1.0 - p))
+        enough = noise >= 5.0
+        rank = midranks(p) - 0.5
+        tests = [
+            (gap[enough], np.diag(noise[enough])),
+            (gap.sum(), noise.sum()),
+            (rank @ (given - p), rank @ (rank * p * (1.0 - p))),
+        ]
+        p_value = min(chi_square(np.atleast_1d(s), np.atleast_2d(v))[2] for s, v in tests)
+        if enough.any() and p_value < case.level / (len(tests) * data.n_arms):
+            rows = tenth == np.abs(np.where(enough, gap / np.sqrt(np.maximum(noise, 1e-12)), 0.0)).argmax()
+            return [
                 Finding(
                     "propensity_mismatch",
                     True,
-                    f"arm {data.arm_names[a]!r} does not follow its propensities: of {int(rows.sum())} customers with "
+                    f"arm {name!r} does not follow its propensities: of {int(rows.sum())} customers with "
                     f"{p[rows].min():.3g} to {p[rows].max():.3g}, {p[rows].mean():.1%} were expected and "
                     f"{given[rows].mean():.1%} seen; p = {p_value:.2g}.",
                     "Log the probability with which the arm was really drawn, among the customers who are here.",
                 )
-            )
-    return found[:1]
+            ]
+    return []
 
 
 def _clusters(case: _Case) -> list[Finding]:
@@ -422,7 +410,9 @@ def _known_overlap(data: ExperimentData) -> list[Finding]:
 def _identities(case: _Case) -> list[Finding]:
     """Features with a value of their own for every customer, and whole numbers or text: ids, not measures."""
     data, found = case.data, []
-    units = len(np.unique(data.unit))
+    named = case.exp.unit in case.columns
+    unit = np.unique(data.unit, return_inverse=True)[1] if named else np.arange(len(data.unit))
+    units = int(unit.max(initial=-1)) + 1
     if units < 100:
         return []
     for j, feature in enumerate(data.encoder.features):
@@ -432,22 +422,18 @@ def _identities(case: _Case) -> list[Finding]:
             values = feature_columns(data, j)[:, 0]
             if (values != np.floor(values)).any():
                 continue
-        distinct = len(np.unique(values))
-        pairs = len(np.unique(np.unique(values, return_inverse=True)[1] * (units + 1) + _codes(data.unit)))
-        if distinct >= 0.9 * units and pairs <= 1.1 * units:
+        known, code = np.unique(values, return_inverse=True)
+        # one value a customer, one customer a value; also where customers have several rows
+        if len(known) >= 0.9 * units and len(np.unique(code * (units + 1) + unit)) <= 1.1 * units:
             found.append(
                 Finding(
                     "names_the_customer",
                     True,
-                    f"feature {feature.name!r} has {distinct} values for {units} customers: it names them.",
+                    f"feature {feature.name!r} has {len(known)} values for {units} customers: it names them.",
                     f"Put {feature.name!r} into exclude, or declare it as unit: models learn ids by heart.",
                 )
             )
     return found
-
-
-def _codes(labels: np.ndarray) -> np.ndarray:
-    return np.unique(labels, return_inverse=True)[1]
 
 
 def _leaks(case: _Case) -> list[Finding]:
@@ -465,7 +451,8 @@ _CHECKS: tuple[Callable[[_Case], list[Finding]], ...] = (
 )
 
 
-def _judge_holdout(exp: Experiment, data: ExperimentData, holdout: Any, *, named: bool) -> list[Finding]:
+def _judge_holdout(case: _Case, holdout: Any) -> list[Finding]:
+    exp, data = case.exp, case.data
     columns = holdout_columns(exp, holdout)
     found = []
     if exp.treatment in columns:
@@ -480,7 +467,7 @@ def _judge_holdout(exp: Experiment, data: ExperimentData, holdout: Any, *, named
                     "Split within arms, so that every arm is in both parts.",
                 )
             )
-    if exp.unit not in columns or not named:
+    if exp.unit not in columns or exp.unit not in case.columns:
         return found
     units, counts = np.unique(ids_of(columns[exp.unit]), return_counts=True)
     if (counts > 1).any() and exp.cluster != exp.unit:
@@ -493,7 +480,7 @@ def _judge_holdout(exp: Experiment, data: ExperimentData, holdout: Any, *, named
                 "Keep one row per customer.",
             )
         )
-    both = np.intersect1d(units, data.unit)
+    both = np.intersect1d(units, ids_of(case.columns[exp.unit])[data.rows])
     if len(both):
         found.append(
             Finding(

@@ -18,15 +18,27 @@ MUCH_OVERLAP = 0.01
 
 
 def ids_of(column: Any) -> np.ndarray:
-    """Return a column as text, missing as "".
+    """Return a column as text, missing as "" and whole numbers as such, whatever a join made of them.
 
     Examples
     --------
-    >>> ids_of([1, None, "b"]).tolist()
-    ['1', '', 'b']
+    >>> ids_of([1, None, "b"]).tolist(), ids_of([1.0, float("nan")]).tolist()
+    (['1', '', 'b'], ['1', ''])
     """
+    import narwhals as nw
+
+    if isinstance(column, nw.Series) and (column.dtype == nw.String or column.dtype.is_integer()):
+        return column.cast(nw.String).fill_null("").to_numpy().astype(np.str_)
     values = column.to_list() if hasattr(column, "to_list") else list(column)
-    return np.array(["" if value is None or value != value else str(value) for value in values], dtype=np.str_)
+    return np.array([_id(value) for value in values], dtype=np.str_)
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def times_of(columns: Mapping[str, Any], name: str) -> np.ndarray:
@@ -42,6 +54,7 @@ def times_of(columns: Mapping[str, Any], name: str) -> np.ndarray:
     >>> times_of({"sent_at": ["2026-05-01", None]}, "sent_at").astype(str).tolist()
     ['2026-05-01T00:00:00.000000', 'NaT']
     """
+    import narwhals as nw
     import pandas as pd
 
     if name not in columns:
@@ -49,6 +62,9 @@ def times_of(columns: Mapping[str, Any], name: str) -> np.ndarray:
             f"there is no column {name!r}{nearest(name, list(columns))}; there are {', '.join(columns)}."
         )
     column = columns[name]
+    dtype = getattr(column, "dtype", None)
+    if isinstance(dtype, nw.Datetime) and dtype.time_zone is None:
+        return column.to_numpy().astype("datetime64[us]")
     values = column.to_list() if hasattr(column, "to_list") else list(column)
     if any(isinstance(value, bool | int | float) and value == value for value in values[:1000]):
         raise ContractError(f"column {name!r} holds numbers, e.g. {values[0]!r}; it must hold dates or times.")
@@ -128,9 +144,7 @@ def judge_times(
     if until is not None and start is not None:
         found.extend(_judge_lengths(exp, data, start, until, level))
     if until is not None:
-        last = np.datetime64(_now() if as_of is None else as_of, "us")
-        if as_of is not None and not isinstance(as_of, datetime):
-            last = last + np.timedelta64(1, "D")  # the whole day is known
+        last = _last_moment(as_of)
         if (open_ := until > last).any():
             found.append(
                 Finding(
@@ -209,8 +223,13 @@ def _text(table: Mapping[str, Any], column: str) -> np.ndarray:
     return ids_of(table[column])
 
 
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+def _last_moment(as_of: date | datetime | None) -> np.datetime64:
+    if as_of is not None and not isinstance(as_of, datetime):
+        return np.datetime64(as_of, "us") + np.timedelta64(1, "D")  # the whole day is known
+    moment = datetime.now(UTC) if as_of is None else as_of
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "us")
 
 
 def _filled(sent: np.ndarray | None) -> np.ndarray | None:
