@@ -237,6 +237,8 @@ def _integer_programme(value: np.ndarray, costs: np.ndarray, limits: np.ndarray,
     n = len(value)
     row, offer, used = _rows(value, costs)
     finite = np.flatnonzero(np.isfinite(limits))
+    if not len(row):  # nothing may be offered to these customers
+        return np.full(n, -1) if np.all(limits >= -1e-9) else None
     one_each = sparse.csr_array((np.ones(len(row)), (row, np.arange(len(row)))), shape=(n, len(row)))
     matrix = sparse.vstack([one_each, sparse.csr_array(used[finite])]).tocsr()
     most = np.concatenate([np.ones(n), limits[finite] - 1e-9 * np.maximum(1.0, np.abs(limits[finite]))])

@@ -187,3 +187,10 @@ def test_the_same_answer_at_any_number_of_threads():
 def test_bad_input_is_named(arguments, says):
     with pytest.raises(AllocationError, match=says):
         allocate(**arguments)
+
+
+def test_limits_of_nothing_with_customers_who_may_get_nothing():
+    plan = allocate(
+        np.ones((2, 2)), np.ones((2, 2)), 3.0, stock=(0, 0), eligible=np.zeros((2, 2), dtype=bool), max_contacts=0
+    )
+    assert (plan.choice.tolist(), plan.value, plan.bound) == ([-1, -1], 0.0, 0.0)
