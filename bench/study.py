@@ -23,6 +23,7 @@ INTRODUCTION = (
     "which runs a small version of each."
 )
 SEED = 20261121
+DESIGNS = ("null", "linear", "sparse", "zero_inflated", "confounded", "several_arms")
 Study = Callable[[], Section]
 
 
@@ -74,6 +75,13 @@ def kill_section(key: str) -> Section:
     )
 
 
+def _uplift(section: str, *arguments: object) -> Section:
+    # imported when it is run: the model libraries take a while
+    import uplift_studies
+
+    return getattr(uplift_studies, section)(*arguments)
+
+
 def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     """Every study by name: what it is made with, and how to run it."""
     n_sets, n_customers = (4, 500) if small else (1000, 5000)
@@ -81,6 +89,14 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     found: dict[str, tuple[str, Study]] = {
         f"recovery-{model}": (key, partial(recovery_section, model, n_sets, n_customers, key)) for model in TRUTHS
     }
+    draws, n, rivals, halves = (2, 1000, 1, 1) if small else (1000, 10_000, 100, 100)
+    for design in DESIGNS:
+        key = f"{draws} x {n}, rivals {rivals}"
+        found[f"rate-{design}"] = (key, partial(_uplift, "coverage_section", design, draws, n, rivals, key))
+    key = f"{draws} x {n}"
+    found["null-verdict"] = (key, partial(_uplift, "null_verdict_section", draws, n, key))
+    found["hillstrom"] = (f"{halves} halves", partial(_uplift, "hillstrom_section", halves, f"{halves} halves"))
+    found["preflight"] = ("40 faults", partial(_uplift, "preflight_section", "40 faults"))
     if not small:  # tests/app/test_kill.py has a small shop for it
         found["kills"] = ("50 kills", partial(kill_section, "50 kills"))
     return found

@@ -6,8 +6,9 @@ Each study is a function that returns rows; by hand: ``python bench/uplift_rate.
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -45,25 +46,42 @@ def coverage_study(
     """
     rows = []
     for design in designs:
-        everyone = simulate(design, population, seed=2**31)
-        held: dict[tuple[str, str], list[tuple[bool, float, float]]] = {}
-        for draw in tqdm(range(draws), desc=design, disable=not (progress and sys.stderr.isatty())):
-            with_rivals = rival_draws is None or draw < rival_draws
-            for tool, target, truth, value, lower, upper in _one_draw(design, everyone, n, draw, with_rivals):
-                held.setdefault((tool, target), []).append((lower <= truth <= upper, value - truth, upper - lower))
-        for (tool, target), found in held.items():
-            each = np.array(found, dtype=np.float64)
-            rows.append(
-                {
-                    "design": design,
-                    "target": target,
-                    "tool": tool,
-                    "draws": len(each),
-                    "coverage": float(each[:, 0].mean()),
-                    "bias": float(each[:, 1].mean()),
-                    "width": float(each[:, 2].mean()),
-                }
-            )
+        bar = tqdm(range(draws), desc=design, disable=not (progress and sys.stderr.isatty()))
+        rows += coverage_rows(design, coverage_draws(design, bar, rival_draws, n=n, population=population))
+    return rows
+
+
+def coverage_draws(
+    design: str, draws: Iterable[int], rival_draws: int | None = None, *, n: int = 10_000, population: int = POPULATION
+) -> list[list[Any]]:
+    """Return tool, target, truth, value and interval of each draw; a draw depends on its number alone."""
+    everyone = simulate(design, population, seed=2**31)
+    found: list[list[Any]] = []
+    for draw in draws:
+        with_rivals = rival_draws is None or draw < rival_draws
+        found += [list(each) for each in _one_draw(design, everyone, n, draw, with_rivals)]
+    return found
+
+
+def coverage_rows(design: str, found: Iterable[Sequence[Any]]) -> list[Row]:
+    """Return coverage, bias and width per target and tool."""
+    held: dict[tuple[str, str], list[tuple[bool, float, float]]] = {}
+    for tool, target, truth, value, lower, upper in found:
+        held.setdefault((tool, target), []).append((lower <= truth <= upper, value - truth, upper - lower))
+    rows: list[Row] = []
+    for (tool, target), each in held.items():
+        numbers = np.array(each, dtype=np.float64)
+        rows.append(
+            {
+                "design": design,
+                "target": target,
+                "tool": tool,
+                "draws": len(numbers),
+                "coverage": float(numbers[:, 0].mean()),
+                "bias": float(numbers[:, 1].mean()),
+                "width": float(numbers[:, 2].mean()),
+            }
+        )
     return rows
 
 
@@ -172,10 +190,23 @@ def econml_rate(
 
 def null_verdict_study(draws: int = 1000, *, n: int = 10_000, cost: float = 0.0, progress: bool = True) -> list[Row]:
     """Return how often each verdict is given where no treatment does anything, with four candidate rankings."""
-    count: dict[Decision, int] = {"rank": 0, "treat all": 0, "treat none": 0, "not enough data": 0}
-    for draw in tqdm(range(draws), desc="null verdicts", disable=not (progress and sys.stderr.isatty())):
+    bar = tqdm(range(draws), desc="null verdicts", disable=not (progress and sys.stderr.isatty()))
+    return null_verdict_rows(null_verdicts(bar, n=n, cost=cost))
+
+
+def null_verdict_rows(decisions: Sequence[Decision]) -> list[Row]:
+    """Return the share of each verdict."""
+    known: tuple[Decision, ...] = ("rank", "treat all", "treat none", "not enough data")
+    total = len(decisions)
+    return [{"verdict": each, "draws": total, "share": decisions.count(each) / total} for each in known]
+
+
+def null_verdicts(draws: Iterable[int], *, n: int = 10_000, cost: float = 0.0) -> list[Decision]:
+    """Return the verdict of each draw; a draw depends on its number alone."""
+    found: list[Decision] = []
+    for draw in draws:
         train, held_out = simulate("null", n, seed=2 * draw + 1), simulate("null", n, seed=2 * draw + 2)
-        found = doubly_robust_scores(
+        scored = doubly_robust_scores(
             held_out.features, held_out.arm, held_out.outcome, propensity=0.5, outcome_model="linear", seed=draw
         )
         response = linear_outcome(train.features, train.outcome, np.ones(n), held_out.features, 0)
@@ -189,8 +220,8 @@ def null_verdict_study(draws: int = 1000, *, n: int = 10_000, cost: float = 0.0,
             "one_feature": rank_by(held_out.features[:, 5]),
             "response": rank_by(response),
         }
-        count[decide(found.scores, rankings, cost=cost, seed=draw).decision] += 1
-    return [{"verdict": verdict, "draws": draws, "share": times / draws} for verdict, times in count.items()]
+        found.append(decide(scored.scores, rankings, cost=cost, seed=draw).decision)
+    return found
 
 
 # ---- Hillstrom ------------------------------------------------------------------------------------------------------
