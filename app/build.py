@@ -22,6 +22,7 @@ from ..sql.errors import SourceError, WarehouseError
 from ..sql.settings import Settings
 from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
+from . import campaigns
 from .incremental import FullBuildNeeded, Increment, examine_new_lines, plan_increment
 from .progress import Progress
 from .run_content import Ingredients, RunContent
@@ -60,6 +61,7 @@ class BuildResult:
             "seconds": round(self.seconds, 3),
             "customers": manifest["tables"]["customer_summary"]["rows"],
             "model": manifest["model"],
+            "campaigns": manifest.get("campaigns", {}),
             "notes": manifest["notes"],
             "warnings": list(self.warnings),
         }
@@ -75,8 +77,12 @@ class BuildResult:
                 f"published run {self.snapshot.run_id} ({self.how}), as of {manifest['as_of']}, {customers:,} "
                 f"customers, in {self.seconds:.1f} s"
             )
+        learnt = [
+            f"campaign {name}{' is refused' if said['refused'] else ''}: {said['sentence']}"
+            for name, said in manifest.get("campaigns", {}).items()
+        ]
         said = [f"note: {note}" for note in manifest["notes"]] + [f"check: {warning}" for warning in self.warnings]
-        return "\n".join([first, manifest["model"]["verdict"], *said])
+        return "\n".join([first, manifest["model"]["verdict"], *learnt, *said])
 
 
 def build(settings: "Settings | str | Path", *, force: bool = False, progress: bool = True) -> Snapshot:
@@ -118,6 +124,8 @@ def run_build(
     ------
     SettingsError, SourceError, ContractError
         The settings or an input are wrong.
+    MissingExtraError
+        Campaigns are configured, and what learns from them is not installed.
     CheckFailed
         A blocking check found rows, or the money does not reconcile.
     WarehouseError
@@ -125,11 +133,12 @@ def run_build(
     """
     begun = time.monotonic()
     made = settings if isinstance(settings, Settings) else Settings.from_toml(settings)
+    campaigns.require_uplift(made)
     warehouse = Warehouse(made.warehouse)
     with (
         warehouse.lock(wait=wait),
         warehouse.scratch() as work,
-        Progress(STEPS, shown=progress) as step,
+        Progress(STEPS + len(made.campaigns), shown=progress) as step,
         _naming_a_full_disk(work),
     ):
         job = _Job(made, warehouse, work, step, today)
@@ -164,8 +173,10 @@ class _Job:
         self.database = Database(settings, self.engine, today=today)
         self.code = {
             "regulars": __version__,
-            "fingerprint": lineage.code_fingerprint(CODE),
-            "versions": lineage.versions(),
+            "fingerprint": lineage.code_fingerprint(CODE + (campaigns.CODE if settings.campaigns else ())),
+            "versions": lineage.versions(
+                lineage.NUMERICAL_PACKAGES + (campaigns.PACKAGES if settings.campaigns else ())
+            ),
         }
         self.sources: dict[str, Source] = {}
         self.inputs: dict[str, lineage.InputLineage] = {}

@@ -13,8 +13,8 @@ from ..sql.contract import OUTPUT_TABLES, Table
 from ..sql.door import INPUTS, describe_inputs
 from ..sql.durability import canonical_json
 from ..sql.errors import CheckFailed
-from ..sql.frames import contract_table
 from ..sql.pipeline import PREVIOUS, Pipeline, settings_parameters
+from .campaigns import Campaign, campaign_tables, described, learn_campaigns
 from .incremental import carried_facts
 from .valuation import Histories, Valuation, value_customers, value_kpis
 
@@ -38,6 +38,7 @@ _READ_BY_MODELS = (
     "first_order_revenue",
 )
 _HOLDOUT = ("holdout_summary",)
+_CAMPAIGNS = ("sends", "customers", "customer_days", "return_lines")
 _TRACKED = ("first_purchases_by_day", "repeat_purchases_by_day", "holdout_summary")
 
 
@@ -90,6 +91,8 @@ class RunContent:
         made_of = self.made_of
         valuation = value_customers(histories, made_of.settings, made_of.as_of, calibration_end, step)
         self.notes += valuation.notes
+        campaigns = learn_campaigns(self.pipeline, made_of.settings, step)
+        self.notes += [note for campaign in campaigns for note in campaign.notes]
         step("write tables")
         read_by_checks = sorted({table for check in checks().values() for table in check.inputs})
         self._write("check_results", results, tuple(read_by_checks), "sql/checks")
@@ -99,12 +102,11 @@ class RunContent:
         self._write("customer_scores", valuation.scores, ("customer_summary", *_HOLDOUT), "clv.score_customers")
         kpis = ("customer_days", "customer_summary", "customer_scores")
         self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
-        for name in ("campaign_effects", "uplift_scores"):
-            table = OUTPUT_TABLES[name]
-            self._write(name, contract_table(table, {column: [] for column in table.column_names}), (), "none")
+        for name, rows in campaign_tables(campaigns).items():
+            self._write(name, rows, _CAMPAIGNS, "app.campaigns" if campaigns else "none")
         for query in made_by_query:
             self._write(query.output, None, query.inputs, query.name, lineage.query_fingerprint(query))
-        self._manifest(valuation, money)
+        self._manifest(valuation, campaigns, money)
 
     def _judge(self, results: "pa.Table") -> None:
         blocking = []
@@ -172,7 +174,7 @@ class RunContent:
         made = lineage.TableLineage(name, own, maker, query_fingerprint, columns=types, **facts)
         self._tables[name] = made.to_dict()
 
-    def _manifest(self, valuation: Valuation, money: list[dict[str, Any]]) -> None:
+    def _manifest(self, valuation: Valuation, campaigns: list[Campaign], money: list[dict[str, Any]]) -> None:
         from ..clv.persistence import model_text, model_version
 
         models = {}
@@ -193,6 +195,8 @@ class RunContent:
             "carried": carried_facts(self.pipeline, self.made_of.staged, self.made_of.increment),
             "tables": self._tables,
             "models": models,
+            "effects": self._save_effects(campaigns),
+            "campaigns": described(campaigns),
             "model": {
                 "name": valuation.order_model.name if valuation.order_model else "",
                 "chosen_because": valuation.chosen_because,
@@ -201,6 +205,19 @@ class RunContent:
             "money": money,
             "notes": self.notes,
         }
+
+    def _save_effects(self, campaigns: list[Campaign]) -> dict[str, Any]:
+        saved = {}
+        for campaign in campaigns:
+            if campaign.effects is not None and campaign.report is not None:
+                folder = f"campaign_{campaign.name}"
+                campaign.effects.save(self.writer.path / "models" / folder)
+                self.writer.write_text(f"models/{folder}/evaluation.json", canonical_json(campaign.report.to_dict()))
+                saved[folder] = {
+                    "version": campaign.effects.model_version,
+                    "files": self.writer.files(f"models/{folder}"),
+                }
+        return saved
 
 
 def _total_order(table: Table) -> str:

@@ -58,6 +58,8 @@ class CampaignSettings(_Section):
         What is to be moved, within ``window_days`` days that begin with the day of the send.
     margin : float, optional
         What one unit of the outcome earns: a share of revenue (``[value] margin`` without it), money for an order.
+    override : tuple of str
+        Codes of blocking findings, as `uplift.preflight` names them, to learn in spite of.
     learner : str
         As ``uplift.fit_effects`` names them.
     budget, max_contacts, frequency_cap : float or int, optional
@@ -83,6 +85,7 @@ class CampaignSettings(_Section):
     outcome: Literal["revenue", "orders", "ordered"] = "revenue"
     window_days: int = Field(default=28, ge=1, le=3650)
     margin: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    override: tuple[str, ...] = ()
     learner: Literal["s", "t", "x", "r", "dr", "causal_forest", "uplift_forest"] = "x"
     budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     holdout: float = Field(default=0.1, ge=0, lt=1)
@@ -107,6 +110,9 @@ class CampaignSettings(_Section):
             raise ValueError(f"margin = {self.margin:g} is a share of revenue, at most 1, where outcome = 'revenue'")
         if self.outcome != "revenue" and self.margin is None:
             raise ValueError(f"outcome = {self.outcome!r} needs margin = what one order earns, in money")
+        shared = [arm for arm, offer in self.offers.items() if offer.cost_share and self.outcome != "revenue"]
+        if shared:
+            raise ValueError(f"offers.{shared[0]}: cost_share is a share of revenue and needs outcome = 'revenue'")
         if self.control in self.offers:
             raise ValueError(f"offers.{self.control} is the control, which is nothing and costs nothing: leave it out")
         return self

@@ -57,6 +57,11 @@ class RunWriter:
             path.write_bytes(text.encode())
         return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
+    def files(self, folder: str) -> dict[str, dict[str, Any]]:
+        """Return ``bytes`` and ``sha256`` of each file of a folder of the run, by name."""
+        there = sorted((self.path / folder).iterdir())
+        return {file.name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)} for file in there}
+
     def log(self, message: str) -> None:
         """Add a line with the clock time to the run's log; read by people, part of no hash."""
         with saying(self.path / LOG, "write"):

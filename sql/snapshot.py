@@ -158,6 +158,8 @@ class Snapshot:
         wrong = []
         expected = {f"{name}.parquet": facts for name, facts in self.manifest["tables"].items()}
         expected |= {f"models/{name}.json": facts for name, facts in self.manifest["models"].items()}
+        for folder, saved in self.manifest.get("effects", {}).items():
+            expected |= {f"models/{folder}/{name}": facts for name, facts in saved["files"].items()}
         for name, facts in sorted(expected.items()):
             path = self.path / name
             if not path.is_file():

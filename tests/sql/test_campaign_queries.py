@@ -117,20 +117,20 @@ class TestFeatures:
             "days_since_last_order": 1,
             "monetary_value": (1 + 2 + 4 + 24) / 4,
             "first_order_revenue": 40.0,
-            "orders": 6,
+            "orders_ever": 6,
             "orders_28": 3,
             "orders_91": 4,
             "orders_364": 5,
-            "revenue": 71.0,
+            "revenue_ever": 71.0,
             "revenue_28": 28.0,
             "revenue_91": 30.0,
             "revenue_364": 31.0,
-            "discount": 0.5,
-            "refunded": 4.0,
+            "discount_ever": 0.5,
+            "refunded_ever": 4.0,
             "days_since_joined": 500,
         }
         nothing = {"monetary_value": 0.0} | {name: 0 for name in rows["bob"] if name.startswith(("orders", "reven"))}
-        nothing |= {"customer_id": "bob", "discount": 0.0, "refunded": 0.0}
+        nothing |= {"customer_id": "bob", "discount_ever": 0.0, "refunded_ever": 0.0}
         assert rows["bob"] == dict.fromkeys(rows["bob"]) | nothing
 
     def test_without_a_campaign_they_are_those_of_every_customer_at_the_end_of_the_as_of_date(self, ask):
@@ -194,8 +194,8 @@ class TestNothingLaterIsKnown:
         features = ask("campaign_features", lines, EVERYBODY, **terms)
         assert features == ask("campaign_features", known, EVERYBODY, **terms)
         assert features == ask("campaign_features", lines, EVERYBODY, as_of=SENT, **terms)
-        assert len({row["revenue"] for row in features.values()}) >= 8
-        assert any(row["refunded"] for row in features.values()) == (policy["refunds"] == "net")
+        assert len({row["revenue_ever"] for row in features.values()}) >= 8
+        assert any(row["refunded_ever"] for row in features.values()) == (policy["refunds"] == "net")
 
     @pytest.mark.parametrize("window", [1, 7, 28, 41])
     def test_what_happens_outside_the_window_changes_no_outcome(self, ask, window):
