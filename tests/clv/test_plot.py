@@ -138,7 +138,7 @@ def test_the_surface_is_the_models():
     at = {"frequency": [4], "recency": [20.0], "T": [39.0]}
     assert row["probability_alive"].item() == MODEL.probability_alive(at)[0]
     assert row["expected_purchases"].item() == MODEL.expected_purchases(at, 52)[0]
-    with pytest.raises(ModelError, match="they must be at least 1 and 0"):
+    with pytest.raises(ModelError, match=r"T is 0.5; it must be at least 1 week"):
         clv.recency_frequency_surface(MODEL, T=0.5, max_frequency=3)
 
 
