@@ -71,7 +71,10 @@ def read_campaign(pipeline: "Pipeline", campaign: "CampaignSettings", covariates
     arms = sorted(set(pa.chunked_array([c for part in parts for c in part["arm"].chunks]).to_pylist()))
     if campaign.control in arms and len(arms) > 1:
         others = [arm for arm in arms if arm != campaign.control]
-        parts = [_with_propensities(part, [campaign.control, *others], campaign, notes) for part in parts]
+        parts = [
+            _with_propensities(part, [campaign.control, *others], campaign, source, notes)
+            for part, source in zip(parts, campaign.learn_from, strict=True)
+        ]
     frame = pa.concat_tables(parts)
     sent = frame["sent_on"].cast(pa.timestamp("us"))
     until = _compute().add(sent, pa.scalar(campaign.window_days * 86_400_000_000, pa.duration("us")))
@@ -134,7 +137,9 @@ def _closed(pipeline: "Pipeline", campaign: "CampaignSettings", source: str, not
     return closed
 
 
-def _with_propensities(part: "pa.Table", arms: list[str], campaign: "CampaignSettings", notes: list[str]) -> "pa.Table":
+def _with_propensities(
+    part: "pa.Table", arms: list[str], campaign: "CampaignSettings", source: str, notes: list[str]
+) -> "pa.Table":
     """Return a campaign's rows with the probability of every arm, where one was logged or several are pooled.
 
     Of a logged decision only the own arm's probability is known. With one arm beside control the other is what is left;
@@ -151,15 +156,41 @@ def _with_propensities(part: "pa.Table", arms: list[str], campaign: "CampaignSet
     if certain.any():
         part, logged = part.filter(rows_where(~certain)), logged[~certain]
         notes.append(f"{int(certain.sum()):,} customers whose arm was certain are left out: nobody compares with them")
+    if not part.num_rows:
+        raise CampaignRefused(
+            f"campaign {source!r}: every customer's arm was certain, so that nobody can be compared with anybody; "
+            "explore with some probability next time, or log the probabilities that were not 0 or 1"
+        )
     code = {arm: a for a, arm in enumerate(arms)}
     own = np.array([code[arm] for arm in part["arm"].to_pylist()], dtype=np.int64)
-    matrix = _propensity_of_each_arm(own, logged, len(arms))
+    matrix = propensity_of_each_arm(own, logged, len(arms))
     for a, arm in enumerate(arms):
         part = part.append_column(f"{_PROPENSITY}{arm}", pa.array(matrix[:, a]))
     return part
 
 
-def _propensity_of_each_arm(own: np.ndarray, logged: np.ndarray, n_arms: int) -> np.ndarray:
+def propensity_of_each_arm(own: np.ndarray, logged: np.ndarray, n_arms: int) -> np.ndarray:
+    """Return the probability of each arm for each customer, (n, k + 1), from what was logged.
+
+    Parameters
+    ----------
+    own : ndarray of shape (n,), int
+        Arm of each customer, 0 is control.
+    logged : ndarray of shape (n,)
+        Probability of his own arm, NaN where none was logged.
+    n_arms : int
+
+    Raises
+    ------
+    CampaignRefused
+        The arms' probabilities do not add up to 1, or differ between customers with several arms beside control: those
+        of the arms a customer did not get are then not known.
+
+    Examples
+    --------
+    >>> propensity_of_each_arm(np.array([0, 1]), np.array([0.75, np.nan]), 2).tolist()
+    [[0.75, 0.25], [0.75, 0.25]]
+    """
     n, row = len(own), np.arange(len(own))
     shares = np.bincount(own, minlength=n_arms) / max(n, 1)
     known = ~np.isnan(logged)
