@@ -1,0 +1,340 @@
+"""The rules that markdown teams have, one typed object each: what the price path of an item must keep to.
+
+``where`` limits a rule to items: a mapping from a column of the items frame to the value, or the tuple of values, that
+an item must have. Depths are shares of the regular price; a *price change* is any week whose price differs from the
+week before, a *markdown* one that is lower. The list follows the appendix of promotion and markdown rules of Oracle's
+pricing guide, Caro & Gallien (2012, Clearance Pricing Optimization for a Fast-Fashion Retailer) and Zalando's
+forecast-then-optimise paper (arXiv 2404.02996).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from ..sql.errors import ModelError
+
+
+class RuleError(ModelError):
+    """A rule's own numbers make no sense, or the items lack what it needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What every rule has: the items it is for.
+
+    Examples
+    --------
+    >>> str(MaxMarkdowns(2, where={"category_1": "yogurt"}))
+    "MaxMarkdowns(count=2, where={'category_1': 'yogurt'})"
+    """
+
+    where: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        shown = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "where"]
+        told = [f"{name}={value!r}" for name, value in shown if value is not None]
+        if self.where:
+            told.append(f"where={dict(self.where)!r}")
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _share(rule: str, name: str, value: float, *, below_one: bool = False) -> None:
+    if not (0.0 <= value < 1.0 if below_one else 0.0 <= value <= 1.0):
+        raise RuleError(f"{rule}: {name} is {value!r}; it is a share between 0 and 1, e.g. 0.3 for 30%.")
+
+
+def _count(rule: str, name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RuleError(f"{rule}: {name} is {value!r}; it is a whole number, {least} or more.")
+
+
+# ---- the goal ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a plan makes as large as it can.
+
+    Parameters
+    ----------
+    goal : {"revenue", "margin"}
+        Money taken, or money taken less the cost of what was sold.
+    salvage : bool
+        Whether units left at the end count: at their salvage value for revenue, at that less their cost for margin.
+
+    Examples
+    --------
+    >>> Objective("margin", salvage=False).goal
+    'margin'
+    """
+
+    goal: Literal["revenue", "margin"] = "revenue"
+    salvage: bool = True
+
+    def __post_init__(self) -> None:
+        if self.goal not in ("revenue", "margin"):
+            raise RuleError(f"Objective: goal is {self.goal!r}; it is 'revenue' or 'margin'.")
+
+
+# ---- rules of one item's path --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PricesMayRise(Rule):
+    """Prices may go up again; without it they only fall."""
+
+
+@dataclass(frozen=True)
+class ExitDate(Rule):
+    """The item leaves the shelf: weeks after its exit have no price and sell nothing.
+
+    Parameters
+    ----------
+    column : str
+        Column of the items frame: a count of weeks from the plan's start, or, where the plan's weeks are dates, the
+        last day on sale. An item without a value stays to the end.
+    """
+
+    column: str = "exit_week"
+
+
+@dataclass(frozen=True)
+class DiscountTiers(Rule):
+    """A price that is set is one of these depths off the regular price, or the regular price."""
+
+    tiers: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for tier in self.tiers:
+            _share("DiscountTiers", "a tier", tier, below_one=True)
+
+
+@dataclass(frozen=True)
+class PriceEndings(Rule):
+    """A price that is set ends in one of these: the ladder's price is lowered to the next such ending.
+
+    The regular price and the price that stands before the plan keep theirs. Where two rungs end at one price, the
+    shallower one goes.
+    """
+
+    endings: tuple[float, ...] = (0.99,)
+
+    def __post_init__(self) -> None:
+        if not self.endings or any(not 0.0 <= e < 1.0 for e in self.endings):
+            raise RuleError(f"PriceEndings: endings are {self.endings!r}; each lies in [0, 1), e.g. 0.99 or 0.49.")
+
+
+@dataclass(frozen=True)
+class MinimumOnHand(Rule):
+    """The price is cut only in a week that starts with at least so many units: a few pieces are not worth a label."""
+
+    units: float
+
+    def __post_init__(self) -> None:
+        if not self.units >= 0.0:
+            raise RuleError(f"MinimumOnHand: units is {self.units!r}; it is 0 or more.")
+
+
+@dataclass(frozen=True)
+class SellThrough(Rule):
+    """A share of the stock at the plan's start is sold in time.
+
+    Parameters
+    ----------
+    share : float
+        Units sold by units on hand at the start.
+    by_week : int, optional
+        After so many weeks; at the item's exit where not given (or where it exits earlier).
+    penalty : float, optional
+        Makes the target soft: what each missing unit costs in the objective. Without it the target must be met.
+    """
+
+    share: float
+    by_week: int | None = None
+    penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.share > 1.0:
+            raise RuleError(
+                f"SellThrough: share is {self.share!r}; no more than the stock can be sold, so it is at most 1."
+            )
+        _share("SellThrough", "share", self.share)
+        if self.by_week is not None:
+            _count("SellThrough", "by_week", self.by_week, 1)
+        if self.penalty is not None and not 0.0 < self.penalty < float("inf"):
+            raise RuleError(f"SellThrough: penalty is {self.penalty!r}; it is money per unit, above 0.")
+
+
+@dataclass(frozen=True)
+class MaxMarkdowns(Rule):
+    """At most so many markdowns in the plan."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        _count("MaxMarkdowns", "count", self.count, 0)
+
+
+@dataclass(frozen=True)
+class MinWeeksBetween(Rule):
+    """At least so many weeks from one price change to the next.
+
+    The last change before the plan counts where the items have ``weeks_since_change``.
+    """
+
+    weeks: int
+
+    def __post_init__(self) -> None:
+        _count("MinWeeksBetween", "weeks", self.weeks, 1)
+
+
+@dataclass(frozen=True)
+class MinimumStep(Rule):
+    """A markdown is at least so deep, as a share of the regular price."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        _share("MinimumStep", "share", self.share)
+
+
+@dataclass(frozen=True)
+class MaximumStep(Rule):
+    """A markdown is at most so deep, as a share of the regular price."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        _share("MaximumStep", "share", self.share)
+
+
+@dataclass(frozen=True)
+class MarginFloor(Rule):
+    """``(price - unit_cost) / price`` is at least ``share`` in every week; below 0 allows that much of a loss."""
+
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.share < 1.0:
+            raise RuleError(f"MarginFloor: share is {self.share!r}; it is below 1, e.g. 0.1 for 10% of the price.")
+
+
+@dataclass(frozen=True)
+class MinimumAdvertisedPrice(Rule):
+    """No price is below the one that the brand allows: a column of the items frame; none where it is missing."""
+
+    column: str = "minimum_advertised_price"
+
+
+@dataclass(frozen=True)
+class CompetitorPrice(Rule):
+    """The price stays near a competitor's: between ``at_least`` and ``at_most`` times it.
+
+    An item whose column is missing has no such bound.
+    """
+
+    at_most: float | None = None
+    at_least: float | None = None
+    column: str = "competitor_price"
+
+    def __post_init__(self) -> None:
+        low, high = self.at_least or 0.0, float("inf") if self.at_most is None else self.at_most
+        if self.at_most is None and self.at_least is None:
+            raise RuleError("CompetitorPrice: give at_most, at_least or both, e.g. at_most=1.05 for 5% dearer.")
+        if not 0.0 <= low <= high or high <= 0.0:
+            raise RuleError(
+                f"CompetitorPrice: at_least {self.at_least!r} is above at_most {self.at_most!r}, or below 0."
+            )
+
+
+@dataclass(frozen=True)
+class NoTouch(Rule):
+    """No price change in the first weeks after launch, nor in the last weeks on sale.
+
+    ``after_launch`` reads the column ``age_weeks``: weeks since launch at the plan's start.
+    """
+
+    after_launch: int = 0
+    near_end: int = 0
+
+    def __post_init__(self) -> None:
+        _count("NoTouch", "after_launch", self.after_launch, 0)
+        _count("NoTouch", "near_end", self.near_end, 0)
+
+
+@dataclass(frozen=True)
+class FixedPrice(Rule):
+    """An item's price in one week (0 is the first) is set by hand: the depth off its regular price."""
+
+    item: object
+    week: int
+    discount: float
+
+    def __post_init__(self) -> None:
+        _count("FixedPrice", "week", self.week, 0)
+        _share("FixedPrice", "discount", self.discount, below_one=True)
+
+
+# ---- rules over several items --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Budget(Rule):
+    """What the markdowns of the items may cost, planned promotions included.
+
+    Parameters
+    ----------
+    amount : float
+        The budget.
+    planned : float or str
+        Already committed to promotions and taken off first: money, or a column of the items frame to add up.
+    basis : {"sold", "on_hand"}
+        ``(regular price - price) * units sold``, or the write-down ``price cut * units on hand`` when a price is cut.
+    weeks : tuple of two ints, optional
+        First week and the week after the last one that count; all where not given.
+    """
+
+    amount: float
+    planned: float | str = 0.0
+    basis: Literal["sold", "on_hand"] = "sold"
+    weeks: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.amount < float("inf"):
+            raise RuleError(f"Budget: amount is {self.amount!r}; it is money, 0 or more.")
+        if not isinstance(self.planned, str) and not 0.0 <= self.planned < float("inf"):
+            raise RuleError(f"Budget: planned is {self.planned!r}; it is money, 0 or more, or a column's name.")
+        if self.basis not in ("sold", "on_hand"):
+            raise RuleError(f"Budget: basis is {self.basis!r}; it is 'sold' or 'on_hand'.")
+        if self.weeks is not None and not 0 <= self.weeks[0] < self.weeks[1]:
+            raise RuleError(f"Budget: weeks is {self.weeks!r}; first week, and the week after the last, e.g. (0, 4).")
+
+
+@dataclass(frozen=True)
+class AllOrNothing(Rule):
+    """In each week every item on sale with the same value in the column is below its regular price, or none is."""
+
+    by: str = "group"
+
+
+@dataclass(frozen=True)
+class AtMostOnePromoted(Rule):
+    """In each week at most one item with the same value in the column is below its regular price."""
+
+    by: str = "group"
+
+
+@dataclass(frozen=True)
+class SharedStock(Rule):
+    """Rows with the same value in the column, e.g. one product in several stores, sell from one stock.
+
+    The stock is the sum of their ``on_hand``. Prices must not rise, and sell-through and minimum on hand cannot be
+    asked of single rows whose stock is shared.
+    """
+
+    by: str = "product"
+
+
+COUPLING = (Budget, AllOrNothing, AtMostOnePromoted, SharedStock)
+# These change what there is to choose from; they never stand in the way of a plan by themselves.
+SETTINGS = (PricesMayRise, SharedStock)
