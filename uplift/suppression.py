@@ -130,7 +130,7 @@ def count_contacts(sends: Any, on: date, days: int, *, control: Iterable[str] = 
     first = on - timedelta(days=days)
     counts: dict[str, int] = {}
     for customer, arm, sent in zip(*(_listed(columns[n]) for n in ("customer_id", "arm", "sent_at")), strict=True):
-        if customer is None or sent is None or sent != sent or arm is None or arm != arm or str(arm) in nothing:
+        if any(each is None or each != each for each in (customer, arm, sent)) or str(arm) in nothing:
             continue
         day = sent.date() if isinstance(sent, datetime) else sent
         if first < day <= on:
