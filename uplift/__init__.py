@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .balance import covariate_balance, cuped, sample_ratio_test
     from .budget_path import budget_path
     from .calibration import EffectCalibration, calibration_of_effects
+    from .decision_log import logged_sends, read_log
     from .design import (
         DesignError,
         Power,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .scores import doubly_robust_scores, overlap_region
     from .sensitivity import confounding_bounds, e_value, placebo
     from .simulate import SimulatedExperiment, simulate
+    from .suppression import Suppression, count_contacts
     from .surrogate import SurrogateIndex, long_term_effects, surrogate_index
     from .target import TargetList, replay
     from .verdict import Verdict, decide
@@ -56,6 +58,7 @@ _MODULES = {
     "PreflightError": "preflight",
     "Ranking": "rate",
     "SimulatedExperiment": "simulate",
+    "Suppression": "suppression",
     "SurrogateIndex": "surrogate",
     "TargetList": "target",
     "Verdict": "verdict",
@@ -67,6 +70,7 @@ _MODULES = {
     "compare_policies": "policy_value",
     "compare_rankings": "rate",
     "confounding_bounds": "sensitivity",
+    "count_contacts": "suppression",
     "covariate_balance": "balance",
     "cuped": "balance",
     "decide": "verdict",
@@ -75,6 +79,7 @@ _MODULES = {
     "evaluate": "evaluation",
     "fit_effects": "learners",
     "gain_per_1000": "policy_value",
+    "logged_sends": "decision_log",
     "long_term_effects": "surrogate",
     "minimum_detectable_effect": "design",
     "off_policy_value": "policy_value",
@@ -91,6 +96,7 @@ _MODULES = {
     "preflight": "preflight",
     "qini": "rate",
     "rank_by": "rate",
+    "read_log": "decision_log",
     "read_out": "readout",
     "replay": "target",
     "require_clean": "preflight",
@@ -118,6 +124,7 @@ __all__ = [
     "PreflightError",
     "Ranking",
     "SimulatedExperiment",
+    "Suppression",
     "SurrogateIndex",
     "TargetList",
     "Verdict",
@@ -129,6 +136,7 @@ __all__ = [
     "compare_policies",
     "compare_rankings",
     "confounding_bounds",
+    "count_contacts",
     "covariate_balance",
     "cuped",
     "decide",
@@ -137,6 +145,7 @@ __all__ = [
     "evaluate",
     "fit_effects",
     "gain_per_1000",
+    "logged_sends",
     "long_term_effects",
     "minimum_detectable_effect",
     "off_policy_value",
@@ -153,6 +162,7 @@ __all__ = [
     "preflight",
     "qini",
     "rank_by",
+    "read_log",
     "read_out",
     "replay",
     "require_clean",

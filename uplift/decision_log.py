@@ -134,6 +134,15 @@ def read_log(path: Path | str) -> "pa.Table":
     ------
     ModelError
         The file cannot be read, or is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from regulars.uplift.target import TargetList
+    >>> scores = {"customer_id": ["a"], "arm": ["mail"], "effect": [5.0], "net_effect": [1.46], "cost": [0.04]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_log(TargetList.build(scores, "spring", on=date(2026, 5, 1)).write_log(folder))["why"].to_pylist()
+    ['sent']
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -169,6 +178,15 @@ def logged_sends(log: "pa.Table", *, holdout: bool = True) -> "pa.Table":
     ------
     ModelError
         The table is no log of decisions.
+
+    Examples
+    --------
+    >>> from regulars.uplift.target import TargetList
+    >>> scores = {"customer_id": ["a", "b"], "arm": ["mail"] * 2, "effect": [5.0, 0.1], "net_effect": [1.46, -0.01],
+    ...           "cost": [0.04] * 2}
+    >>> made = TargetList.build(scores, "spring", on=date(2026, 5, 1), exploration=0.2)
+    >>> logged_sends(made.log).select(["customer_id", "arm", "propensity"]).to_pylist()[1]
+    {'customer_id': 'b', 'arm': 'control', 'propensity': 0.9}
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -47,6 +47,14 @@ class TargetList:
         Hash of the rules and of the inputs' content: the same inputs and rules have the same.
     log : pyarrow.Table
         ``decisions`` with the rules in its metadata: what `write_log` writes.
+
+    Examples
+    --------
+    >>> scores = {"customer_id": ["a", "b"], "arm": ["mail"] * 2, "effect": [5.0, 0.1], "net_effect": [1.46, -0.01],
+    ...           "cost": [0.04] * 2}
+    >>> made = TargetList.build(scores, "spring", on=date(2026, 5, 1))
+    >>> made.summary["mailed"], made.summary["planned_profit"], made.decisions["why"].tolist()
+    (1, 1.46, ['sent', 'not chosen'])
     """
 
     run_id: str
