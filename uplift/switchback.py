@@ -95,7 +95,7 @@ class Switchback:
         rows = np.minimum(np.searchsorted(self.regions, labels), len(self.regions) - 1)
         wrong = np.array(self.regions)[rows] != labels
         if wrong.any():
-            raise ModelError(f"region {labels[wrong][0]!r} is not of the plan; it has {list(self.regions)[:10]}.")
+            raise ModelError(f"region {str(labels[wrong][0])!r} is not of the plan; it has {list(self.regions)[:10]}.")
         return rows
 
 
