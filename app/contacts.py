@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..sql.engine import Engine
     from ..sql.settings import Settings
+    from ..sql.sources import Staged
 
 _READ = ("customers", "customer_links", "sends")
 _ENDINGS = {".csv": "csv", ".parquet": "parquet"}
@@ -109,7 +110,14 @@ def read_contacts(
             "that says who consented; write one with columns.email_consent, or set require_consent = false"
         )
     nothing = sorted({"control", *(each.control for each in settings.campaigns.values())})
-    with _engine(settings) as (engine, shop_sends):
+    with _engine(settings) as (engine, staged):
+        mapped = [column.name for column in staged.tables["customers"].mapped]
+        if said.require_consent and "email_consent" not in mapped:
+            raise SettingsError(
+                f"{settings.origin}: [campaigns.{campaign}] require_consent = true, and [customers] has no column "
+                "email_consent; map it under [customers.columns], or set require_consent = false"
+            )
+        shop_sends = staged.tables["sends"].sql
         lists = {reason: _listed(engine, path) for reason, path in (suppress or {}).items()}
         consent = engine.query(_CONSENT)
         refused = consent.filter(_flag(consent, "refused"))["customer_id"]
@@ -128,7 +136,7 @@ def read_contacts(
 
 
 @contextmanager
-def _engine(settings: "Settings") -> "Iterator[tuple[Engine, str]]":
+def _engine(settings: "Settings") -> "Iterator[tuple[Engine, Staged]]":
     unread = {section: None for table, section in SECTIONS.items() if table not in _READ}
     # orders and products play no part here, and reading them takes minutes
     few = settings.model_copy(update=unread)
@@ -137,7 +145,7 @@ def _engine(settings: "Settings") -> "Iterator[tuple[Engine, str]]":
         staged = stage(engine, few)
         with reading_inputs(engine, staged):
             engine.materialize("resolved_customer_links", catalog.query("resolved_customer_links").sql)
-            yield engine, staged.tables["sends"].sql
+            yield engine, staged
 
 
 def _flag(table: "pa.Table", name: str) -> "pa.ChunkedArray":

@@ -174,6 +174,9 @@ def test_without_required_consent_those_who_refused_are_left_alone_all_the_same(
     }
     with pytest.raises(SettingsError, match="require_consent = true, and there is no"):
         target(settings(shop, customers=None), "winback", on=ON, dry_run=True)
+    pq.write_table(pa.table({"customer_id": IDS}), shop / "customers.parquet")
+    with pytest.raises(SettingsError, match="has no column email_consent; map it"):
+        target(settings(shop), "winback", on=ON, dry_run=True)
 
 
 def test_lists_from_elsewhere_suppress(shop):
