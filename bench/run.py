@@ -21,13 +21,15 @@ INTRODUCTION = (
     "# Benchmarks\n\nWritten by `make bench`: rivals side by side in the same run on the same machine and data. A "
     "target is what we hold ourselves to; a figure that misses it stays on the page."
 )
-PACKAGES = ("duckdb", "numpy", "numba", "pandas", "lifetimes", "scipy")
+PACKAGES = ("duckdb", "numpy", "numba", "pandas", "lifetimes", "scipy", "lightgbm", "causalml")
+# one budget; several limits; beside an integer programme
+ALLOCATION = (10_000_000, 1_000_000, 2_000)
 
 
 def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
     """Every section by name, in the page's order; ``small`` sizes run in seconds and prove nothing."""
     customers, rival = (2_000, 500) if small else (1_000_000, 100_000)
-    runs = 1 if small else 5
+    runs, few = (1, 1) if small else (5, 3)
     return {
         "summary": partial(summary_section, 2_000 if small else 5_000_000, runs),
         "fits": partial(fit_section, customers, rival, runs),
@@ -35,6 +37,11 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
         "imports": partial(import_section, runs),
         "build": build_section,
         "grid": partial(_grid_section, small=small),
+        "allocation": partial(_uplift, "allocation_section", *((2_000, 500, 100) if small else ALLOCATION), few),
+        "learners": partial(_uplift, "learner_section", *((600, 1, ("x",), (), ()) if small else (64_000, few))),
+        "uplift-scores": partial(
+            _uplift, "uplift_score_section", *((1_000, 2_000) if small else (64_000, 1_000_000)), few
+        ),
     }
 
 
@@ -43,6 +50,12 @@ def _grid_section(*, small: bool) -> Section:
     from grid import section
 
     return section(small=small)
+
+
+def _uplift(section: str, *sizes: object) -> Section:
+    import uplift_speed
+
+    return getattr(uplift_speed, section)(*sizes)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         progress_line(f"running {name} ...")
         section = study()
-        made_on = f"{today()}; {machine()}; {versions(('numpy', 'numba', 'scipy'))}."
+        made_on = f"{today()}; {machine()}; {versions(('numpy', 'numba', 'scipy', 'lightgbm'))}."
         section = replace(section, remarks=(*section.remarks, made_on))
         print(section.markdown(), flush=True)
         if not options.small:

@@ -33,6 +33,12 @@ def report() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
+def chunks() -> Iterator[ModuleType]:
+    yield load("chunks")
+    del sys.modules["bench_chunks"]
+
+
+@pytest.fixture(scope="module")
 def order_lines() -> Iterator[ModuleType]:
     yield load("order_lines")
     del sys.modules["bench_order_lines"]
@@ -40,7 +46,7 @@ def order_lines() -> Iterator[ModuleType]:
 
 def run(script: str, *words: str, folder: Path) -> str:
     """Run a script with its temporary files in ``folder``; return what it printed."""
-    environment = {**os.environ, "TMPDIR": str(folder)}
+    environment = {**os.environ, "TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder)}
     command = [sys.executable, str(BENCH / script), *words]
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -53,6 +59,9 @@ ROWS = {
     "scores": ["BG/NBD", "Pareto/NBD"],
     "imports": ["`import regulars.sql`", "`regulars --help`"],
     "grid": ["a block anywhere"],
+    "allocation": ["2,000 customers x 5 offers, one budget", "100 x 5, the same limits, HiGHS's integer programme"],
+    "learners": ["regulars, `x`"],
+    "uplift-scores": ["effects of 2,000 customers from a frame", "target list of 2,000 customers from their scores"],
 }
 
 
@@ -69,6 +78,40 @@ def test_a_study_runs(tmp_path):
     printed = run("study.py", "recovery-nbd", "--small", folder=tmp_path)
     assert "| r | 0.385 |" in printed
     assert "| alpha | 12.07 |" in printed
+
+
+def test_the_studies_of_uplift_run_and_go_on_where_they_were(tmp_path):
+    first = run("study.py", "rate-linear", "null-verdict", "--small", folder=tmp_path)
+    assert "| AUTOC | regulars | 2 |" in first
+    assert "| AUTOC | causalml | 1 |" in first
+    assert "| any false claim |" in first
+    kept = sorted((tmp_path / "regulars-studies").glob("*/*.json"))
+    assert len(kept) == 2
+    # a chunk that is there is not run again: what is in it counts
+    kept[0].write_text(kept[0].read_text().replace("not enough data", "treat all"))
+    again = run("study.py", "null-verdict", "--small", folder=tmp_path)
+    assert "| any false claim | 100.0% |" in again
+
+
+def test_chunks_are_of_one_state_of_what_they_measure(chunks, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "FOLDER", tmp_path / "cache")
+    monkeypatch.setattr(chunks, "ROOT", tmp_path)
+    (tmp_path / "code.py").write_text("one")
+    ran = []
+
+    def draws(each: range) -> list[int]:
+        ran.append(each)
+        return [10 * draw for draw in each]
+
+    def study(key: str = "k") -> list[int]:
+        return chunks.in_chunks("s", key, 5, draws, size=2, sources=["code.py"], progress=False)
+
+    assert study() == study() == [0, 10, 20, 30, 40]
+    assert ran == [range(2), range(2, 4), range(4, 5)]
+    study(key="other")
+    (tmp_path / "code.py").write_text("two")
+    study()
+    assert len(ran) == 9
 
 
 @pytest.mark.parametrize("script", ["run.py", "study.py"])
