@@ -35,7 +35,7 @@ CARRIED_TABLES = (
 )
 
 # Composed into the statement that reads them instead of being stored: as large as the input, or another at each call.
-INLINED = frozenset({"judged_order_lines", "sale_days", "campaign_recipients"})
+INLINED = frozenset({"judged_order_lines", "sale_days", "campaign_recipients", "priced_lines"})
 
 # Only what the orders hold has to be worked out: a table is empty where its probe finds nothing.
 _RETURN_TABLES = ("refund_lines", "returning_customers", "matchable_sales", "return_matches", "returnable_sales")

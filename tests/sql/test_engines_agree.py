@@ -69,6 +69,27 @@ CUSTOMERS = [
     {"customer_id": f"c{k:02}", "joined_at": datetime.combine(date(2024, 2, 10 + k), time(8)) if k % 3 else None}
     for k in range(14)
 ]
+PRODUCTS = [
+    {"sku": "hat", "style_color": "headwear", "unit_cost": Decimal("1.2500"), "launched_on": date(2023, 11, 1)},
+    {"sku": "cap", "style_color": "headwear", "category_1": "clothes"},
+    {"sku": "tie", "unit_cost": Decimal("0.3333"), "category_1": "clothes", "category_2": "neck"},
+    {"sku": "tie", "unit_cost": Decimal("0.4444"), "category_1": "clothes"},
+]
+STOCK = [
+    {"sku": sku, "store_id": store, "week": date(2024, 1, 1) + timedelta(weeks=week), "on_hand": Decimal(on_hand)}
+    for week in range(8)
+    for sku, store, on_hand in (("hat", "north", 3), ("cap", None, 1), ("tie", "south", -1 if week == 2 else 2))
+]
+PROMOTIONS = [
+    {"sku": sku, "store_id": store, "week": date(2024, 1, 3) + timedelta(weeks=week), "display": shown, "mailer": mail}
+    for week in range(6)
+    for sku, store, shown, mail in (
+        ("hat", "north", "9", "0"),
+        ("hat", "south", None, "A"),
+        ("tie", None, "end", None),
+        ("sock", "north", "0", " "),
+    )
+]
 CENTS = [0, 0, 1, 100, 333, 999, 1000, 1000, 1995, 25000, 9999999, 1234567890123, -1, -333, -999, -1000, -1000, -30000]
 
 
@@ -97,6 +118,13 @@ def awkward_lines(n: int = 420) -> list[dict]:
                 "is_product": rng.choice([None, True, True, True, False]),
             }
         )
+    shelf = random.Random(8)
+    for line in lines:
+        price = shelf.choice([None, None, Decimal("0.0049"), Decimal("1.9900"), Decimal("12.3456"), Decimal("-1.0000")])
+        line["unit_price"] = price
+        line["list_price"] = price and shelf.choice([None, price * 2, Decimal("0.9900")])
+        line["unit_cost"] = shelf.choice([None, None, Decimal("0.9999")])
+        line["store_id"] = shelf.choice([None, "", "north", "south"])
     return lines + rng.choices(lines, k=40)
 
 
@@ -147,7 +175,7 @@ def pipelines(engines, stage_lines, shop_values):
         carried |= {table: base.run(table) for table in CARRIED_TABLES if table not in carried}
     made = []
     for engine in engines:
-        stage_lines(engine, new, LINKS, RATES, SENDS, CUSTOMERS)
+        stage_lines(engine, new, LINKS, RATES, SENDS, CUSTOMERS, PRODUCTS, STOCK, PROMOTIONS)
         for table, rows in carried.items():
             engine.register(f"{PREVIOUS}{table}", rows)
         given = [*(f"{PREVIOUS}{table}" for table in carried), "customer_scores"]
@@ -328,3 +356,12 @@ def test_a_gap_is_still_there_and_the_lint_keeps_queries_off_it(engines, sql, on
         assert spark.query(sql).to_pylist() == [{"x": on_spark}]
     header = "-- A gap.\n-- inputs:\n-- output: gap\n-- grain:\n-- parameters:\n"
     assert lint_text("gap", header + sql)
+
+
+@pytest.mark.parametrize("unsold", ["carried", "regular", "missing", "left_out"])
+@pytest.mark.parametrize(("stores", "period"), [("apart", "week"), ("together", "day")])
+def test_other_panels(pipelines, stores, period, unsold):
+    asked = {"stores": stores, "period": period, "unsold": unsold, "category": "clothes", "item_level": "sku"}
+    on_duckdb, on_spark = (pipeline.run("item_weeks", **asked) for pipeline in pipelines)
+    assert rows(on_duckdb) == rows(on_spark)
+    assert on_duckdb.num_rows > 0
