@@ -68,6 +68,20 @@ class Effects:
         them. None where the frame had no ids.
     threads : int
         Threads of predictions; they do not change a bit of them, and are not saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from regulars.uplift.learners import fit_effects
+    >>> from regulars.uplift.simulate import simulate
+    >>> drawn = simulate("linear", 2000, seed=1).frame()
+    >>> exp = Experiment(treatment="arm", outcome="outcome", control="control")
+    >>> effects = fit_effects(exp, drawn, "t", cost=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     effects.save(folder)
+    ...     again = Effects.load(folder)
+    >>> again.model_version == effects.model_version, (again.net(drawn) == effects.net(drawn)).all().item()
+    (True, True)
     """
 
     experiment: Experiment

@@ -86,7 +86,9 @@ class EstimatorEffects:
                 f"{type(self.estimator).__name__} cannot predict {features.shape[1]} features of {len(features)} "
                 f"customers: {error}. A fitted estimator must have been fitted on exp.read(frame).features."
             ) from error
-        return effects[:, [self._column(label) for label in self._labels(effects.shape[1])]]
+        in_order = np.empty_like(effects)
+        in_order[:, [self._column(label) for label in self._labels(effects.shape[1])]] = effects
+        return in_order
 
     def _predict(self, features: np.ndarray) -> np.ndarray:
         if library_of(self.estimator) == "econml":
@@ -240,7 +242,9 @@ def _causal_forest(sample: Sample, bases: Any, seed: int) -> Any:
         discrete_treatment=True,
         n_estimators=TREES_OF_A_FOREST,
         min_samples_leaf=max(5, min(50, len(sample.arm) // 200)),
+        # neither its intervals nor its average effect are asked for
         inference=False,
+        drate=False,
         n_jobs=1,
         random_state=seed,
     )

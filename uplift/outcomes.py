@@ -113,6 +113,14 @@ class TwoPartRegressor(RegressorMixin, BaseEstimator):
     ----------
     probability_ : fitted regressor
     amount_ : fitted regressor, or float where buyers were few
+
+    Examples
+    --------
+    >>> x = np.repeat([[0.0], [1.0]], 500, axis=0)
+    >>> spend = np.r_[np.zeros(500), np.tile([0.0, 40.0], 250)]
+    >>> trees = boosted_trees("binary", rows=1000), boosted_trees(rows=1000)
+    >>> TwoPartRegressor(*trees).fit(x, spend).predict(np.array([[0.0], [1.0]])).round(-1).tolist()
+    [0.0, 20.0]
     """
 
     def __init__(self, probability: Any = None, amount: Any = None, least_buyers: int = 2 * LEAST_IN_LEAF) -> None:
@@ -164,7 +172,8 @@ def base_learners(
     Parameters
     ----------
     outcome_kind : {"binary", "count", "revenue", "number"}
-        Binary outcomes are learnt as probabilities; all others as means, by squared error.
+        Binary outcomes are learnt as probabilities; all others as means, by squared error. (Squared error on 0/1 ranks
+        Hillstrom's visits as well: held-out QINI x 1e4 of 77 either way for the x-learner, standard error 13.)
     rows : int
         Rows of the smallest fit.
     two_part : bool
