@@ -49,6 +49,11 @@ class TargetResult:
     log: Path | None
 
     @property
+    def verdict(self) -> str:
+        """What the build found of the scores that the list is made of: "" where it says nothing."""
+        return str(self.target_list.rules.facts["verdict"])
+
+    @property
     def exit_code(self) -> int:
         """What the command line returns: 0, or 8 where there is nobody to mail."""
         return 0 if self.target_list.summary["mailed"] else NobodyToMail.exit_code
@@ -62,6 +67,7 @@ class TargetResult:
             "run_id": self.target_list.run_id,
             "snapshot": self.snapshot.run_id,
             "as_of": self.snapshot.as_of.isoformat(),
+            "verdict": self.verdict,
             "list": str(self.path) if self.path else None,
             "log": str(self.log) if self.log else None,
             **self.target_list.summary,
@@ -77,7 +83,8 @@ class TargetResult:
             f"{said['planned_profit']:,.2f} (at most {said['bound']:,.2f}); {said['suppressed']:,} suppressed, "
             f"{said['held_out']:,} held out, {said['explored'] + said['explored_control']:,} explored"
         )
-        return "\n".join([first, second, *(f"note: {note}" for note in said["notes"])])
+        verdict = [f"what the scores are worth: {self.verdict}"] if self.verdict else []
+        return "\n".join([first, second, *verdict, *(f"note: {note}" for note in said["notes"])])
 
 
 def target(
@@ -300,6 +307,7 @@ class _Job:
                 "snapshot": self.snapshot.run_id,
                 "as_of": self.snapshot.as_of.isoformat(),
                 "model_version": scores["model_version"][0].as_py(),
+                "verdict": self._verdict(),
                 "settings": said.model_dump(mode="json"),
                 "sends_counted": sorted(log.path.name for log in logs),
             },
@@ -336,17 +344,16 @@ class _Job:
             )
         scores = _rows_of(self.snapshot, "uplift_scores", self.campaign)
         if scores is None or not scores.num_rows:
+            why = self._verdict() or "it was not configured when the run was built; run 'regulars build'"
             raise StaleSnapshotError(
-                f"run {self.snapshot.run_id} has no scores of {self.campaign}: {self._refusal()}; "
+                f"run {self.snapshot.run_id} has no scores of {self.campaign}: {why}; "
                 f"'regulars query campaign_effects' shows what was found"
             )
         return scores
 
-    def _refusal(self) -> str:
+    def _verdict(self) -> str:
         effects = _rows_of(self.snapshot, "campaign_effects", self.campaign)
-        if effects is None or not effects.num_rows:
-            return "it was not configured when the run was built; run 'regulars build'"
-        return str(effects["sentence"][0].as_py())
+        return "" if effects is None or not effects.num_rows else str(effects["sentence"][0].as_py() or "")
 
 
 def _rows_of(snapshot: "Snapshot", table: str, campaign: str) -> "pa.Table | None":

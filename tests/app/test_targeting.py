@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from regulars.app import cli as command_line
 from regulars.app.campaign_readout import read_out_campaign
 from regulars.app.targeting import replay_run, target
-from regulars.sql.contract import UPLIFT_SCORES
+from regulars.sql.contract import CAMPAIGN_EFFECTS, UPLIFT_SCORES
 from regulars.sql.errors import (
     AlreadyDecided,
     ContractError,
@@ -288,6 +288,25 @@ def test_no_scores_or_scores_of_other_settings_are_refused(shop):
         target(made, "winback", on=ON)
     publish(shop, "5eed00000000000d", settings=made.identity())
     assert target(settings(shop, {"budget": 11.0, "holdout": 0.3}), "winback", on=ON).outcome == "written"
+
+
+def test_what_the_build_found_of_the_scores_stands_beside_what_they_promise(shop):
+    sentence = "Not enough data: the gain may be a loss."
+    columns = {column.name: None for column in CAMPAIGN_EFFECTS.columns if column.type in ("DOUBLE", "BIGINT")}
+    texts = {column.name: "" for column in CAMPAIGN_EFFECTS.columns if column.type == "VARCHAR"}
+    row = columns | texts | {"campaign": "winback", "sentence": sentence, "refused": False}
+    effects = contract_table(CAMPAIGN_EFFECTS, {name: [value] for name, value in row.items()})
+    scores = Warehouse(shop / "warehouse").current().read("uplift_scores")
+    warehouse = Warehouse(shop / "warehouse")
+    with warehouse.lock(), warehouse.stage("5eed00000000000f") as writer:
+        tables = {"uplift_scores": scores, "campaign_effects": effects}
+        facts = {name: writer.write_table(name, rows.to_batches(), rows.schema) for name, rows in tables.items()}
+        writer.manifest.update({"as_of": AS_OF.isoformat(), "tables": facts, "models": {}})
+    made = target(settings(shop), "winback", on=ON)
+    assert made.to_dict()["verdict"] == made.target_list.manifest["rules"]["facts"]["verdict"] == sentence
+    assert sentence in made.sentence()
+    with pytest.raises(StaleSnapshotError, match="has no scores of spring: it was not configured"):
+        target(settings(shop, campaigns={"spring": {}}), "spring", on=ON)
 
 
 def test_refusals_are_json_too(shop):
