@@ -367,11 +367,14 @@ def demo(
     from .build import run_build
     from .demo import demo_settings
 
-    result = run_build(demo_settings(warehouse), progress=not quiet)
+    settings = demo_settings(warehouse)
+    result = run_build(settings, progress=not quiet)
     if as_json:
         _print_json(result.to_dict())
     else:
         typer.echo(result.sentence())
+        if not settings.campaigns:
+            typer.echo("campaigns are left out; to see them: pip install 'regulars[uplift]'")
     if serve:
         _serve(warehouse, host, port)
 

@@ -743,16 +743,16 @@ SELECT
         CAST(bought.revenue - bought.first_order_revenue AS DOUBLE) / nullif(bought.purchase_days - 1, 0), 0
     ) AS monetary_value,
     CAST(bought.first_order_revenue AS DOUBLE) AS first_order_revenue,
-    CAST(coalesce(bought.orders, 0) AS BIGINT) AS orders,
+    CAST(coalesce(bought.orders, 0) AS BIGINT) AS orders_ever,
     CAST(coalesce(bought.orders_28, 0) AS BIGINT) AS orders_28,
     CAST(coalesce(bought.orders_91, 0) AS BIGINT) AS orders_91,
     CAST(coalesce(bought.orders_364, 0) AS BIGINT) AS orders_364,
-    CAST(coalesce(bought.revenue, 0) AS DOUBLE) AS revenue,
+    CAST(coalesce(bought.revenue, 0) AS DOUBLE) AS revenue_ever,
     CAST(coalesce(bought.revenue_28, 0) AS DOUBLE) AS revenue_28,
     CAST(coalesce(bought.revenue_91, 0) AS DOUBLE) AS revenue_91,
     CAST(coalesce(bought.revenue_364, 0) AS DOUBLE) AS revenue_364,
-    CAST(coalesce(bought.discount, 0) AS DOUBLE) AS discount,
-    CAST(coalesce(came_back.refunded, 0) AS DOUBLE) AS refunded,
+    CAST(coalesce(bought.discount, 0) AS DOUBLE) AS discount_ever,
+    CAST(coalesce(came_back.refunded, 0) AS DOUBLE) AS refunded_ever,
     CASE
         WHEN date_diff('day', opened.joined_on, moments.moment) + moments.later > 0
             THEN CAST(date_diff('day', opened.joined_on, moments.moment) + moments.later AS BIGINT)
