@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .balance import covariate_balance, cuped, sample_ratio_test
     from .budget_path import budget_path
     from .calibration import EffectCalibration, calibration_of_effects
+    from .clusters import assign_clusters, cluster_effect, power_clusters
     from .decision_log import logged_sends, read_log
     from .design import (
         DesignError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         power_targeting,
         sample_size,
     )
+    from .dose import fit_dose_effects
     from .effects import Effects
     from .estimate import Estimate
     from .evaluation import PredictedEffects, evaluate
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
     from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
     from .preflight import PreflightError, preflight, require_clean
     from .rate import Ranking, autoc, compare_rankings, qini, rank_by, toc
-    from .readout import read_out
+    from .readout import ReadOut, read_out
     from .scores import doubly_robust_scores, overlap_region
     from .sensitivity import confounding_bounds, e_value, placebo
     from .simulate import SimulatedExperiment, simulate
-    from .suppression import Suppression, count_contacts
+    from .suppression import Suppression
     from .surrogate import SurrogateIndex, long_term_effects, surrogate_index
+    from .switchback import Switchback, power_switchback, switchback, switchback_effect
     from .target import TargetList, replay
     from .verdict import Verdict, decide
 
@@ -57,26 +60,30 @@ _MODULES = {
     "PredictedEffects": "evaluation",
     "PreflightError": "preflight",
     "Ranking": "rate",
+    "ReadOut": "readout",
     "SimulatedExperiment": "simulate",
     "Suppression": "suppression",
     "SurrogateIndex": "surrogate",
+    "Switchback": "switchback",
     "TargetList": "target",
     "Verdict": "verdict",
     "allocate": "allocate",
     "assign": "design",
+    "assign_clusters": "clusters",
     "autoc": "rate",
     "budget_path": "budget_path",
     "calibration_of_effects": "calibration",
+    "cluster_effect": "clusters",
     "compare_policies": "policy_value",
     "compare_rankings": "rate",
     "confounding_bounds": "sensitivity",
-    "count_contacts": "suppression",
     "covariate_balance": "balance",
     "cuped": "balance",
     "decide": "verdict",
     "doubly_robust_scores": "scores",
     "e_value": "sensitivity",
     "evaluate": "evaluation",
+    "fit_dose_effects": "dose",
     "fit_effects": "learners",
     "gain_per_1000": "policy_value",
     "logged_sends": "decision_log",
@@ -92,6 +99,8 @@ _MODULES = {
     "plot_qini": "plot",
     "plot_toc": "plot",
     "power_average_effect": "design",
+    "power_clusters": "clusters",
+    "power_switchback": "switchback",
     "power_targeting": "design",
     "preflight": "preflight",
     "qini": "rate",
@@ -104,6 +113,8 @@ _MODULES = {
     "sample_size": "design",
     "simulate": "simulate",
     "surrogate_index": "surrogate",
+    "switchback": "switchback",
+    "switchback_effect": "switchback",
     "toc": "rate",
     "treat_top": "policy_value",
 }
@@ -123,26 +134,30 @@ __all__ = [
     "PredictedEffects",
     "PreflightError",
     "Ranking",
+    "ReadOut",
     "SimulatedExperiment",
     "Suppression",
     "SurrogateIndex",
+    "Switchback",
     "TargetList",
     "Verdict",
     "allocate",
     "assign",
+    "assign_clusters",
     "autoc",
     "budget_path",
     "calibration_of_effects",
+    "cluster_effect",
     "compare_policies",
     "compare_rankings",
     "confounding_bounds",
-    "count_contacts",
     "covariate_balance",
     "cuped",
     "decide",
     "doubly_robust_scores",
     "e_value",
     "evaluate",
+    "fit_dose_effects",
     "fit_effects",
     "gain_per_1000",
     "logged_sends",
@@ -158,6 +173,8 @@ __all__ = [
     "plot_qini",
     "plot_toc",
     "power_average_effect",
+    "power_clusters",
+    "power_switchback",
     "power_targeting",
     "preflight",
     "qini",
@@ -170,6 +187,8 @@ __all__ = [
     "sample_size",
     "simulate",
     "surrogate_index",
+    "switchback",
+    "switchback_effect",
     "toc",
     "treat_top",
 ]

@@ -9,7 +9,14 @@ from ..sql.errors import ModelError
 
 
 class AllocationError(ModelError):
-    """The limits cannot be met, or the values and costs are not usable."""
+    """The limits cannot be met, or the values and costs are not usable.
+
+    Examples
+    --------
+    >>> allocate(np.ones(2), np.ones(3))
+    Traceback (most recent call last):
+    regulars.uplift.allocate.AllocationError: value has shape (2,) and cost (3,); ...
+    """
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,12 @@ class Allocation:
         Customers whose choice was drawn at random.
     propensity : ndarray of shape (n,)
         Probability with which the choice was made: what a later read-out divides by.
+
+    Examples
+    --------
+    >>> plan = allocate(np.array([3.0, 2.0]), np.array([1.0, 1.0]), budget=1.0)
+    >>> plan.choice.tolist(), plan.value, plan.used.tolist()
+    ([0, -1], 3.0, [1])
     """
 
     choice: np.ndarray = field(repr=False)

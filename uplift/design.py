@@ -19,7 +19,14 @@ _SPAN = 16**_DIGITS
 
 
 class DesignError(ModelError):
-    """An experiment cannot be designed as asked."""
+    """An experiment cannot be designed as asked.
+
+    Examples
+    --------
+    >>> persistent_holdout(["ann"], 1.5)
+    Traceback (most recent call last):
+    regulars.uplift.design.DesignError: holdout share is 1.5; it lies in [0, 1)
+    """
 
 
 def unit_interval(units: Iterable[object], salt: str) -> NDArray[np.float64]:
@@ -125,6 +132,11 @@ class Power:
         Probability that the two-sided test at ``level`` rejects "no effect".
     level : float
         The test's level.
+
+    Examples
+    --------
+    >>> power_average_effect(10_000, 0.1, 1.0).power > 0.99
+    True
     """
 
     units: int

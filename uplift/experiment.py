@@ -266,6 +266,13 @@ class ExperimentData:
     encoder : FeatureEncoder
     rows : ndarray of shape (n,), int
         Rows of the frame that are here: all but those of arms not looked at.
+
+    Examples
+    --------
+    >>> frame = {"arm": ["no", "mail", "mail"], "age": [30, 40, 50], "spend": [0.0, 5.0, 0.0]}
+    >>> data = Experiment(treatment="arm", outcome="spend", control="no").read(frame)
+    >>> data.n_arms, data.arm.tolist(), data.outcome.tolist()
+    (2, [0, 1, 1], [0.0, 5.0, 0.0])
     """
 
     unit: np.ndarray = field(repr=False)

@@ -63,8 +63,8 @@ def plot_qini(toc: Any, *, rankings: Sequence[str] | None = None, template: Temp
     Examples
     --------
     >>> rows = {"ranking": ["x"] * 2, "fraction": [0.5, 1.0], "toc": [0.2, 0.0], "lower": [0.1, 0], "upper": [0.3, 0]}
-    >>> plot_qini(rows).data[-1].y
-    (0.0, 100.0, 0.0)
+    >>> plot_qini(rows).data[-1].y.tolist()
+    [0.0, 100.0, 0.0]
     """
     theme, columns = theme_of(template), _columns(toc, "ranking", "fraction", "toc", "lower", "upper")
     figure = _on_zero(theme, "Random order")

@@ -64,7 +64,14 @@ CODES: Mapping[str, str] = {
 
 
 class PreflightError(ModelError):
-    """A blocking finding stands in the way of a fit."""
+    """A blocking finding stands in the way of a fit.
+
+    Examples
+    --------
+    >>> require_clean([Finding("low_overlap", True, "Nobody like them was mailed.", "Leave them out.")])
+    Traceback (most recent call last):
+    regulars.uplift.preflight.PreflightError: ...Nobody like them was mailed...
+    """
 
 
 def preflight(

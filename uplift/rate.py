@@ -34,7 +34,13 @@ _FEWEST = 4  # half of three is one, whose ranking is always right: the standard
 
 @dataclass(frozen=True)
 class Ranking:
-    """Who comes first, and what he would get: ``priority`` (n,), higher first, and ``arm`` (n,), 1..k."""
+    """Who comes first, and what he would get: ``priority`` (n,), higher first, and ``arm`` (n,), 1..k.
+
+    Examples
+    --------
+    >>> rank_by(np.array([0.2, 0.4])).priority.tolist()
+    [0.2, 0.4]
+    """
 
     priority: np.ndarray
     arm: np.ndarray

@@ -73,6 +73,18 @@ class ReadOut:
         Planned against realised effects, in money, from low to high plans; None where few were planned.
     findings : tuple of Finding
         What makes the numbers doubtful.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> from regulars.uplift.target import TargetList
+    >>> scores = {"customer_id": np.arange(900), "arm": ["mail"] * 900, "effect": np.full(900, 3.0),
+    ...           "net_effect": np.full(900, 0.8), "cost": np.full(900, 0.1)}
+    >>> made = TargetList.build(scores, "spring", on=date(2026, 5, 1), holdout=0.3)
+    >>> bought = {"customer_id": made.log["customer_id"], "outcome": np.random.default_rng(0).normal(size=900)}
+    >>> found = read_out(made.log, bought, margin=0.3)
+    >>> found.mailed == len(made.table), found.difference.below_zero
+    (True, True)
     """
 
     campaign: str

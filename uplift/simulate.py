@@ -43,6 +43,12 @@ class SimulatedExperiment:
         True probability of each arm.
     expected : ndarray of shape (n, k + 1)
         True expected outcome under each arm, given the features.
+
+    Examples
+    --------
+    >>> drawn = simulate("linear", 3)
+    >>> drawn.arm_names, drawn.effects.shape
+    (('control', 'arm_1'), (3, 1))
     """
 
     design: str

@@ -39,6 +39,12 @@ class SurrogateIndex:
         For the history's customers, each from models that have not seen his fold.
     r_squared : float
         Share of the long outcome's variance that the index explains in the history, out of fold.
+
+    Examples
+    --------
+    >>> found = surrogate_index(np.zeros((2, 1)), np.arange(20.0)[:, None], np.arange(20.0), model="linear")
+    >>> found.value.shape, found.r_squared > 0.9
+    ((2,), True)
     """
 
     value: np.ndarray

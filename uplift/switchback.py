@@ -38,6 +38,12 @@ class Switchback:
         Of the experiment; the last block may be shorter.
     balanced : bool
         Whether the blocks come in pairs, one of each arm, in an order drawn for each pair.
+
+    Examples
+    --------
+    >>> plan = switchback(["all"], periods=8, block_length=2, salt="spring")
+    >>> plan.n_blocks, plan.block_of(np.arange(4)).tolist()
+    (4, [0, 0, 1, 1])
     """
 
     regions: tuple[str, ...]

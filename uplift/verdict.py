@@ -53,6 +53,13 @@ class Verdict:
         Every test made: one per ranking and one per arm.
     table : RateTable
         All rankings, valued.
+
+    Examples
+    --------
+    >>> from regulars.uplift.rate import rank_by
+    >>> scores = np.column_stack([np.zeros(1000), np.ones(1000) + np.random.default_rng(0).normal(size=1000)])
+    >>> decide(scores, {"any": rank_by(np.arange(1000.0))}, draws=50, arm_names=("no", "mail")).decision
+    'treat all'
     """
 
     decision: Decision

@@ -13,7 +13,7 @@ SHARED = sorted(name for name, module in uplift._MODULES.items() if name == modu
 
 
 def run(program: str) -> str:
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
