@@ -97,6 +97,8 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     found["null-verdict"] = (key, partial(_uplift, "null_verdict_section", draws, n, key))
     found["hillstrom"] = (f"{halves} halves", partial(_uplift, "hillstrom_section", halves, f"{halves} halves"))
     found["preflight"] = ("40 faults", partial(_uplift, "preflight_section", "40 faults"))
+    blocks = 5 if small else 1000
+    found["switchback"] = (f"{blocks} draws", partial(_uplift, "switchback_section", blocks, f"{blocks} draws"))
     if not small:  # tests/app/test_kill.py has a small shop for it
         found["kills"] = ("50 kills", partial(kill_section, "50 kills"))
     return found

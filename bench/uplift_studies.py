@@ -44,8 +44,8 @@ def coverage_section(design: str, draws: int, n: int, rival_draws: int | None, k
     found = in_chunks(f"rate-{design}", key, draws, run, sources=RATE)
     rows = [
         (
-            row["target"],
-            row["tool"],
+            str(row["target"]),
+            str(row["tool"]),
             f"{row['draws']:,}",
             f"{row['coverage']:.1%}",
             f"{row['bias']:+.2g}",
@@ -150,6 +150,33 @@ def preflight_section(key: str) -> Section:
         "spoil an answer, and data sets without one. At least 38 of 40 are to be caught, by the blocking finding that names the "
         "fault, and at most one of 20 clean sets may raise an alarm that blocks.",
         ("finding", "cases", "found", "which not, or which falsely"),
+        rows,
+        key=key,
+    )
+
+
+def switchback_section(draws: int, key: str) -> Section:
+    """Splits, clusters and switchbacks in a shop of limited stock."""
+    from uplift_switchback import limited_stock_study
+
+    rows = [
+        (
+            str(row["design"]),
+            f"{row['regions']} x {row['days']}",
+            f"{row['truth']:.3g}",
+            f"{row['bias']:+.3g} (error {row['bias_error']:.2g})",
+            f"{row['coverage']:.1%}",
+            f"{row['width']:.3g}",
+        )
+        for row in limited_stock_study(draws)
+    ]
+    return Section(
+        "switchback",
+        "Clusters and switchbacks where stock is limited",
+        f"{draws:,} draws of a shop in which one customer's voucher is another's empty shelf "
+        "(`bench/uplift_switchback.py`). The truth is each draw's own: everyone had the offer, or nobody. A split by "
+        "customer is biased there; by cluster or block of time it is not, and 95% intervals are to cover 91.5% at least.",
+        ("design", "regions x days", "truth", "bias", "coverage", "mean width"),
         rows,
         key=key,
     )

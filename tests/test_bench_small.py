@@ -81,10 +81,11 @@ def test_a_study_runs(tmp_path):
 
 
 def test_the_studies_of_uplift_run_and_go_on_where_they_were(tmp_path):
-    first = run("study.py", "rate-linear", "null-verdict", "--small", folder=tmp_path)
+    first = run("study.py", "rate-linear", "null-verdict", "switchback", "--small", folder=tmp_path)
     assert "| AUTOC | regulars | 2 |" in first
     assert "| AUTOC | causalml | 1 |" in first
     assert "| any false claim |" in first
+    assert "| split by customer |" in first
     kept = sorted((tmp_path / "regulars-studies").glob("*/*.json"))
     assert len(kept) == 2
     # a chunk that is there is not run again: what is in it counts
