@@ -34,7 +34,7 @@ FORMAT_VERSION = 1
 DOCUMENT = "effects.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Effects:
     """Fitted effects of each arm against control; made by `learners.fit_effects`.
 
@@ -97,7 +97,7 @@ class Effects:
     model: BoostedEffects | EstimatorEffects = field(repr=False)
     response_model: Model = field(repr=False)
     learnt_from: np.ndarray | None = field(default=None, repr=False)
-    threads: int = field(default=1, repr=False, compare=False)
+    threads: int = field(default=1, repr=False)
 
     def predict(self, frame: Any) -> np.ndarray:
         """Return the expected effect of each arm on each customer, (n, k), in outcome units.

@@ -178,9 +178,9 @@ def _categorical(column: Any, name: str) -> CategoricalFeature | None:
 
 
 def _indicators(column: Any, feature: CategoricalFeature) -> list[np.ndarray]:
-    labels, code = np.unique(_labels(column), return_inverse=True)
-    position = {str(label): j for j, label in enumerate(labels)}
-    return [(code == position.get(level, -1)).astype(np.float64) for level in feature.levels]
+    position = {level: j for j, level in enumerate(feature.levels)}
+    code = np.array([position.get(_label(value), -1) for value in _series(column).to_list()], dtype=np.int64)
+    return [(code == j).astype(np.float64) for j in range(len(feature.levels))]
 
 
 def _column(columns: Mapping[str, Any], name: str) -> Any:
@@ -212,8 +212,12 @@ def _is_text(column: Any) -> bool:
 
 
 def _labels(column: Any) -> np.ndarray:
+    return np.array([_label(value) for value in _series(column).to_list()], dtype=np.str_)
+
+
+def _label(value: Any) -> str:
     # a missing text is a level of its own
-    return np.array(["" if v is None or v != v else str(v) for v in _series(column).to_list()], dtype=np.str_)
+    return "" if value is None or value != value else str(value)
 
 
 def _numbers(column: Any, name: str) -> np.ndarray:
