@@ -233,10 +233,9 @@ def _auc(score: np.ndarray, event: np.ndarray | None) -> float:
 
 
 def _rank_r2(column: np.ndarray, outcome: np.ndarray) -> float:
-    a, b = midranks(column), midranks(outcome)
-    if a.std() == 0.0 or b.std() == 0.0:
+    if np.ptp(column) == 0.0 or np.ptp(outcome) == 0.0:
         return 0.0
-    return float(np.corrcoef(a, b)[0, 1] ** 2)
+    return float(np.corrcoef(midranks(column), midranks(outcome))[0, 1] ** 2)
 
 
 def _level_means(indicators: np.ndarray, outcome: np.ndarray) -> np.ndarray:

@@ -99,7 +99,8 @@ def preflight(
     sends : frame, optional
         What was sent, by this and other campaigns: ``customer_id, campaign, arm, sent_at`` as in the contract.
     campaign : str, optional
-        Name of this campaign in ``sends``. Without it: the one whose sends are at the frame's ``sent_at``.
+        Name of this campaign in ``sends``. Without it: the one whose sends are at the frame's ``sent_at``, or which
+        nearly all of the treated got.
     as_of : date or datetime, optional
         Last moment the data know of; the clock without it. Only asked of ``outcome_until``.
     level : float

@@ -140,7 +140,7 @@ def judge_times(
                 "Count outcomes from the send on: what came before it was not moved by it.",
             )
         )
-    start = begun if begun is not None else sent
+    start = _filled(begun) if begun is not None else sent
     if until is not None and start is not None:
         found.extend(_judge_lengths(exp, data, start, until, level))
     if until is not None:
@@ -178,7 +178,8 @@ def judge_sends(
         ``customer_id, campaign, arm, sent_at``, a row per customer and campaign. Arm ``exp.control`` or "control" is
         nothing sent.
     campaign : str, optional
-        This campaign's name; without it the one most of whose sends are at the frame's ``sent_at``.
+        This campaign's name; without it the one most of whose sends are at the frame's ``sent_at``, or which nearly all
+        of the treated got.
     holdout : frame or sequence, optional
         As in `preflight`.
     level : float
@@ -204,10 +205,10 @@ def judge_sends(
         order = np.argsort(units, kind="stable")
         place = np.minimum(np.searchsorted(units, customer, sorter=order), len(units) - 1)
         row = np.where(units[order[place]] == customer, order[place], -1)
-        own = campaign or _own_campaign(name, sent_at, row, start)
+        own = campaign or _own_campaign(data, name, sent_at, row, arm, start)
         found.extend(_judge_own(data, (name == own) & (row >= 0), row, arm, mailed, own))
-        begin = times_of(columns, exp.outcome_from)[data.rows] if exp.outcome_from else _filled(start)
-        until = times_of(columns, exp.outcome_until)[data.rows] if exp.outcome_until else None
+        begin = _filled(times_of(columns, exp.outcome_from)[data.rows]) if exp.outcome_from else _filled(start)
+        until = _filled(times_of(columns, exp.outcome_until)[data.rows]) if exp.outcome_until else None
         if begin is not None and until is not None:
             other = mailed & (row >= 0) & (name != own)
             inside = other & (sent_at >= begin[row]) & (sent_at <= until[row])
@@ -233,7 +234,7 @@ def _last_moment(as_of: date | datetime | None) -> np.datetime64:
 
 
 def _filled(sent: np.ndarray | None) -> np.ndarray | None:
-    """Who was sent nothing has no moment of it: the last one of the others stands in."""
+    # who was sent nothing has no moment of it: the last one of the others stands in
     if sent is None or np.isnat(sent).all():
         return None
     return np.where(np.isnat(sent), sent[~np.isnat(sent)].max(), sent)
@@ -250,7 +251,7 @@ def _differs(values: np.ndarray, data: ExperimentData, exp: Experiment, level: f
 def _judge_lengths(
     exp: Experiment, data: ExperimentData, start: np.ndarray, until: np.ndarray, level: float
 ) -> list[Finding]:
-    length = (until - start).astype("timedelta64[s]").astype(np.float64) / 86400.0
+    length = (until - start) / np.timedelta64(1, "D")  # NaN where a moment is missing
     if (length <= 0.0).any():
         return [
             Finding(
@@ -261,7 +262,7 @@ def _judge_lengths(
                 "Give every customer a window with an end after its begin.",
             )
         ]
-    mean = [float(length[data.arm == a].mean()) for a in range(data.n_arms)]
+    mean = [float(np.nan_to_num(length)[data.arm == a].mean()) for a in range(data.n_arms)]
     unequal = _differs(length, data, exp, level) or (
         exp.kind == "observational" and max(mean) - min(mean) > 0.02 * max(mean)
     )
@@ -278,13 +279,19 @@ def _judge_lengths(
     ]
 
 
-def _own_campaign(name: np.ndarray, sent_at: np.ndarray, row: np.ndarray, start: np.ndarray | None) -> str | None:
-    if start is None:
+def _own_campaign(
+    data: ExperimentData, name: np.ndarray, sent_at: np.ndarray, row: np.ndarray, arm: np.ndarray, start: Any
+) -> str | None:
+    # most of its sends are at the frame's moments; where there are none, nearly all the treated got it
+    inside = row >= 0
+    if start is not None and (same := inside & (sent_at == start[row])).any():
+        names, counts = np.unique(name[same], return_counts=True)
+        return str(names[counts.argmax()])
+    recorded = np.array(data.arm_names)[data.arm[row]]
+    agreed = inside & (arm == recorded) & (data.arm[row] > 0)
+    names, counts = np.unique(name[agreed], return_counts=True)
+    if not len(names) or counts.max() < 0.9 * (data.arm > 0).sum():
         return None
-    same = (row >= 0) & (sent_at == start[row])
-    if not same.any():
-        return None
-    names, counts = np.unique(name[same], return_counts=True)
     return str(names[counts.argmax()])
 
 

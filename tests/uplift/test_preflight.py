@@ -101,9 +101,9 @@ def test_ten_customers_are_too_few_to_fit():
     assert found[0].blocking
 
 
-@pytest.mark.parametrize(("value", "code"), [(0.0, "constant_outcome"), (3.5, "constant_outcome")])
-def test_a_constant_outcome_is_named(value, code):
-    assert code in codes(preflight(EXP, simulate("null", 1000).frame().assign(outcome=value)))
+@pytest.mark.parametrize("value", [0.0, 0.1, 3.5])
+def test_a_constant_outcome_is_named_and_nothing_said_to_determine_it(value):
+    assert codes(preflight(EXP, simulate("null", 1000).frame().assign(outcome=value))) == ["constant_outcome"]
 
 
 def test_few_outcomes_are_said_and_too_few_block():
@@ -227,3 +227,56 @@ def test_past_spend_that_tells_much_of_future_spend_is_not_taken_for_a_leak():
         0, 0.9, 5000
     )
     assert "determines_outcome" not in codes(preflight(EXP, frame))
+
+
+# ---- what frames are like -------------------------------------------------------------------------------------------
+
+
+def _unsent(frame):
+    """Who was in control has no moment of a send."""
+    control = frame["arm"] == "control"
+    return frame.assign(**{name: frame[name].mask(control) for name in ("sent_at", "outcome_from")})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _unsent,
+        lambda f: f.assign(sent_at=pd.NaT),
+        lambda f: f.assign(sent_at=f["sent_at"].dt.strftime("%Y-%m-%d %H:%M")),
+        lambda f: f.assign(measured_at=f["measured_at"].dt.date),
+        lambda f: f.assign(mens=f["mens"].astype(bool).astype(object)),
+        lambda f: f.assign(zip_code=f["zip_code"].astype("category")),
+        lambda f: f.assign(unknown=np.nan),
+        lambda f: f.assign(again=f["history"], negative=-f["history"]),
+    ],
+)
+def test_odd_but_sound_frames_do_not_alarm(change):
+    case = bank.mail_test(3000)
+    assert preflight(case.exp, change(case.frame), **case.more) == []
+
+
+def test_moments_with_a_time_zone_are_compared_in_utc():
+    case = bank.mail_test(2000)
+    frame = case.frame.assign(
+        sent_at=case.frame["sent_at"].dt.tz_localize("America/New_York"),  # 13:00 UTC
+        measured_at=(case.frame["measured_at"] + pd.Timedelta(hours=12)).dt.tz_localize("UTC"),
+        outcome_from=case.frame["outcome_from"].dt.tz_localize("America/New_York"),
+    )
+    assert preflight(case.exp, frame, as_of=bank.AS_OF) == []
+
+
+def test_a_missing_end_of_the_window_in_one_arm_is_found():
+    case = bank.mail_test(2000)
+    until = case.frame["outcome_until"].mask(case.frame["arm"] == "control")
+    assert codes(preflight(case.exp, case.frame.assign(outcome_until=until), as_of=bank.AS_OF)) == ["window_by_arm"]
+
+
+def test_without_sends_or_held_out_customers_there_is_nothing_to_say():
+    case = bank.mail_test(2000)
+    assert preflight(case.exp, case.frame, sends=case.more["sends"].iloc[:0], holdout=[], as_of=bank.AS_OF) == []
+
+
+def test_every_code_says_what_it_means_and_is_known_to_overrides():
+    assert list(CODES) == sorted(CODES)
+    assert require_clean([], override=list(CODES)) == []
