@@ -193,7 +193,7 @@ def split_by_hash(units: list[str], arms: list[str], share: float = _JUDGED_SHAR
     Examples
     --------
     >>> split_by_hash(["ann", "bob", "cid", "dot", "ann"], ["no", "no", "mail", "mail", "mail"]).tolist()
-    [True, False, True, False, True]
+    [True, False, False, True, True]
     """
     from ..uplift.design import unit_interval
 
