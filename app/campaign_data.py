@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..sql.contract import CUSTOMERS, SENDS
+from ..sql.decided_sends import RAW_DECISIONS
+from ..sql.engine import QueryError
 from ..sql.errors import ModelError
+from ..sql.mapping import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +75,7 @@ def read_campaign(pipeline: "Pipeline", campaign: "CampaignSettings", covariates
     if campaign.control in arms and len(arms) > 1:
         others = [arm for arm in arms if arm != campaign.control]
         parts = [
-            _with_propensities(part, [campaign.control, *others], campaign, source, notes)
+            _with_propensities(pipeline, part, [campaign.control, *others], campaign, source, notes)
             for part, source in zip(parts, campaign.learn_from, strict=True)
         ]
     frame = pa.concat_tables(parts)
@@ -138,12 +141,17 @@ def _closed(pipeline: "Pipeline", campaign: "CampaignSettings", source: str, not
 
 
 def _with_propensities(
-    part: "pa.Table", arms: list[str], campaign: "CampaignSettings", source: str, notes: list[str]
+    pipeline: "Pipeline",
+    part: "pa.Table",
+    arms: list[str],
+    campaign: "CampaignSettings",
+    source: str,
+    notes: list[str],
 ) -> "pa.Table":
     """Return a campaign's rows with the probability of every arm, where one was logged or several are pooled.
 
-    Of a logged decision only the own arm's probability is known. With one arm beside control the other is what is left;
-    with several, each arm's must be the same for everybody, or the rest is not known.
+    Our own logs hold every arm's. Of other sends only the own arm's probability is known: with one arm beside control
+    the other is what is left; with several, each arm's must be the same for everybody, or the rest is not known.
     """
     import pyarrow as pa
 
@@ -163,10 +171,39 @@ def _with_propensities(
         )
     code = {arm: a for a, arm in enumerate(arms)}
     own = np.array([code[arm] for arm in part["arm"].to_pylist()], dtype=np.int64)
-    matrix = propensity_of_each_arm(own, logged, len(arms))
+    matrix = _decided(pipeline, part, arms, source)
+    if matrix is None:
+        matrix = propensity_of_each_arm(own, logged, len(arms))
     for a, arm in enumerate(arms):
         part = part.append_column(f"{_PROPENSITY}{arm}", pa.array(matrix[:, a]))
     return part
+
+
+def _decided(pipeline: "Pipeline", part: "pa.Table", arms: list[str], source: str) -> np.ndarray | None:
+    """Return every arm's probability, (n, k + 1), where our own logs have all of these rows; None otherwise."""
+    engine = pipeline.engine
+    columns = [f"propensity_{arm}" for arm in arms]
+    try:
+        if not set(columns) <= set(engine.columns(RAW_DECISIONS)):
+            return None
+    except QueryError:  # nothing was decided yet
+        return None
+    shown = ", ".join(f"CAST({quoted(name)} AS DOUBLE)" for name in columns)
+    decided = engine.query(
+        f"SELECT coalesce(links.customer_id, decided.customer_id) AS customer_id, "
+        f"CAST(decided.sent_at AS DATE) AS sent_on, decided.arm, [{shown}] AS propensities "
+        f"FROM {RAW_DECISIONS} AS decided LEFT JOIN resolved_customer_links AS links "
+        "ON decided.customer_id = links.old_id WHERE decided.campaign = $campaign AND decided.arm IS NOT NULL",
+        {"campaign": source},
+    )
+    key = ("customer_id", "sent_on", "arm")
+    known = dict(
+        zip(zip(*(decided[n].to_pylist() for n in key), strict=True), decided["propensities"].to_pylist(), strict=True)
+    )
+    found = [known.get(row) for row in zip(*(part[n].to_pylist() for n in key), strict=True)]
+    if any(each is None or None in each for each in found):
+        return None
+    return np.array(found, dtype=np.float64)
 
 
 def propensity_of_each_arm(own: np.ndarray, logged: np.ndarray, n_arms: int) -> np.ndarray:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 FOLDER = "decisions"
-_VIEW = "raw_decisions"
+RAW_DECISIONS = "raw_decisions"
 
 
 def find_decisions(settings: "Settings") -> Source | None:
@@ -55,8 +55,8 @@ def add_decisions(engine: "Engine", sends: str, decisions: Source) -> None:
                 f"{file}: a log of decisions has the columns {', '.join(SENDS.column_names)}; {missing[0]} is missing: "
                 "take the file out of that folder, which is for what 'regulars target' writes"
             )
-    engine.register_files(_VIEW, file_set(decisions))
-    engine.view(SENDS.name, sends_sql(sends, _VIEW))
+    engine.register_files(RAW_DECISIONS, file_set(decisions))
+    engine.view(SENDS.name, sends_sql(sends, RAW_DECISIONS))
 
 
 def file_set(decisions: Source) -> FileSet:

@@ -16,9 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from regulars.app import cli as command_line
+from regulars.app.campaign_data import read_campaign
 from regulars.app.campaign_readout import read_out_campaign
 from regulars.app.targeting import replay_run, target
 from regulars.sql.contract import CAMPAIGN_EFFECTS, UPLIFT_SCORES
+from regulars.sql.database import connect
 from regulars.sql.errors import (
     AlreadyDecided,
     ContractError,
@@ -472,3 +474,22 @@ def test_a_log_that_is_none_and_a_lock_are_named(shop):
     with pytest.raises(WarehouseError, match="cannot be read"):
         target(settings(shop), "winback", on=ON)
     assert target_module.log_name("a/b", "12") == "a%2Fb-12.parquet"
+
+
+def test_a_build_learns_from_the_log_with_every_arms_probability(shop):
+    """Arms were chosen, not drawn, and differ between customers: sends alone could not say what else was possible."""
+    made = target(settings(shop, {"frequency_cap": 3}), "winback", on=ON)
+    bought = {"customer_id": IDS * 2, "ordered_at": [ON - timedelta(days=9)] * N + [ON + timedelta(days=3)] * N}
+    orders = pa.table({**bought, "revenue": [Decimal("20.00")] * 2 * N})
+    last = pa.table({"customer_id": ["c0000"], "ordered_at": [ON + timedelta(days=40)], "revenue": [Decimal("1.00")]})
+    pq.write_table(pa.concat_tables([orders, last.cast(orders.schema)]), shop / "orders.parquet")
+    plain = settings(shop, {"offers": {}})
+    with connect(plain) as database:
+        rows = read_campaign(database.pipeline, plain.campaign("winback"), ())
+    data = rows.experiment.read(rows.frame)
+    place = {customer: i for i, customer in enumerate(made.target_list.log["customer_id"].to_pylist())}
+    logged = made.target_list.decided.propensity[[place[c] for c in rows.frame["customer_id"].to_pylist()]]
+    assert data.arm_names == ("control", "mail", "voucher")
+    assert len(data.arm) == N - made.target_list.summary["suppressed"]
+    assert np.allclose(data.propensity, logged, rtol=0, atol=1e-12)
+    assert np.ptp(data.propensity, axis=0)[:2].min() > 0.5  # the budget plans no voucher
