@@ -202,6 +202,20 @@ def test_rare_values_that_all_fall_into_one_arm_by_chance_do_not_alarm():
     assert preflight(EXP, frame.assign(rare=rare)) == []
 
 
+def test_ids_are_told_from_amounts():
+    rng = np.random.default_rng(5)
+    frame = simulate("linear", 800, seed=5).frame()
+    cents = np.unique(np.round(np.exp(rng.normal(9.5, 1.0, 1000))))[:800]
+    ids = {
+        "number": rng.permutation(800) + 10_000,
+        "random": rng.choice(10**9, 800, replace=False),
+        "mail": [f"{i:x}@example.com" for i in rng.permutation(800)],
+    }
+    assert preflight(EXP, frame.assign(cents=rng.permutation(cents))) == []
+    for name, values in ids.items():
+        assert codes(preflight(EXP, frame.assign(**{name: values}))) == ["names_the_customer"]
+
+
 def test_what_a_stratified_draw_explains_is_no_imbalance():
     # shares differ by segment, as planned: the feature that decided them differs between the arms
     rng = np.random.default_rng(0)
