@@ -158,6 +158,24 @@ class TestABuild:
         assert first.keys() == second.keys()
         assert [name for name in first if first[name] != second[name]] == []
 
+    def test_on_the_last_snapshot_gives_the_bytes_of_a_full_one(self, written):
+        cut = datetime.combine(SENT + timedelta(days=15), time(0))
+        folder = written / "by day"
+        for name, lines in (
+            ("1", [row for row in LINES if row["ordered_at"] < cut]),
+            ("2", [row for row in LINES if row["ordered_at"] >= cut]),
+        ):
+            (folder / "orders").mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(lines), folder / "orders" / f"{name}.parquet")
+            terms = {"orders": {"path": str(folder / "orders")}, "sends": {"path": str(written / "sends.parquet")}}
+            built = run_build(settings_at(folder, "grown", **terms), progress=False)
+            assert built.how == ("full" if name == "1" else "incremental")
+            assert ("is not over" in built.snapshot.manifest["campaigns"]["winback"]["sentence"]) == (name == "1")
+        whole = run_build(settings_at(folder, "whole", **terms), progress=False).snapshot
+        assert whole.run_id == built.snapshot.run_id
+        assert whole.manifest["tables"] == built.snapshot.manifest["tables"]
+        assert whole.manifest["effects"] == built.snapshot.manifest["effects"]
+
     def test_our_own_decisions_change_the_run(self, built, written):
         settings = settings_at(written, "decided")
         folder = written / "decided" / "decisions"
