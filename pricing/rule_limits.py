@@ -74,7 +74,11 @@ def compile_rules(assortment: Assortment, rules: Sequence[r.Rule]) -> Compiled:
                 _target(assortment, rule, rows, stock, horizon, (must, should, short))
             case r.FixedPrice(week=week):
                 (at,) = np.flatnonzero(rows).tolist()
-                allowed[at, week] &= _fixed_rung(assortment, ladder, rule, at, int(horizon[at]))
+                fixed = _fixed_rung(ladder, rule, at, weeks)
+                if week < horizon[at]:
+                    allowed[at, week] &= fixed
+                else:
+                    allowed[at] = False
             case _:
                 pass
     allowed &= _price_bounds(assortment, ladder, chosen)[:, None, :]
@@ -268,16 +272,14 @@ def _target(
     should[i, at[i]], short[i, at[i]] = rule.share * stock[i], rule.penalty
 
 
-def _fixed_rung(assortment: Assortment, ladder: Ladder, rule: r.FixedPrice, at: int, horizon: int) -> np.ndarray:
-    if rule.week >= horizon:
-        raise r.RuleError(f"{rule}: the item is on sale for {horizon} weeks; week counts from 0.")
-    actual = 1.0 - ladder.price[at] / assortment.number("regular_price")[at]
+def _fixed_rung(ladder: Ladder, rule: r.FixedPrice, at: int, weeks: int) -> np.ndarray:
+    if rule.week >= weeks:
+        raise r.RuleError(f"{rule}: the plan has {weeks} weeks; week counts from 0.")
     asked = np.abs(ladder.depth[at] - rule.discount) <= 1e-6
-    asked = ladder.exists[at] & (asked | (np.abs(actual - rule.discount) <= 1e-6))
     if not asked.any():
-        have = [round(float(d), 6) for d in ladder.depth[at][ladder.exists[at]]]
+        have = sorted({round(float(d), 6) for d in ladder.depth[at]})
         raise r.RuleError(f"{rule}: no rung of the item has this depth; it has {have}.")
-    return asked
+    return asked & ladder.exists[at]
 
 
 def _pools(

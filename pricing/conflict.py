@@ -1,0 +1,123 @@
+"""Rules that cannot all hold: the smallest set of them that conflicts, by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from . import rules as r
+from .assortment import Assortment
+from .coupling import can_hold
+from .ladder import PlanError
+from .path_search import best_paths
+from .rule_limits import compile_rules, selected
+
+_TRIED = 3_000
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Rules that cannot all hold for some items; leave any one out and the others can.
+
+    Attributes
+    ----------
+    rules : tuple of Rule
+        No smaller set of the rules conflicts for these items (``smallest``), or at least no part of this one does.
+    items : tuple
+        Names of the items it shows on.
+    others : int
+        Further items that have no price path of their own under the rules.
+    smallest : bool
+        Whether every smaller set of rules was tried.
+    """
+
+    rules: tuple[r.Rule, ...]
+    items: tuple[Any, ...]
+    others: int = 0
+    smallest: bool = True
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(item) for item in self.items[:3]) + (", ..." if len(self.items) > 3 else "")
+        which = f"item {shown}" if len(self.items) == 1 else f"items {shown}"
+        more = f" ({self.others} more items have no plan either)" if self.others else ""
+        if len(self.rules) == 1:
+            return f"{self.rules[0]} cannot hold for {which}{more}; loosen it, or narrow it with where=."
+        told = "; ".join(str(rule) for rule in self.rules)
+        return f"these {len(self.rules)} rules cannot all hold for {which}{more}: {told}. Loosen one of them."
+
+
+class RulesConflict(PlanError):
+    """No plan keeps all rules; ``conflict`` is the smallest set that cannot hold together."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(str(conflict))
+        self.conflict = conflict
+
+
+def find_conflict(assortment: Assortment, rules: Sequence[r.Rule]) -> Conflict | None:
+    """Return the smallest set of rules that cannot all hold, or None where some plan keeps them all.
+
+    An item that has no path of its own under its rules is looked at first; then the rules that tie items together.
+
+    Examples
+    --------
+    >>> from regulars.pricing.assortment import read_assortment
+    >>> from regulars.pricing.rules import MaxMarkdowns, MinimumStep, Objective, SellThrough
+    >>> items = {"item": ["tee"], "regular_price": [10.0], "on_hand": [90], "weekly_units": [2], "elasticity": [-2.0]}
+    >>> case = read_assortment(items, (0, 0.2, 0.5), 3, None, Objective())
+    >>> print(find_conflict(case, [MaxMarkdowns(2), SellThrough(0.5), MinimumStep(0.1)]))
+    SellThrough(share=0.5) cannot hold for item 'tee'; loosen it, or narrow it with where=.
+    """
+    feasible = best_paths(compile_rules(assortment, rules).problem).feasible
+    stuck = np.flatnonzero(~feasible)
+    if len(stuck):
+        one = assortment.take(stuck[:1])
+        own = [rule for rule in rules if not isinstance(rule, r.COUPLING)]
+        always = [rule for rule in rules if isinstance(rule, r.PricesMayRise)]
+
+        def item_has_a_path(kept: Sequence[r.Rule]) -> bool:
+            return bool(best_paths(compile_rules(one, [*always, *kept]).problem).feasible[0])
+
+        candidates = [rule for rule in own if not isinstance(rule, r.SETTINGS) and selected(one, rule)[0]]
+        found, smallest = _smallest(candidates, item_has_a_path)
+        return Conflict(found, one.names, len(stuck) - 1, smallest)
+    if not any(isinstance(rule, r.COUPLING) for rule in rules):
+        return None
+
+    def have_a_plan(kept: Sequence[r.Rule]) -> bool:
+        settings = [rule for rule in rules if isinstance(rule, r.SETTINGS)]
+        asked = [*settings, *kept]
+        compiled = compile_rules(assortment, asked)
+        return bool(best_paths(compiled.problem).feasible.all()) and can_hold(assortment, compiled, asked)
+
+    candidates = [rule for rule in rules if not isinstance(rule, r.SETTINGS) and selected(assortment, rule).any()]
+    if have_a_plan(candidates):
+        return None
+    found, smallest = _smallest(candidates, have_a_plan)
+    tied = np.zeros(len(assortment), np.bool_)
+    for rule in found:
+        if isinstance(rule, r.COUPLING):
+            tied |= selected(assortment, rule)
+    return Conflict(found, tuple(assortment.names[i] for i in np.flatnonzero(tied)), 0, smallest)
+
+
+def _smallest(
+    rules: Sequence[r.Rule], can_all_hold: Callable[[Sequence[r.Rule]], bool]
+) -> tuple[tuple[r.Rule, ...], bool]:
+    """Leave out rule after rule that is not needed for the conflict, then try every smaller set."""
+    kept = list(rules)
+    for rule in rules:
+        fewer = [other for other in kept if other is not rule]
+        if not can_all_hold(fewer):
+            kept = fewer
+    tried = 0
+    for size in range(1, len(kept)):
+        for few in combinations(rules, size):
+            tried += 1
+            if tried > _TRIED:
+                return tuple(kept), False
+            if not can_all_hold(few):
+                return few, True
+    return tuple(kept), True

@@ -1,0 +1,310 @@
+"""Markdown plans: a price for each item and week that keeps the rules, with a bound on how much better any could be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from ..sql.frames import frame_like
+from . import rules as r
+from .assortment import Assortment, read_assortment
+from .audit import Audit, audit_prices
+from .conflict import Conflict, RulesConflict, find_conflict
+from .coupling import NoPlan, solve_coupled
+from .explanation import Explanation, explain_item
+from .ladder import PlanError
+from .path_account import account
+from .path_search import Tolls, best_paths, no_tolls
+from .rule_limits import Compiled, compile_rules
+
+
+@dataclass(frozen=True, eq=False)
+class MarkdownPlan:
+    """A price for each item and week.
+
+    Attributes
+    ----------
+    prices : frame
+        A row an item and week on sale, in the items' order, of the items' kind of frame: ``item, week, price, discount,
+        units`` (expected), ``on_hand`` (at the week's start), ``revenue``, ``changed`` (from the week before).
+    objective : float
+        Worth of the plan: revenue or margin, with salvage and soft targets as asked.
+    bound : float
+        No plan that keeps the rules is worth more.
+    gap : float
+        ``(bound - objective) / max(1, |bound|)``; 0 where no rule ties items together.
+    budget_worth : dict
+        For each `Budget`, the worth of one more unit of money.
+    audit : Audit
+        What the independent check found: no violation, or the plan would not have been returned.
+    """
+
+    prices: Any = field(repr=False)
+    objective: float
+    bound: float
+    gap: float
+    budget_worth: Mapping[r.Rule, float] = field(repr=False)
+    audit: Audit = field(repr=False)
+    _given: Any = field(repr=False)
+    _case: Assortment = field(repr=False)
+    _rules: tuple[r.Rule, ...] = field(repr=False)
+    _compiled: Compiled = field(repr=False)
+    _rungs: np.ndarray = field(repr=False)
+    _sold: np.ndarray = field(repr=False)
+    _tolls: Tolls = field(repr=False)
+    _pool_worth: np.ndarray = field(repr=False)
+
+    def explain(self, item: Any) -> Explanation:
+        """Say why an item's prices are what they are.
+
+        For each week: one rung up and one rung down, each with what it would cost after the rest of the season is
+        planned anew, or the rule that forbids it. For the item: the worth of one more unit of stock, and each rule with
+        what the item would earn more without it. What is shared (budgets, groups, stock) counts at its price.
+
+        Raises
+        ------
+        PlanError
+            Where the plan has no such item.
+        """
+        row = self._row(item)
+        pool = int(self._compiled.pool[row])
+        return explain_item(
+            self._case.take(np.array([row])),
+            self._rules,
+            self._rungs[row],
+            Tolls(
+                self._tolls.given_away[[row]],
+                self._tolls.written_off[[row]],
+                self._tolls.marked_down[[row]],
+                self._tolls.stock[[row]],
+            ),
+            dict(self.budget_worth),
+            None if pool < 0 else (float(self._compiled.pools[pool, 0]), float(self._pool_worth[pool])),
+        )
+
+    def override(self, prices: Mapping[tuple[Any, int], float]) -> "MarkdownPlan":
+        """Set prices by hand and plan the rest anew.
+
+        Parameters
+        ----------
+        prices : mapping
+            ``(item, week)`` to the depth off the regular price; week 0 is the first.
+
+        Raises
+        ------
+        RulesConflict
+            Where an override cannot hold with the rules; the text names them.
+        """
+        for name, _ in prices:
+            self._row(name)
+        fixed = [r.FixedPrice(name, int(week), float(depth)) for (name, week), depth in prices.items()]
+        replaced = {(rule.item, rule.week) for rule in fixed}
+        kept = [x for x in self._rules if not (isinstance(x, r.FixedPrice) and (x.item, x.week) in replaced)]
+        if any(isinstance(rule, r.COUPLING) for rule in self._rules):
+            return _plan(self._given, self._case, (*kept, *fixed), None)
+        rows = np.array(sorted({self._row(name) for name, _ in prices}), dtype=np.int64)
+        return _plan(self._given, self._case, (*kept, *fixed), (self._rungs, rows))
+
+    def check(self) -> Audit:
+        """Check the plan anew, by code that shares nothing with the search."""
+        return _audit(self._case, self._rules, self._compiled, self._rungs, self._sold)
+
+    def _row(self, item: Any) -> int:
+        if item not in self._case.names:
+            raise PlanError(
+                f"the plan has no item {item!r}; its items are {', '.join(map(repr, self._case.names[:5]))}.."
+            )
+        return self._case.names.index(item)
+
+
+def plan_markdowns(
+    items: Any,
+    *,
+    ladder: "Sequence[float] | np.ndarray",
+    weeks: "int | Sequence[date]",
+    rules: Sequence[r.Rule] = (),
+    expected_units: np.ndarray | None = None,
+    objective: r.Objective | None = None,
+) -> MarkdownPlan:
+    """Plan the price of each item and week.
+
+    Each item's best path of prices is found exactly; rules that tie items together are met with a certified gap, given
+    as ``plan.gap``. The plan is checked by independent code before it is returned.
+
+    Parameters
+    ----------
+    items : pandas, Polars or Arrow frame, or mapping of columns
+        A row an item (or item and store): ``item`` (its name), ``regular_price``, ``on_hand``; ``elasticity`` and
+        ``weekly_units`` (units a week at the regular price) where `expected_units` does not say more; optionally
+        ``unit_cost``, ``salvage_value``, ``current_discount``, ``weeks_since_change``, ``age_weeks``, and the columns
+        that rules name.
+    ladder : sequence of float, or ndarray of shape (items, R)
+        Depths off the regular price that a price may have, shallow to deep.
+    weeks : int or sequence of date
+        How many, or the first day of each.
+    rules : sequence of Rule
+        See `pricing.rules`; without any, prices only fall.
+    expected_units : ndarray of shape (items, weeks) or (items, weeks, R), optional
+        Expected demand at the regular price, or at each rung of the ladder.
+    objective : Objective, optional
+        Revenue with salvage unless said otherwise.
+
+    Raises
+    ------
+    PlanError
+        Where items, ladder or weeks cannot be planned with.
+    RuleError
+        Where a rule names what is not there.
+    RulesConflict
+        Where the rules cannot all hold: names the smallest set that conflicts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> items = pd.DataFrame({"item": ["tee"], "regular_price": [20.0], "on_hand": [60], "weekly_units": [6.0],
+    ...                       "elasticity": [-2.5]})
+    >>> plan = plan_markdowns(items, ladder=(0, 0.2, 0.3, 0.5), weeks=4, rules=[r.MaxMarkdowns(1)])
+    >>> plan.prices["price"].tolist(), round(plan.objective, 2), plan.gap
+    ([14.0, 14.0, 14.0, 14.0], 819.59, 0.0)
+    """
+    case = read_assortment(items, ladder, weeks, expected_units, r.Objective() if objective is None else objective)
+    for rule in rules:
+        if not isinstance(rule, r.Rule):
+            raise r.RuleError(f"rules hold {rule!r}; each is one of the objects of regulars.pricing.rules.")
+    return _plan(items, case, tuple(rules), None)
+
+
+def find_rule_conflict(
+    items: Any,
+    *,
+    ladder: "Sequence[float] | np.ndarray",
+    weeks: "int | Sequence[date]",
+    rules: Sequence[r.Rule],
+    expected_units: np.ndarray | None = None,
+    objective: r.Objective | None = None,
+) -> Conflict | None:
+    """Return the smallest set of rules that cannot all hold, None where a plan keeps them all.
+
+    Parameters are those of `plan_markdowns`.
+    """
+    case = read_assortment(items, ladder, weeks, expected_units, r.Objective() if objective is None else objective)
+    return find_conflict(case, rules)
+
+
+def _plan(
+    given: Any, case: Assortment, rules: tuple[r.Rule, ...], only: tuple[np.ndarray, np.ndarray] | None
+) -> MarkdownPlan:
+    """Plan all items; where ``only`` gives rungs and rows, the other rows keep these rungs."""
+    compiled = compile_rules(case, rules)
+    problem = compiled.problem
+    rows = np.arange(len(case)) if only is None else only[1]
+    pool_worth = np.zeros(0)
+    budget_worth: dict[r.Rule, float] = {}
+    budgets = [rule for rule in rules if isinstance(rule, r.Budget)]
+    if any(isinstance(rule, r.COUPLING) for rule in rules):
+        if not best_paths(problem).feasible.all():
+            raise _conflict(case, rules)
+        try:
+            found = solve_coupled(case, compiled, rules)
+        except NoPlan:
+            raise _conflict(case, rules) from None
+        rungs, sold, bound, tolls = found.rungs, found.sold, found.bound, found.tolls
+        pool_worth = found.pool_prices
+        budget_worth = dict(zip(budgets, found.budget_prices, strict=True))
+    else:
+        paths = best_paths(problem.take(rows))
+        if not paths.feasible.all():
+            raise _conflict(case, rules)
+        rungs = paths.rungs.copy() if only is None else only[0].copy()
+        rungs[rows] = paths.rungs
+        followed = account(problem, np.arange(len(case)), rungs)
+        sold, tolls = followed.sold, no_tolls(problem)
+        proven = np.zeros(len(case))
+        proven[rows] = paths.bound - paths.value
+        bound = float(followed.value.sum() + proven.sum())
+    audit = _audit(case, rules, compiled, rungs, sold)
+    if audit.violations:
+        raise PlanError(
+            f"the plan breaks a rule, which is a mistake of the planner and not of yours: {audit.violations[0]} "
+            f"({len(audit.violations)} in all). Please report it."
+        )
+    bound = max(bound, audit.objective)
+    return MarkdownPlan(
+        prices=_frame(given, case, compiled, rungs, sold),
+        objective=audit.objective,
+        bound=bound,
+        gap=_gap(audit.objective, bound),
+        budget_worth=budget_worth,
+        audit=audit,
+        _given=given,
+        _case=case,
+        _rules=rules,
+        _compiled=compiled,
+        _rungs=rungs,
+        _sold=sold,
+        _tolls=tolls,
+        _pool_worth=pool_worth,
+    )
+
+
+def _gap(value: float, bound: float) -> float:
+    gap = (bound - value) / max(1.0, abs(bound))
+    # the two are sums of the same numbers in another order
+    return gap if gap > 1e-12 else 0.0
+
+
+def _conflict(case: Assortment, rules: tuple[r.Rule, ...]) -> PlanError:
+    found = find_conflict(case, rules)
+    if found is None:
+        return PlanError(
+            "no plan was found under the rules that tie items together, and no set of them is proven to conflict; "
+            "loosen a budget or narrow a group."
+        )
+    return RulesConflict(found)
+
+
+def _prices(compiled: Compiled, rungs: np.ndarray) -> np.ndarray:
+    price = np.take_along_axis(compiled.ladder.price, np.maximum(rungs, 0).astype(np.int64), axis=1)
+    return np.where(rungs >= 0, price, np.nan)
+
+
+def _audit(case: Assortment, rules: Sequence[r.Rule], compiled: Compiled, rungs: np.ndarray, sold: np.ndarray) -> Audit:
+    return audit_prices(case, rules, _prices(compiled, rungs), sold)
+
+
+def _frame(given: Any, case: Assortment, compiled: Compiled, rungs: np.ndarray, sold: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    price = _prices(compiled, rungs)
+    at = np.argwhere(rungs >= 0)
+    i, t = at[:, 0], at[:, 1]
+    stock = case.number("on_hand")
+    on_hand = stock[:, None] - np.concatenate([np.zeros((len(case), 1)), sold.cumsum(axis=1)[:, :-1]], axis=1)
+    if (compiled.pool >= 0).any():
+        _pool_on_hand(compiled, sold, on_hand)
+    regular = case.number("regular_price")
+    before = np.concatenate([compiled.ladder.start[:, None], rungs[:, :-1]], axis=1)
+    names = pa.array(list(case.names))
+    table = pa.table(
+        {
+            "item": names.take(pa.array(i)),
+            "week": pa.array([case.dates[k] for k in t.tolist()], pa.date32()) if case.dates else pa.array(t),
+            "price": pa.array(np.round(price[i, t], 10)),
+            "discount": pa.array(np.round(1.0 - price[i, t] / regular[i], 10)),
+            "units": pa.array(sold[i, t]),
+            "on_hand": pa.array(np.maximum(on_hand[i, t], 0.0)),
+            "revenue": pa.array(price[i, t] * sold[i, t]),
+            "changed": pa.array(rungs[i, t] != before[i, t]),
+        }
+    )
+    return frame_like(given, table)
+
+
+def _pool_on_hand(compiled: Compiled, sold: np.ndarray, on_hand: np.ndarray) -> None:
+    """Where stock is shared every row shows what is left of it for all."""
+    for number, (units, _) in enumerate(compiled.pools):
+        rows = np.flatnonzero(compiled.pool == number)
+        gone = np.concatenate([[0.0], sold[rows].sum(axis=0).cumsum()[:-1]])
+        on_hand[rows] = units - gone
