@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .scores import doubly_robust_scores, overlap_region
     from .sensitivity import confounding_bounds, e_value, placebo
     from .simulate import SimulatedExperiment, simulate
-    from .suppression import Suppression
+    from .suppression import Suppression, count_contacts
     from .surrogate import SurrogateIndex, long_term_effects, surrogate_index
     from .switchback import Switchback, power_switchback, switchback, switchback_effect
     from .target import TargetList, replay
@@ -77,6 +77,7 @@ _MODULES = {
     "compare_policies": "policy_value",
     "compare_rankings": "rate",
     "confounding_bounds": "sensitivity",
+    "count_contacts": "suppression",
     "covariate_balance": "balance",
     "cuped": "balance",
     "decide": "verdict",
@@ -151,6 +152,7 @@ __all__ = [
     "compare_policies",
     "compare_rankings",
     "confounding_bounds",
+    "count_contacts",
     "covariate_balance",
     "cuped",
     "decide",
