@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..sql.contract import CAMPAIGN_EFFECTS, UPLIFT_SCORES
+from ..sql.contract import CAMPAIGN_EFFECTS, CAMPAIGN_VALUES, UPLIFT_SCORES
 from ..sql.errors import ContractError, MissingExtraError, ModelError
 from .campaign_data import CampaignRows, other_sends, read_campaign, rows_where, store_covariates, with_covariates
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..clv.btyd import BTYDModel
+    from ..clv.gamma_gamma import GammaGammaModel
     from ..sql.campaign_settings import CampaignSettings
     from ..sql.pipeline import Pipeline
     from ..sql.settings import Settings
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ..uplift.evaluation_report import EvaluationReport
 
 # What the numbers of a campaign depend on besides the rest of a build.
-CODE = ("uplift", "app/campaign_data.py", "app/campaigns.py")
+CODE = ("uplift", "app/campaign_data.py", "app/campaigns.py", "app/long_term_value.py")
 PACKAGES = ("causalml", "econml", "lightgbm", "scikit-learn")
 
 # Scored at a time: what a block needs besides its scores stays below 200 MB.
@@ -37,12 +39,13 @@ _JUDGED_SHARE = 0.5
 class Campaign:
     """What a build makes of one campaign.
 
-    ``rows`` are those of ``campaign_effects``; ``scores`` (in the shape of ``uplift_scores``), ``effects`` and
-    ``report`` are None where it was refused; ``notes`` say what a reader must know.
+    ``rows`` are those of ``campaign_effects``, ``values`` those of ``campaign_values``; ``scores`` (in the shape of
+    ``uplift_scores``), ``effects`` and ``report`` are None where it was refused; ``notes`` say what a reader must know.
     """
 
     name: str
     rows: list[dict[str, Any]]
+    values: list[dict[str, Any]]
     scores: "pa.Table | None" = None
     effects: "Effects | None" = None
     report: "EvaluationReport | None" = None
@@ -72,7 +75,11 @@ def require_uplift(settings: "Settings") -> None:
 
 
 def learn_campaigns(
-    pipeline: "Pipeline", settings: "Settings", step: Callable[[str], None] = lambda _: None
+    pipeline: "Pipeline",
+    settings: "Settings",
+    step: Callable[[str], None] = lambda _: None,
+    *,
+    models: "tuple[BTYDModel, GammaGammaModel] | None" = None,
 ) -> list[Campaign]:
     """Learn from, judge and score every configured campaign.
 
@@ -83,6 +90,8 @@ def learn_campaigns(
     settings : Settings
     step : callable
         Called with the name of each long step before it begins.
+    models : tuple of BTYDModel and GammaGammaModel, optional
+        Fitted models of orders and spend, by which short signals are valued.
 
     Returns
     -------
@@ -96,23 +105,25 @@ def learn_campaigns(
     made = []
     for name in sorted(settings.campaigns):
         step(f"campaign {name}")
-        made.append(_learn(pipeline, settings, name, candidates, covariates, notes))
+        made.append(_learn(pipeline, settings, name, candidates, covariates, notes, models))
         notes = ()
     return made
 
 
 def campaign_tables(campaigns: list[Campaign]) -> dict[str, "pa.Table"]:
-    """Return ``campaign_effects`` and ``uplift_scores`` of all campaigns."""
+    """Return ``campaign_effects``, ``campaign_values`` and ``uplift_scores`` of all campaigns."""
     import pyarrow as pa
 
     from ..sql.frames import contract_table
 
     rows = [row for campaign in campaigns for row in campaign.rows]
     effects = {name: [row[name] for row in rows] for name in CAMPAIGN_EFFECTS.column_names}
+    values = {name: [row[name] for c in campaigns for row in c.values] for name in CAMPAIGN_VALUES.column_names}
     nobody = contract_table(UPLIFT_SCORES, {name: [] for name in UPLIFT_SCORES.column_names})
     scores = [campaign.scores for campaign in campaigns if campaign.scores is not None]
     return {
         CAMPAIGN_EFFECTS.name: contract_table(CAMPAIGN_EFFECTS, effects),
+        CAMPAIGN_VALUES.name: contract_table(CAMPAIGN_VALUES, values),
         UPLIFT_SCORES.name: pa.concat_tables([nobody, *scores]),
     }
 
@@ -146,6 +157,7 @@ def _learn(
     candidates: "pa.Table",
     covariates: tuple[str, ...],
     notes: tuple[str, ...],
+    models: "tuple[BTYDModel, GammaGammaModel] | None",
 ) -> Campaign:
     from ..uplift.evaluation import evaluate
     from ..uplift.learners import fit_effects
@@ -177,12 +189,54 @@ def _learn(
     except (ModelError, ContractError) as error:
         reason = _in_a_line(str(error))
         rows = _refused_rows(name, campaign, learnt, reason, settings.build.seed)
-        return Campaign(name, rows, notes=(*notes, *(learnt.notes if learnt else ())))
+        values = [_nothing_of_value(name, campaign, "the campaign is refused")]
+        return Campaign(name, rows, values, notes=(*notes, *(learnt.notes if learnt else ())))
     found = [finding for finding in (*effects.findings, *report.findings) if finding.code != "constant_features"]
     findings = dict.fromkeys(str(finding) for finding in found)
     said = [*notes, *learnt.notes, *(f"campaign {name}: {finding}" for finding in findings)]
     scores = _score(effects, campaign, name, candidates)
-    return Campaign(name, report.campaign_effects(name, campaign.window_days), scores, effects, report, tuple(said))
+    rows = report.campaign_effects(name, campaign.window_days)
+    values = _values(pipeline, settings, name, learnt, models)
+    return Campaign(name, rows, values, scores, effects, report, tuple(said))
+
+
+def _values(
+    pipeline: "Pipeline",
+    settings: "Settings",
+    name: str,
+    learnt: CampaignRows,
+    models: "tuple[BTYDModel, GammaGammaModel] | None",
+) -> list[dict[str, Any]]:
+    from .long_term_value import long_term_value
+
+    campaign = settings.campaign(name)
+    if models is None:
+        return [_nothing_of_value(name, campaign, "there are no models of orders and spend")]
+    try:
+        found = long_term_value(pipeline, settings, campaign, learnt.frame, learnt.experiment, *models)
+    except ModelError as error:
+        return [_nothing_of_value(name, campaign, _in_a_line(str(error)))]
+    return [
+        {
+            "campaign": name,
+            "arm": arm,
+            "window_days": campaign.window_days,
+            "horizon_days": found.horizon_days,
+            "customers": found.customers,
+            "effect": row.effect.value,
+            "lower": row.effect.lower,
+            "upper": row.effect.upper,
+            "by_the_models": row.on_the_index.value,
+            "correction": row.correction.value,
+            "reason": "",
+        }
+        for arm, row in zip(found.arm_names, found.effects.arms, strict=True)
+    ]
+
+
+def _nothing_of_value(name: str, campaign: "CampaignSettings", reason: str) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(CAMPAIGN_VALUES.column_names)
+    return row | {"campaign": name, "arm": "", "window_days": campaign.window_days, "reason": reason}
 
 
 def split_by_hash(units: list[str], arms: list[str], share: float = _JUDGED_SHARE) -> np.ndarray:

@@ -91,7 +91,9 @@ class RunContent:
         made_of = self.made_of
         valuation = value_customers(histories, made_of.settings, made_of.as_of, calibration_end, step)
         self.notes += valuation.notes
-        campaigns = learn_campaigns(self.pipeline, made_of.settings, step)
+        orders, spend = valuation.order_model, valuation.spend_model
+        models = (orders, spend) if orders is not None and spend is not None else None
+        campaigns = learn_campaigns(self.pipeline, made_of.settings, step, models=models)
         self.notes += [note for campaign in campaigns for note in campaign.notes]
         step("write tables")
         read_by_checks = sorted({table for check in checks().values() for table in check.inputs})

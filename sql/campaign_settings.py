@@ -60,6 +60,8 @@ class CampaignSettings(_Section):
         What one unit of the outcome earns: a share of revenue (``[value] margin`` without it), money for an order.
     override : tuple of str
         Codes of blocking findings, as `uplift.preflight` names them, to learn in spite of.
+    horizon : float, optional
+        Time after the window whose margin is looked at too, in ``[value] time_unit``; ``[value] horizon`` without it.
     learner : str
         As ``uplift.fit_effects`` names them.
     budget, max_contacts, frequency_cap : float or int, optional
@@ -86,6 +88,7 @@ class CampaignSettings(_Section):
     window_days: int = Field(default=28, ge=1, le=3650)
     margin: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     override: tuple[str, ...] = ()
+    horizon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     learner: Literal["s", "t", "x", "r", "dr", "causal_forest", "uplift_forest"] = "x"
     budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     holdout: float = Field(default=0.1, ge=0, lt=1)

@@ -491,6 +491,26 @@ CAMPAIGN_EFFECTS = Table(
     ),
 )
 
+CAMPAIGN_VALUES = Table(
+    "campaign_values",
+    ("campaign", "arm"),
+    "What each campaign moved of margin over its window and a horizon after it: short signals valued by the customer "
+    "models, and what these get wrong.",
+    (
+        Column("campaign", ID, "", "Name of the [campaigns.NAME] section"),
+        Column("arm", "VARCHAR", "", "What was sent; '' where nothing was estimated"),
+        Column("window_days", "BIGINT", "days", "Days from the day of the send whose margin is seen"),
+        Column("horizon_days", "BIGINT", "days", "Days after these whose margin is expected"),
+        Column("customers", "BIGINT", "customers", "Compared: they had bought before the send, and overlap"),
+        Column("effect", "DOUBLE", "currency", "Average effect on margin per customer, not discounted"),
+        Column("lower", "DOUBLE", "currency", "Lower end of its 95% interval, the models' error in it"),
+        Column("upper", "DOUBLE", "currency", "Upper end of its 95% interval, the models' error in it"),
+        Column("by_the_models", "DOUBLE", "currency", "The same if the models were right"),
+        Column("correction", "DOUBLE", "currency", "What they got wrong of customers with such signals a horizon ago"),
+        Column("reason", "VARCHAR", "", "Why nothing was estimated; '' where something was"),
+    ),
+)
+
 UPLIFT_SCORES = Table(
     "uplift_scores",
     ("campaign", "customer_id", "arm"),
@@ -655,6 +675,7 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             CUSTOMER_SCORES,
             KPIS,
             CAMPAIGN_EFFECTS,
+            CAMPAIGN_VALUES,
             UPLIFT_SCORES,
         )
     }

@@ -29,6 +29,10 @@ SET VARIABLE campaign = (
   SELECT coalesce(CAST(parameters ->> 'campaign' AS VARCHAR), '')
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE category = (
+  SELECT coalesce(CAST(parameters ->> 'category' AS VARCHAR), '')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE censoring_days = (
   SELECT coalesce(CAST(parameters ->> 'censoring_days' AS BIGINT), 28)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -73,6 +77,10 @@ SET VARIABLE guests = (
   SELECT CAST(parameters ->> 'guests' AS VARCHAR)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE item_level = (
+  SELECT coalesce(CAST(parameters ->> 'item_level' AS VARCHAR), 'style_color')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE observation_end = (
   SELECT CAST(parameters ->> 'observation_end' AS DATE)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -81,8 +89,16 @@ SET VARIABLE outlier_ratio = (
   SELECT coalesce(CAST(parameters ->> 'outlier_ratio' AS DOUBLE), 100)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE period = (
+  SELECT coalesce(CAST(parameters ->> 'period' AS VARCHAR), 'week')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE period_days = (
   SELECT coalesce(CAST(parameters ->> 'period_days' AS BIGINT), 30)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE promoted_from = (
+  SELECT coalesce(CAST(parameters ->> 'promoted_from' AS DOUBLE), 0.05)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
 SET VARIABLE refunds = (
@@ -97,8 +113,16 @@ SET VARIABLE stale_days = (
   SELECT coalesce(CAST(parameters ->> 'stale_days' AS BIGINT), 14)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE stores = (
+  SELECT coalesce(CAST(parameters ->> 'stores' AS VARCHAR), 'together')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE unsent = (
   SELECT coalesce(CAST(parameters ->> 'unsent' AS VARCHAR), 'left_out')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE unsold = (
+  SELECT coalesce(CAST(parameters ->> 'unsold' AS VARCHAR), 'carried')
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
 SET VARIABLE window_days = (
@@ -126,6 +150,7 @@ CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') ||
 CREATE OR REPLACE VIEW customer_scores AS FROM read_parquet(getvariable('run') || '/customer_scores.parquet');
 CREATE OR REPLACE VIEW kpis AS FROM read_parquet(getvariable('run') || '/kpis.parquet');
 CREATE OR REPLACE VIEW campaign_effects AS FROM read_parquet(getvariable('run') || '/campaign_effects.parquet');
+CREATE OR REPLACE VIEW campaign_values AS FROM read_parquet(getvariable('run') || '/campaign_values.parquet');
 CREATE OR REPLACE VIEW uplift_scores AS FROM read_parquet(getvariable('run') || '/uplift_scores.parquet');
 
 -- Input tables, read from the files behind the snapshot where they still lie.
@@ -679,6 +704,105 @@ SELECT
         AND (getvariable('refunds') = 'net' OR revenue >= 0) AS is_used
 FROM priced;
 
+CREATE OR REPLACE VIEW priced_lines AS
+WITH items AS (
+    SELECT
+        sku,
+        min(CASE WHEN getvariable('item_level') = 'style_color' THEN style_color END) AS style_color,
+        min(unit_cost) AS unit_cost,
+        min(category_1) AS category_1,
+        min(category_2) AS category_2,
+        min(category_3) AS category_3
+    FROM products
+    GROUP BY sku
+),
+numbered AS (
+    SELECT
+        *,
+        -- only computed where duplicates are set aside: the planner drops it otherwise
+        row_number() OVER (
+            PARTITION BY
+                customer_id, ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, quantity, unit_price,
+                list_price, unit_cost, discount, store_id, channel, currency, returned_at, original_order_id,
+                is_product
+            ORDER BY ordered_at
+        ) AS copy
+    FROM order_lines
+),
+dated AS (
+    SELECT
+        coalesce(items.style_color, numbered.sku) AS item,
+        coalesce(numbered.store_id, '') AS store_id,
+        CAST(numbered.ordered_at AS DATE) AS day,
+        numbered.quantity,
+        numbered.revenue,
+        numbered.discount,
+        -- one digit wider: DuckDB keeps DECIMAL(18) times DECIMAL(18) in 18 digits
+        CAST(numbered.unit_price AS DECIMAL(19, 4)) AS unit_price,
+        CAST(numbered.list_price AS DECIMAL(19, 4)) AS list_price,
+        CAST(coalesce(numbered.unit_cost, items.unit_cost) AS DECIMAL(19, 4)) AS unit_cost,
+        coalesce(numbered.currency = getvariable('currency'), TRUE) AS is_reporting_currency,
+        numbered.currency,
+        numbered.is_product,
+        numbered.copy,
+        items.category_1,
+        items.category_2,
+        items.category_3
+    FROM numbered
+    LEFT JOIN items ON numbered.sku = items.sku
+    WHERE
+        getvariable('category') = ''
+        OR items.category_1 = getvariable('category')
+        OR items.category_2 = getvariable('category')
+        OR items.category_3 = getvariable('category')
+),
+valued AS (
+    SELECT
+        dated.*,
+        CASE WHEN is_reporting_currency THEN CAST(1 AS DECIMAL(18, 8)) ELSE daily_rates.rate END AS rate,
+        coalesce(
+            TRY_CAST(round(dated.unit_price * dated.quantity, 4) AS DECIMAL(19, 4)),
+            CAST(dated.revenue AS DECIMAL(19, 4))
+        ) AS paid,
+        TRY_CAST(round(dated.list_price * dated.quantity, 4) AS DECIMAL(19, 4)) AS listed,
+        TRY_CAST(round(dated.unit_cost * dated.quantity, 4) AS DECIMAL(19, 4)) AS spent
+    FROM dated
+    LEFT JOIN daily_rates ON dated.currency = daily_rates.currency AND dated.day = daily_rates.day
+)
+SELECT
+    item,
+    store_id,
+    day,
+    CASE WHEN getvariable('period') = 'day' THEN day ELSE CAST(date_trunc('week', day) AS DATE) END AS week,
+    quantity,
+    TRY_CAST(round(CAST(revenue AS DECIMAL(19, 2)) * rate, 2) AS DECIMAL(18, 2)) AS revenue,
+    TRY_CAST(round(paid * rate, 4) AS DECIMAL(19, 4)) AS paid,
+    -- a list price below what was paid is none
+    TRY_CAST(
+        round(
+            CASE WHEN listed >= paid THEN listed WHEN listed IS NULL AND discount >= 0 THEN paid + discount END * rate, 4
+        ) AS DECIMAL(19, 4)
+    ) AS listed,
+    -- the cost of a product is in the reporting currency already where the line does not say it
+    TRY_CAST(round(spent * rate, 4) AS DECIMAL(19, 4)) AS spent,
+    category_1,
+    category_2,
+    category_3,
+    CASE
+        WHEN day IS NULL THEN 'unreadable_date'
+        WHEN day > getvariable('as_of') THEN 'after_as_of'
+        WHEN item IS NULL OR trim(item) = '' THEN 'missing_item'
+        WHEN NOT coalesce(is_product, TRUE) THEN 'non_product'
+        WHEN getvariable('duplicates') = 'set_aside' AND copy > 1 THEN 'duplicate_line'
+        WHEN quantity < 0 OR revenue < 0 THEN 'return_line'
+        WHEN quantity IS NULL OR quantity = 0 THEN 'missing_units'
+        WHEN paid IS NULL THEN 'missing_price'
+        WHEN paid <= 0 THEN 'no_positive_price'
+        WHEN rate IS NULL THEN 'missing_exchange_rate'
+        ELSE ''
+    END AS reason
+FROM valued;
+
 CREATE OR REPLACE VIEW campaign_features AS
 WITH moments AS (
     -- counted are the days before a send, and before the day after the as-of date
@@ -796,6 +920,271 @@ SELECT
     CASE WHEN is_over THEN CAST(orders AS BIGINT) END AS orders,
     CASE WHEN is_over THEN orders > 0 END AS ordered
 FROM judged;
+
+CREATE OR REPLACE VIEW campaign_signals AS
+WITH moments AS (
+    -- a day counts where it lies at least one day before the moment; the as-of date's moment is the day after it
+    SELECT customer_id, sent_on AS moment, getvariable('window_days') AS later
+    FROM campaign_recipients
+    WHERE date_diff('day', sent_on, getvariable('as_of')) >= getvariable('window_days') - 1
+    UNION ALL
+    SELECT DISTINCT customer_id, getvariable('as_of') AS moment, 1 AS later
+    FROM customer_days
+    WHERE getvariable('campaign') = '' AND day <= getvariable('as_of')
+),
+history AS (
+    SELECT
+        moments.customer_id,
+        date_diff('day', customer_days.day, moments.moment) + moments.later AS days_before,
+        customer_days.revenue - customer_days.returned_revenue AS revenue
+    FROM moments
+    JOIN customer_days ON moments.customer_id = customer_days.customer_id
+),
+shown AS (
+    SELECT
+        customer_id,
+        count(*) AS purchase_days,
+        max(days_before) AS first_before,
+        min(days_before) AS last_before,
+        sum(revenue) AS revenue,
+        arg_max(revenue, days_before) AS first_revenue,
+        sum(CASE WHEN days_before <= getvariable('window_days') THEN 1 ELSE 0 END) AS window_purchase_days,
+        sum(CASE WHEN days_before <= getvariable('window_days') THEN revenue ELSE 0 END) AS window_revenue
+    FROM history
+    WHERE history.days_before > 0
+    GROUP BY customer_id
+)
+SELECT
+    customer_id,
+    purchase_days - 1 AS frequency,
+    CAST(first_before - last_before AS BIGINT) AS recency_days,
+    CAST(first_before - 1 AS BIGINT) AS T_days,
+    coalesce(CAST(revenue - first_revenue AS DOUBLE) / nullif(purchase_days - 1, 0), 0) AS monetary_value,
+    CAST(window_purchase_days AS BIGINT) AS window_purchase_days,
+    CAST(window_revenue AS DOUBLE) AS window_revenue
+FROM shown
+WHERE first_before > getvariable('window_days');
+
+CREATE OR REPLACE VIEW item_weeks AS
+WITH named AS (
+    SELECT
+        sku,
+        coalesce(min(CASE WHEN getvariable('item_level') = 'style_color' THEN style_color END), sku) AS item,
+        min(launched_on) AS launched_on
+    FROM products
+    GROUP BY sku
+),
+launched AS (
+    SELECT item, CAST(date_trunc('week', min(launched_on)) AS DATE) AS launch_week FROM named GROUP BY item
+),
+counted AS (
+    SELECT
+        *,
+        CASE WHEN getvariable('stores') = 'apart' THEN store_id ELSE '' END AS store
+    FROM priced_lines
+    WHERE reason = ''
+),
+classed AS (
+    SELECT
+        item, min(category_1) AS category_1, min(category_2) AS category_2, min(category_3) AS category_3,
+        min(week) AS first_sold
+    FROM counted
+    GROUP BY item
+),
+sold AS (
+    SELECT
+        item,
+        store,
+        week,
+        sum(quantity) AS units,
+        sum(revenue) AS revenue,
+        CAST(sum(paid) AS DOUBLE) / nullif(CAST(sum(quantity) AS DOUBLE), 0) AS price,
+        CAST(sum(CASE WHEN listed IS NOT NULL THEN listed END) AS DOUBLE)
+            / nullif(CAST(sum(CASE WHEN listed IS NOT NULL THEN quantity END) AS DOUBLE), 0) AS list_price,
+        CAST(sum(CASE WHEN spent IS NOT NULL THEN spent END) AS DOUBLE)
+            / nullif(CAST(sum(CASE WHEN spent IS NOT NULL THEN quantity END) AS DOUBLE), 0) AS unit_cost
+    FROM counted
+    GROUP BY item, store, week
+),
+elsewhere AS (
+    SELECT item, week, CAST(sum(paid) AS DOUBLE) / nullif(CAST(sum(quantity) AS DOUBLE), 0) AS price
+    FROM counted
+    GROUP BY item, week
+),
+weeks AS (
+    SELECT DISTINCT week FROM counted
+),
+spans AS (
+    SELECT item, store, min(week) AS first_week, max(week) AS last_week FROM sold GROUP BY item, store
+),
+grid AS (
+    SELECT spans.item, spans.store, weeks.week
+    FROM spans
+    JOIN weeks ON weeks.week >= spans.first_week AND weeks.week <= spans.last_week
+),
+laid AS (
+    SELECT
+        grid.item,
+        grid.store,
+        grid.week,
+        sold.units,
+        sold.revenue,
+        sold.price AS paid_price,
+        coalesce(sold.price, elsewhere.price) AS seen_price,
+        sold.list_price,
+        sold.unit_cost,
+        count(coalesce(sold.price, elsewhere.price)) OVER by_week AS price_run,
+        count(sold.list_price) OVER by_week AS list_run,
+        count(sold.unit_cost) OVER by_week AS cost_run
+    FROM grid
+    LEFT JOIN sold ON grid.item = sold.item AND grid.store = sold.store AND grid.week = sold.week
+    LEFT JOIN elsewhere ON grid.item = elsewhere.item AND grid.week = elsewhere.week
+    WINDOW by_week AS (PARTITION BY grid.item, grid.store ORDER BY grid.week)
+),
+carried AS (
+    SELECT
+        *,
+        max(seen_price) OVER (PARTITION BY item, store, price_run) AS last_price,
+        max(list_price) OVER (PARTITION BY item, store, list_run) AS last_list,
+        max(unit_cost) OVER (PARTITION BY item, store, cost_run) AS last_cost,
+        max(seen_price) OVER (PARTITION BY item, store ORDER BY week ROWS BETWEEN 8 PRECEDING AND CURRENT ROW)
+            AS recent_highest
+    FROM laid
+),
+ruled AS (
+    SELECT
+        *,
+        CASE
+            WHEN paid_price IS NOT NULL THEN 'sold'
+            WHEN getvariable('unsold') = 'missing' THEN 'missing'
+            WHEN seen_price IS NOT NULL THEN 'other_stores'
+            WHEN getvariable('unsold') = 'regular' THEN 'regular'
+            ELSE 'carried'
+        END AS price_rule,
+        CASE WHEN last_list IS NOT NULL THEN 'list' ELSE 'recent_highest' END AS regular_rule,
+        coalesce(last_list, recent_highest, last_price) AS regular
+    FROM carried
+),
+stocked AS (
+    SELECT
+        coalesce(named.item, stock.sku) AS item,
+        CASE WHEN getvariable('stores') = 'apart' THEN coalesce(stock.store_id, '') ELSE '' END AS store,
+        CAST(date_trunc('week', stock.week) AS DATE) AS week,
+        sum(stock.on_hand) AS on_hand,
+        min(stock.on_hand) AS least
+    FROM stock
+    LEFT JOIN named ON stock.sku = named.sku
+    WHERE getvariable('period') = 'week'
+    GROUP BY 1, 2, 3
+),
+flagged AS (
+    SELECT
+        coalesce(named.item, promotions.sku) AS item,
+        promotions.store_id,
+        CAST(date_trunc('week', promotions.week) AS DATE) AS week,
+        lower(trim(coalesce(promotions.display, '0'))) NOT IN ('', '0', 'no', 'false') AS display,
+        lower(trim(coalesce(promotions.mailer, '0'))) NOT IN ('', '0', 'no', 'false') AS mailer
+    FROM promotions
+    LEFT JOIN named ON promotions.sku = named.sku
+),
+promoting AS (
+    SELECT CAST(date_trunc('week', week) AS DATE) AS week, count(DISTINCT store_id) AS stores
+    FROM promotions
+    GROUP BY 1
+),
+shown AS (
+    SELECT
+        flagged.item,
+        CASE WHEN getvariable('stores') = 'apart' THEN coalesce(flagged.store_id, '') ELSE '' END AS store,
+        flagged.week,
+        count(DISTINCT CASE WHEN display THEN flagged.store_id END) AS display_stores,
+        count(DISTINCT CASE WHEN mailer THEN flagged.store_id END) AS mailer_stores,
+        max(CASE WHEN display AND flagged.store_id IS NULL THEN 1 ELSE 0 END) AS display_all,
+        max(CASE WHEN mailer AND flagged.store_id IS NULL THEN 1 ELSE 0 END) AS mailer_all
+    FROM flagged
+    SEMI JOIN classed ON flagged.item = classed.item
+    GROUP BY 1, 2, 3
+)
+SELECT
+    ruled.item,
+    ruled.store AS store_id,
+    ruled.week,
+    CAST(round(coalesce(ruled.units, 0)) AS BIGINT) AS units,
+    CAST(coalesce(ruled.revenue, 0) AS DECIMAL(18, 2)) AS revenue,
+    CASE ruled.price_rule
+        WHEN 'missing' THEN CAST(NULL AS DOUBLE)
+        WHEN 'regular' THEN ruled.regular
+        WHEN 'carried' THEN ruled.last_price
+        ELSE ruled.seen_price
+    END AS price,
+    ruled.price_rule,
+    ruled.regular AS regular_price,
+    ruled.regular_rule,
+    CASE ruled.price_rule
+        WHEN 'missing' THEN CAST(NULL AS DOUBLE)
+        WHEN 'regular' THEN CAST(0 AS DOUBLE)
+        WHEN 'carried' THEN 1 - ruled.last_price / nullif(ruled.regular, 0)
+        ELSE 1 - ruled.seen_price / nullif(ruled.regular, 0)
+    END AS discount,
+    CASE ruled.price_rule
+        WHEN 'missing' THEN FALSE
+        WHEN 'regular' THEN FALSE
+        WHEN 'carried' THEN coalesce(1 - ruled.last_price / nullif(ruled.regular, 0) >= getvariable('promoted_from'), FALSE)
+        ELSE coalesce(1 - ruled.seen_price / nullif(ruled.regular, 0) >= getvariable('promoted_from'), FALSE)
+    END AS promoted,
+    coalesce(
+        greatest(
+            CAST(own.display_stores AS DOUBLE) / nullif(CASE WHEN getvariable('stores') = 'apart' THEN 1 ELSE promoting.stores END, 0),
+            CAST(own.display_all AS DOUBLE),
+            CAST(anywhere.display_all AS DOUBLE)
+        ),
+        CAST(own.display_all AS DOUBLE), CAST(anywhere.display_all AS DOUBLE), CAST(0 AS DOUBLE)
+    ) AS display,
+    coalesce(
+        greatest(
+            CAST(own.mailer_stores AS DOUBLE) / nullif(CASE WHEN getvariable('stores') = 'apart' THEN 1 ELSE promoting.stores END, 0),
+            CAST(own.mailer_all AS DOUBLE),
+            CAST(anywhere.mailer_all AS DOUBLE)
+        ),
+        CAST(own.mailer_all AS DOUBLE), CAST(anywhere.mailer_all AS DOUBLE), CAST(0 AS DOUBLE)
+    ) AS mailer,
+    -- stock below zero is a mistake of the count: what was there is not known
+    CASE WHEN stocked.least >= 0 THEN CAST(round(stocked.on_hand) AS BIGINT) END AS on_hand,
+    CASE WHEN stocked.least >= 0 THEN coalesce(ruled.units, 0) >= stocked.on_hand END AS sold_out,
+    ruled.last_cost AS unit_cost,
+    CAST(
+        greatest(date_diff('day', coalesce(launched.launch_week, classed.first_sold), ruled.week), 0) // 7 AS BIGINT
+    ) AS age_weeks,
+    classed.category_1,
+    classed.category_2,
+    classed.category_3
+FROM ruled
+JOIN classed ON ruled.item = classed.item
+LEFT JOIN launched ON ruled.item = launched.item
+LEFT JOIN stocked
+    ON ruled.item = stocked.item
+    AND ruled.store = stocked.store
+    AND ruled.week = stocked.week
+LEFT JOIN promoting ON CAST(date_trunc('week', ruled.week) AS DATE) = promoting.week
+LEFT JOIN shown AS own
+    ON ruled.item = own.item
+    AND ruled.store = own.store
+    AND CAST(date_trunc('week', ruled.week) AS DATE) = own.week
+-- rows of the promotions without a store speak of every store
+LEFT JOIN shown AS anywhere
+    ON ruled.item = anywhere.item
+    AND anywhere.store = ''
+    AND CAST(date_trunc('week', ruled.week) AS DATE) = anywhere.week
+WHERE getvariable('unsold') <> 'left_out' OR ruled.price_rule = 'sold';
+
+CREATE OR REPLACE VIEW panel_lines_dropped AS
+SELECT
+    reason,
+    count(*) AS lines,
+    CAST(coalesce(sum(quantity), 0) AS DECIMAL(18, 3)) AS units,
+    CAST(coalesce(sum(revenue), 0) AS DECIMAL(18, 2)) AS revenue
+FROM priced_lines
+GROUP BY reason;
 
 CREATE OR REPLACE VIEW refund_lines AS
 SELECT

@@ -289,7 +289,7 @@ class Settings(BaseSettings):
         return found if isinstance(found, SourceSettings) else None
 
     def campaign(self, name: str) -> CampaignSettings:
-        """Return ``[campaigns.NAME]`` with ``learn_from`` and ``margin`` filled in where they were left out.
+        """Return ``[campaigns.NAME]``, its ``learn_from``, ``margin`` and ``horizon`` filled in where left out.
 
         Raises
         ------
@@ -310,7 +310,11 @@ class Settings(BaseSettings):
                 "write that section or name another"
             )
         found = self.campaigns[name]
-        filled = {"learn_from": found.learn_from or (name,), "margin": found.margin or self.value.margin}
+        filled = {
+            "learn_from": found.learn_from or (name,),
+            "margin": found.margin or self.value.margin,
+            "horizon": found.horizon or self.value.horizon,
+        }
         return found.model_copy(update=filled)
 
     def to_dict(self) -> dict[str, Any]:

@@ -314,3 +314,46 @@ def test_a_query_says_what_its_parameters_are_without_being_told():
         "customer_id": "household_id", "ordered_at": "transaction_timestamp", "revenue": "sales_value",
     }) as db:  # fmt: skip
         assert db.query("campaign_features").num_rows == 2469
+
+
+class TestSignals:
+    def test_days_up_to_the_windows_end_count_and_none_after_it(self, ask):
+        last = SENT + timedelta(days=27)
+        lines = [
+            line("ann", SENT - timedelta(days=30), "4.00"),
+            line("ann", SENT, "10.00"),
+            line("ann", last, "20.00"),
+            line("ann", last + timedelta(days=1), "40.00"),
+        ]
+        (row,) = ask("campaign_signals", lines, [send("ann")], campaign="spring", window_days=28).values()
+        assert row == {
+            "customer_id": "ann",
+            "frequency": 2,
+            "recency_days": 57,
+            "T_days": 57,
+            "monetary_value": 15.0,
+            "window_purchase_days": 2,
+            "window_revenue": 30.0,
+        }
+
+    def test_they_are_the_summary_of_the_windows_last_day(self, ask):
+        rng = random.Random(5)
+        days = [SENT + timedelta(days=rng.randrange(-90, 60)) for _ in range(400)]
+        lines = [line(f"c{rng.randrange(40):02}", day, f"{rng.randrange(1, 900) / 10:.2f}") for day in days]
+        sends = [send(f"c{i:02}", rng.choice(["mail", "control"])) for i in range(40)]
+        found = ask("campaign_signals", lines, sends, campaign="spring", window_days=28)
+        last = SENT + timedelta(days=27)
+        summary = ask("customer_summary", lines, as_of=last)
+        assert found
+        for customer, row in found.items():
+            for name in ("frequency", "recency_days", "T_days", "monetary_value"):
+                assert row[name] == pytest.approx(summary[customer][name], rel=1e-12)
+        everybody = ask("campaign_signals", lines, as_of=last, window_days=28)
+        assert {c: r for c, r in everybody.items() if c in found} == found
+
+    def test_who_had_not_bought_before_the_window_or_whose_window_is_open_is_left_out(self, ask):
+        lines = [line("ann", SENT - timedelta(days=1)), line("bob", SENT)]
+        sends = [send("ann"), send("bob"), send("cid")]
+        assert set(ask("campaign_signals", lines, sends, campaign="spring", window_days=28)) == {"ann"}
+        open_still = SENT + timedelta(days=26)
+        assert ask("campaign_signals", lines, sends, campaign="spring", window_days=28, as_of=open_still) == {}
