@@ -14,6 +14,8 @@ from ..sql.frames import columns_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from .effects import Effects
+
 _NEEDED = ("customer_id", "arm", "effect", "net_effect", "cost")
 
 
@@ -86,6 +88,60 @@ def read_scores(
         matrix.ravel()[cells] = _numbers(columns[name], name, customers, labels)
         matrices[name] = matrix
     return ids, arms, matrices
+
+
+def score_table(effects: "Effects", frame: Any) -> "pa.Table":
+    """Score the customers of a frame by fitted effects: the table that `TargetList.build` takes.
+
+    Parameters
+    ----------
+    effects : Effects
+        Fitted, or loaded from a folder.
+    frame : frame or mapping
+        A row per customer: the experiment's ``unit`` and features.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``customer_id, arm, effect, response, cost, net_effect``, a row per customer and arm; in units as
+        ``contract.UPLIFT_SCORES``.
+
+    Raises
+    ------
+    ContractError
+        A column is missing, or an id.
+    ModelError
+        A feature is infinite.
+
+    Examples
+    --------
+    >>> from regulars.uplift.experiment import Experiment
+    >>> from regulars.uplift.learners import fit_effects
+    >>> from regulars.uplift.simulate import simulate
+    >>> drawn = simulate("linear", 2000, seed=1).frame()
+    >>> effects = fit_effects(Experiment(treatment="arm", outcome="outcome", control="control"), drawn, "t", cost=0.1)
+    >>> score_table(effects, drawn.head(3).assign(customer_id=["a", "b", "c"]))["customer_id"].to_pylist()
+    ['a', 'b', 'c']
+    """
+    import pyarrow as pa
+
+    given = columns_of(frame, "customers")
+    unit = effects.experiment.unit
+    if unit not in given:
+        raise ContractError(f"customers have no column {unit!r}{nearest(unit, list(given))}; it names each of them")
+    ids, arms = text_column(given, unit), effects.arm_names[1:]
+    moved = effects.predict(frame)
+    n, k = moved.shape
+    return pa.table(
+        {
+            "customer_id": ids.take(pa.array(np.repeat(np.arange(n), k))),
+            "arm": pa.array(list(arms) * n, pa.string()),
+            "effect": moved.ravel(),
+            "response": np.repeat(effects.response(frame), k),
+            "cost": np.tile(effects.cost, n),
+            "net_effect": (effects.value * moved - effects.cost).ravel(),
+        }
+    )
 
 
 def _columns(effects: Any, campaign: str) -> "dict[str, pa.Array]":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +94,9 @@ class TargetList:
         ----------
         effects : frame or mapping
             A row per customer and arm: ``customer_id``, ``arm``, ``effect`` (units of outcome), ``net_effect`` and
-            ``cost`` (money), as in the snapshot's ``uplift_scores``. An arm without a row is not offered to that
-            customer. Rows of other campaigns, where there is a column ``campaign``, are left out.
+            ``cost`` (money), as in the snapshot's ``uplift_scores`` or from `score_table.score_table`. An arm without
+            a row is not offered to that customer. Rows of other campaigns, where there is a column ``campaign``, are
+            left out.
         campaign : str
             Its name.
         on : date
@@ -174,7 +176,7 @@ class TargetList:
     def decisions(self) -> Any:
         return frame_like(self.given, self.log)
 
-    @property
+    @cached_property
     def lines(self) -> "pa.Table":
         """The list as Arrow: what `write` writes."""
         import pyarrow as pa
@@ -207,6 +209,10 @@ class TargetList:
 
     def log_bytes(self) -> bytes:
         """Return the log of decisions as the bytes of a Parquet file."""
+        return self._log_content
+
+    @cached_property
+    def _log_content(self) -> bytes:
         return _parquet(self.log)
 
     def write(self, path: Path | str) -> Path:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from datetime import date, datetime
 
+import numba
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -20,10 +21,24 @@ from regulars.sql.errors import ContractError, ModelError, WarehouseError
 from regulars.uplift.allocate import AllocationError, allocate
 from regulars.uplift.decision_log import considered_from, log_facts, logged_sends, read_log
 from regulars.uplift.design import persistent_holdout, unit_interval
+from regulars.uplift.effects import Effects
+from regulars.uplift.experiment import Experiment
+from regulars.uplift.learners import fit_effects
+from regulars.uplift.score_table import score_table
+from regulars.uplift.simulate import simulate
 from regulars.uplift.suppression import Suppression, count_contacts
 from regulars.uplift.target import TargetList, manifest_path, replay
 
 ON = date(2026, 5, 4)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Two hundred customers are no work to share; waiting for another thread would take longer."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
 
 
 def scores(n: int = 200, arms: tuple[str, ...] = ("mail", "voucher"), seed: int = 1) -> pa.Table:
@@ -330,12 +345,12 @@ import numpy as np, pyarrow as pa
 pa.set_cpu_count(int(sys.argv[1]))
 from regulars.uplift.target import TargetList
 draw = np.random.default_rng(0)
-n = 150_000
+n = 90_000  # more than one block of the allocation
 effect, cost = draw.normal(1, 3, 2 * n), draw.uniform(0.01, 1, 2 * n)
 ids = np.repeat([f"c{i}" for i in range(n)], 2)
 table = {"customer_id": ids, "arm": ["a", "b"] * n, "effect": effect, "net_effect": 0.3 * effect - cost, "cost": cost}
-for limits in ({}, {"stock": {"b": 9_000}, "max_contacts": 40_000}):
-    limits |= {"budget": 9_000.0, "holdout": 0.1, "exploration": 0.01}
+for limits in ({}, {"stock": {"b": 5_000}, "max_contacts": 24_000}):
+    limits |= {"budget": 6_000.0, "holdout": 0.1, "exploration": 0.01}
     made = TargetList.build(table, "spring", on=date(2026, 5, 4), **limits)
     print(hashlib.sha256(made.list_bytes() + made.log_bytes() + made.list_bytes("csv")).hexdigest())
 print(sorted({"causalml", "econml", "lightgbm"} & set(sys.modules)))
@@ -351,6 +366,34 @@ def test_one_thread_and_two_give_the_same_bytes_and_load_no_model_library():
         told.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert told[0] == told[1]
     assert told[0].endswith("[]\n")
+
+
+_SAVED = """
+import sys
+from datetime import date
+from regulars.uplift.effects import Effects
+from regulars.uplift.score_table import score_table
+from regulars.uplift.simulate import simulate
+from regulars.uplift.target import TargetList
+effects = Effects.load(sys.argv[1])
+frame = simulate("several_arms", 300, seed=2).frame().assign(customer_id=range(300))
+table = score_table(effects, frame)
+assert table.num_rows == 900
+assert (table["net_effect"].to_numpy().reshape(300, 3) == effects.net(frame)).all()
+made = TargetList.build(table, "spring", on=date(2026, 5, 4), budget=5.0, holdout=0.1)
+assert made.summary["mailed"] > 10, made.summary
+print(sorted({"causalml", "econml"} & set(sys.modules)))
+"""
+
+
+def test_a_list_from_saved_effects_needs_no_causal_library(tmp_path):
+    drawn = simulate("several_arms", 1500, seed=1).frame()
+    declared = Experiment(treatment="arm", outcome="outcome", control="control")
+    fit_effects(declared, drawn, "t", cost=0.05).save(tmp_path / "effects")
+    command = [sys.executable, "-c", _SAVED, str(tmp_path / "effects")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+    with pytest.raises(ContractError, match="no column 'customer_id'"):
+        score_table(Effects.load(tmp_path / "effects"), drawn.drop(columns="customer_id"))
 
 
 def test_rules_are_checked_wherever_they_come_from():
