@@ -1,11 +1,9 @@
 """Uplift at size: allocation beside an integer programme, learners beside causalml by hand, scores and lists."""
 
-import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -110,8 +108,7 @@ def _limits(customers: int) -> Run:
     budget = _budget(value, cost)
 
     def run() -> dict[str, float]:
-        with quiet_stdout():
-            plan = allocate(value, cost, budget, **limits)
+        plan = allocate(value, cost, budget, **limits)
         return {"value": plan.value, "gap": plan.gap}
 
     return run
@@ -125,6 +122,8 @@ def _integer_programme(customers: int) -> Run:
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array, eye_array, kron, vstack
 
+    from regulars.uplift.solver_output import without_solver_output
+
     value, cost = _offers(customers)
     one_each = kron(eye_array(customers), np.ones((1, 5)))
     stock = csr_array(np.tile(np.eye(5)[:2], (1, customers)))
@@ -132,7 +131,7 @@ def _integer_programme(customers: int) -> Run:
     ends = np.r_[np.ones(customers), _budget(value, cost), _stock(customers)[:2], customers // 2]
 
     def run() -> dict[str, float]:
-        with quiet_stdout():
+        with without_solver_output():
             answer = milp(
                 -value.ravel(),
                 constraints=LinearConstraint(rows.tocsr(), -np.inf, ends),
@@ -142,20 +141,6 @@ def _integer_programme(customers: int) -> Run:
         return {"value": -float(answer.fun), "gap": float(answer.mip_gap)}
 
     return run
-
-
-@contextmanager
-def quiet_stdout() -> Iterator[None]:
-    """Keep off the screen what HiGHS writes there past Python, whatever it was asked."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
 
 
 # ---- learners -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from .solver_output import without_solver_output
+
 _CHUNK = 1 << 15
 _CORE = 3000
 _MILP_ROWS = 400
@@ -243,16 +245,17 @@ def _integer_programme(value: np.ndarray, costs: np.ndarray, limits: np.ndarray,
     matrix = sparse.vstack([one_each, sparse.csr_array(used[finite])]).tocsr()
     most = np.concatenate([np.ones(n), limits[finite] - 1e-9 * np.maximum(1.0, np.abs(limits[finite]))])
     # a limit on nodes, not on seconds: the same answer on a slow machine and a fast one
-    answer = milp(
-        -value[row, offer],
-        constraints=LinearConstraint(matrix, ub=most),  # pyright: ignore[reportArgumentType]  (arrays are allowed)
-        integrality=np.ones(len(row)),
-        bounds=Bounds(0, 1),
-        options={
-            "node_limit": 300,
-            "mip_rel_gap": max(1e-7, tolerance / max(float(np.maximum(value.max(axis=1), 0).sum()), 1e-12)),
-        },
-    )
+    with without_solver_output():
+        answer = milp(
+            -value[row, offer],
+            constraints=LinearConstraint(matrix, ub=most),  # pyright: ignore[reportArgumentType]  (arrays are allowed)
+            integrality=np.ones(len(row)),
+            bounds=Bounds(0, 1),
+            options={
+                "node_limit": 300,
+                "mip_rel_gap": max(1e-7, tolerance / max(float(np.maximum(value.max(axis=1), 0).sum()), 1e-12)),
+            },
+        )
     if answer.x is None:
         return None
     choice = np.full(n, -1)
