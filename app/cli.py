@@ -270,7 +270,7 @@ def score(
     _write(rows, format_, out)
 
 
-@cli.command()
+@cli.command(epilog=_EPILOG)
 def target(
     campaign: Annotated[str, typer.Argument(help="A [campaigns.NAME] section of the settings.")],
     settings: SettingsOption = DEFAULT_SETTINGS,
@@ -322,7 +322,7 @@ def target(
         raise typer.Exit(result.exit_code)
 
 
-@cli.command()
+@cli.command(epilog=_EPILOG)
 def readout(
     campaign: Annotated[str, typer.Argument(help="A [campaigns.NAME] section of the settings.")],
     settings: SettingsOption = DEFAULT_SETTINGS,

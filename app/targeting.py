@@ -336,8 +336,9 @@ class _Job:
             )
         then = self.snapshot.manifest.get("settings", {}).get("campaigns", {}).get(self.campaign)
         now = self.settings.identity()["campaigns"][self.campaign]
-        if then is not None and then != now:
-            changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+        # a key that the code did not know then and nobody has set since is no change
+        changed = [] if then is None else sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+        if changed:
             raise StaleSnapshotError(
                 f"run {self.snapshot.run_id} was built with other settings of {self.campaign}: {', '.join(changed)}; "
                 "run 'regulars build'"
