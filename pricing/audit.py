@@ -161,19 +161,18 @@ class _Walk:
         return [np.array(members) for members in together.values()]
 
     def _exits(self, rule: r.ExitDate) -> np.ndarray:
+        values = self.case.columns[rule.column]
+        days = values.astype("datetime64[D]").tolist() if values.dtype.kind == "M" else values.tolist()
         weeks = []
-        for value in self.case.columns[rule.column].tolist():
+        for value in days:
             if value is None or value != value:
                 weeks.append(self.weeks)
             elif isinstance(value, int | float):
-                weeks.append(int(value) if not self.case.dates or value < 1e9 else self._weeks_by(value))
+                weeks.append(int(value))
             else:
-                weeks.append(self._weeks_by(value))
+                last = value.date() if hasattr(value, "date") else value
+                weeks.append(sum(start <= last for start in self.case.dates or ()))
         return np.array(weeks)
-
-    def _weeks_by(self, day: object) -> int:
-        last = np.datetime64(day, "ns" if isinstance(day, int | float) else None)  # type: ignore[call-overload]
-        return sum(bool(np.datetime64(start) <= last) for start in self.case.dates or ())
 
     def violation(
         self, rule: object, i: int | np.integer, week: int | np.integer | None, seen: str, allowed: str
@@ -224,7 +223,8 @@ class _Walk:
         for rule in self.rules:
             if isinstance(rule, r.PriceEndings):
                 endings |= {int(i): tuple(rule.endings) for i in np.flatnonzero(self.chosen(rule))}
-        full = self.regular[:, None] * (1.0 - self.case.depths)
+        plain = self.regular[:, None] * (1.0 - self.case.depths)
+        full = plain.copy()
         # the price of each rung: as it is, or the highest allowed ending below it
         for i, allowed in endings.items():
             for k in range(rungs):
@@ -241,7 +241,9 @@ class _Walk:
         # the standing price may be no rung; it may be kept, not come back to
         first_change = np.where(self.changed.any(axis=1), self.changed.argmax(axis=1), self.weeks)
         kept &= np.arange(self.weeks) < first_change[:, None]
-        for i, t in np.argwhere(self.on_sale & (rung < 0) & ~kept):
+        # a rung without its ending breaks that rule and not this one
+        kept |= (np.abs(self.price[:, :, None] - plain[:, None, :]) <= 1e-5).any(axis=2)
+        for i, t in np.argwhere(self.on_sale & (rung < 0) & ~kept & ~np.isnan(self.price)):
             have = ", ".join(f"{p:.2f}" for p in full[i])
             found.append(self.violation("prices are on the ladder", i, t, f"{self.price[i, t]:.2f}", have))
         if self.case.units.ndim == 3:

@@ -19,12 +19,13 @@ _TRIED = 3_000
 
 @dataclass(frozen=True)
 class Conflict:
-    """Rules that cannot all hold for some items; leave any one out and the others can.
+    """Rules that cannot all hold for some items; leave any one out and the rest can.
 
     Attributes
     ----------
     rules : tuple of Rule
         No smaller set of the rules conflicts for these items (``smallest``), or at least no part of this one does.
+        Whether prices may rise, how they end and which stock is shared is in force throughout.
     items : tuple
         Names of the items it shows on.
     others : int
@@ -74,25 +75,21 @@ def find_conflict(assortment: Assortment, rules: Sequence[r.Rule]) -> Conflict |
     stuck = np.flatnonzero(~feasible)
     if len(stuck):
         one = assortment.take(stuck[:1])
-        own = [rule for rule in rules if not isinstance(rule, r.COUPLING)]
-        always = [rule for rule in rules if isinstance(rule, r.PricesMayRise)]
+        own = [rule for rule in rules if not isinstance(rule, r.COUPLING) and selected(one, rule)[0]]
 
         def item_has_a_path(kept: Sequence[r.Rule]) -> bool:
-            return bool(best_paths(compile_rules(one, [*always, *kept]).problem).feasible[0])
+            return bool(best_paths(compile_rules(one, kept).problem).feasible[0])
 
-        candidates = [rule for rule in own if not isinstance(rule, r.SETTINGS) and selected(one, rule)[0]]
-        found, smallest = _smallest(candidates, item_has_a_path)
+        found, smallest = _smallest(own, item_has_a_path)
         return Conflict(found, one.names, len(stuck) - 1, smallest)
     if not any(isinstance(rule, r.COUPLING) for rule in rules):
         return None
 
     def have_a_plan(kept: Sequence[r.Rule]) -> bool:
-        settings = [rule for rule in rules if isinstance(rule, r.SETTINGS)]
-        asked = [*settings, *kept]
-        compiled = compile_rules(assortment, asked)
-        return bool(best_paths(compiled.problem).feasible.all()) and can_hold(assortment, compiled, asked)
+        compiled = compile_rules(assortment, kept)
+        return bool(best_paths(compiled.problem).feasible.all()) and can_hold(assortment, compiled, kept)
 
-    candidates = [rule for rule in rules if not isinstance(rule, r.SETTINGS) and selected(assortment, rule).any()]
+    candidates = [rule for rule in rules if selected(assortment, rule).any()]
     if have_a_plan(candidates):
         return None
     found, smallest = _smallest(candidates, have_a_plan)
@@ -106,7 +103,23 @@ def find_conflict(assortment: Assortment, rules: Sequence[r.Rule]) -> Conflict |
 def _smallest(
     rules: Sequence[r.Rule], can_all_hold: Callable[[Sequence[r.Rule]], bool]
 ) -> tuple[tuple[r.Rule, ...], bool]:
-    """Leave out rule after rule that is not needed for the conflict, then try every smaller set."""
+    """Leave out rule after rule that is not needed for the conflict, then try every smaller set.
+
+    Rules that say which prices there are stay in force throughout: leaving one out may take prices away. Price endings
+    are named where the rest could hold without them.
+    """
+    settings = [rule for rule in rules if isinstance(rule, r.SETTINGS)]
+    others = [rule for rule in rules if not isinstance(rule, r.SETTINGS)]
+    kept, smallest = _without_the_needless(others, lambda few: can_all_hold([*settings, *few]))
+    for ending in settings:
+        if isinstance(ending, r.PriceEndings) and can_all_hold([*(s for s in settings if s is not ending), *kept]):
+            kept = (*kept, ending)
+    return kept, smallest
+
+
+def _without_the_needless(
+    rules: Sequence[r.Rule], can_all_hold: Callable[[Sequence[r.Rule]], bool]
+) -> tuple[tuple[r.Rule, ...], bool]:
     kept = list(rules)
     for rule in rules:
         fewer = [other for other in kept if other is not rule]

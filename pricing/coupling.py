@@ -6,8 +6,9 @@ prices. When both meet, or no new path is worth its price, a mixed-integer progr
 each item. The best of the numbers is shipped with the plan as its bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +24,7 @@ _TOLERANCE = 1e-8
 _ALL_COLUMNS = 3_000
 _LOOSE_ITEMS = 400
 _NODES = 1_000
+_WEEKS_OF_EVERY_PATTERN = 6
 
 
 class NoPlan(ValueError):
@@ -394,6 +396,11 @@ class _Master:
     def any_plan(self) -> bool:
         """Return whether some choice of paths keeps all limits."""
         self._prepare()
+        for _ in range(_ROUNDS):
+            _, prices, _, broken = self._solve()
+            tolls = self.shared.tolls(prices)
+            if broken <= 1e-9 or not self.add(np.arange(self.n), best_paths(self.problem, tolls).rungs):
+                break
         columns = np.concatenate(self.item)
         return self._integer(columns, np.zeros(len(columns)), np.arange(self.n), np.inf) is not None
 
@@ -441,15 +448,12 @@ class _Master:
             return
         down = (p.regular_price[:, None] - p.price) > 1e-9
         below = (down * (np.uint64(1) << np.arange(p.n_rungs, dtype=np.uint64))).sum(axis=1, dtype=np.uint64)
-        for first in range(self.weeks + 1):
-            rising = bool((p.steps[grouped] & (~below[grouped])[:, None]).any())
-            for last in range(first + 1, self.weeks + 1) if rising and first < self.weeks else (self.weeks,):
-                inside = (np.arange(self.weeks) >= first) & (np.arange(self.weeks) < last)
-                allowed = p.allowed & np.where(inside, below[:, None], ~below[:, None])
-                for base in (p, cheap) if len(s.budget_amounts) else (p,):
-                    asked = replace(base, allowed=allowed).take(grouped)
-                    whole = s.take(grouped)
-                    self.add(grouped, best_paths(asked, whole.tolls(ones * (base is cheap))).rungs)
+        rising = bool((p.steps[grouped] & ~below[grouped][:, None]).any())
+        for inside in _patterns(self.weeks, rising):
+            allowed = p.allowed & np.where(inside, below[:, None], ~below[:, None])
+            for base in (p, cheap) if len(s.budget_amounts) else (p,):
+                asked = replace(base, allowed=allowed).take(grouped)
+                self.add(grouped, best_paths(asked, s.take(grouped).tolls(ones * (base is cheap))).rungs)
 
     # ---- whole paths ---------------------------------------------------------------------------------------------
 
@@ -579,11 +583,25 @@ def quiet_highs():
     return solver
 
 
+def _patterns(weeks: int, rising: bool) -> Iterator[np.ndarray]:
+    """Yield sets of weeks below the regular price: every one there is, windows alone where those are too many."""
+    if rising and weeks <= _WEEKS_OF_EVERY_PATTERN:
+        for chosen in product((False, True), repeat=weeks):
+            yield np.array(chosen)
+        return
+    week = np.arange(weeks)
+    yield np.zeros(weeks, np.bool_)
+    for first in range(weeks):
+        for last in range(first + 1, weeks + 1) if rising else (weeks,):
+            yield (week >= first) & (week < last)
+
+
 def can_hold(assortment: Assortment, compiled: Compiled, rules: Sequence[r.Rule]) -> bool:
     """Return whether some plan keeps the rules that tie items together, each item's own rules included.
 
     Looks among each item's paths that take least of the budgets, for every pattern of weeks below the regular price
-    that a group may ask for: nothing else matters to whether the limits can be kept.
+    that a group may ask for: nothing else matters to whether the limits can be kept. Where prices may rise in a plan of
+    more than 6 weeks, groups are asked for one window of markdown each, and for what the programme's prices bring up.
     """
     shared = _Shared.read(assortment, compiled, rules)
     tied = np.flatnonzero(shared.tied)

@@ -100,7 +100,7 @@ def explain_item(
     more = best_paths(replace(problem, stock=problem.stock + 1.0), tolls).value[0]
     costs: dict[str, float] = {}
     for rule in own:
-        if isinstance(rule, r.SETTINGS):
+        if isinstance(rule, r.PricesMayRise | r.SharedStock):
             continue
         without = _compile(one, [other for other in own if other is not rule], pool)
         gain = float(best_paths(without.problem, tolls).value[0] - best)
@@ -163,7 +163,7 @@ def _neighbour(
         return Neighbour(price, value - here)
     blocking = []
     for rule in rules:
-        if isinstance(rule, r.SETTINGS):
+        if isinstance(rule, r.PricesMayRise | r.SharedStock):
             continue
         without = _compile(one, [other for other in rules if other is not rule], pool)
         if _forced(without, _same_depths(compiled, without, rungs), week, depth, tolls) > -np.inf:
@@ -173,7 +173,7 @@ def _neighbour(
     before = rungs[week - 1] if week else ladder.start[0]
     if step < 0 and k < before and not any(isinstance(rule, r.PricesMayRise) for rule in rules):
         return Neighbour(price, float("nan"), (_PRICES_ONLY_FALL,))
-    several = tuple(str(rule) for rule in rules if not isinstance(rule, r.SETTINGS))
+    several = tuple(str(rule) for rule in rules if not isinstance(rule, r.PricesMayRise | r.SharedStock))
     return Neighbour(price, float("nan"), several or (_PRICES_ONLY_FALL,))
 
 

@@ -336,5 +336,5 @@ class SharedStock(Rule):
 
 
 COUPLING = (Budget, AllOrNothing, AtMostOnePromoted, SharedStock)
-# These change what there is to choose from; they never stand in the way of a plan by themselves.
-SETTINGS = (PricesMayRise, SharedStock)
+# These say which prices and stock there are to choose from; they are in force whatever else is left out.
+SETTINGS = (PricesMayRise, PriceEndings, SharedStock)
