@@ -1,0 +1,382 @@
+"""Own-price elasticities of a panel's items: estimated, shrunk to their category, and held to gates.
+
+What is estimated follows from what the panel knows, never from a forecast error, for forecast accuracy and accuracy of
+price response rank in opposite order. Where the cost of promotions, or of goods, is known, it instruments the price;
+where stock is known, weeks that sold out count as lower bounds; and only then is an item weighed with its category.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..sql.contract import ELASTICITIES
+from ..sql.errors import ModelError, nearest
+from ..sql.frames import contract_table, frame_like
+from .category_fit import FEWEST_ITEMS, ItemSlope, fit_category
+from .findings import Finding
+from .gates import Gates
+from .instruments import available, excluded, within
+from .panel_arrays import PanelArrays, read_panel
+from .shrinkage import Path, Shrunk, shrink
+
+METHODS = ("auto", "poisson", "instruments")
+_Z90 = 1.6448536269514722
+_CHANGE = 0.01
+_EARLIER = 0.75
+_FEWEST_LATER_WEEKS = 20
+
+
+@dataclass(frozen=True)
+class ElasticityTable:
+    """Elasticities of a panel's items.
+
+    Attributes
+    ----------
+    table : frame
+        A row per item in the shape of ``contract.ELASTICITIES``, of the panel's kind.
+    method : str
+        ``"poisson"`` or ``"instruments"``, and whether sold-out weeks count as lower bounds.
+    findings : tuple of Finding
+        What a reader must know.
+    elasticity, standard_error : ndarray of shape (items,)
+        In the table's order; ``items`` are the names.
+    categories : dict
+        Category to (mean elasticity, its standard deviation); the whole is ().
+    """
+
+    table: Any
+    method: str
+    findings: tuple[Finding, ...]
+    items: tuple[str, ...] = field(repr=False)
+    elasticity: np.ndarray = field(repr=False)
+    standard_error: np.ndarray = field(repr=False)
+    accepted: np.ndarray = field(repr=False)
+    categories: dict[Path, tuple[float, float]] = field(repr=False)
+    _shrunk: Shrunk | None = field(repr=False, default=None)
+
+    def as_mapping(self) -> dict[str, float]:
+        """Return the elasticity by item."""
+        return dict(zip(self.items, self.elasticity.tolist(), strict=True))
+
+    def answer(self, item: str | None = None, category: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what is known of an item, in the panel or new.
+
+        Parameters
+        ----------
+        item : str, optional
+            Name; an item that the panel has not seen gets its category's answer.
+        category : sequence of str
+            Categories of a new item from the widest; the nearest that is known answers.
+
+        Returns
+        -------
+        dict
+            ``elasticity, standard_error, lower, upper, own_data_share, category_share, sentence``.
+
+        Raises
+        ------
+        ModelError
+            Nothing in the panel had a price that moved.
+        """
+        if item in self.items:
+            at = self.items.index(item)
+            share = float(np.asarray(self._shares)[at])
+            return _answer(float(self.elasticity[at]), float(self.standard_error[at]), share, item)
+        if self._shrunk is None:
+            raise ModelError("no item of the panel had a price that moved: there is no answer for another one")
+        mean, deviation = self._shrunk.new_item(tuple(category))
+        return _answer(mean, deviation, 0.0, item or "a new item")
+
+    @property
+    def _shares(self) -> np.ndarray:
+        return self._shrunk.own_share if self._shrunk is not None else np.zeros(len(self.items))
+
+
+def estimate_elasticities(
+    panel: Any,
+    *,
+    method: str = "auto",
+    instruments: Sequence[str] | None = None,
+    controls: Sequence[str] | None = None,
+    censored: bool = True,
+    shrunk: bool = True,
+    form: str = "log",
+    gates: Gates | None = None,
+    held_out: bool = True,
+) -> ElasticityTable:
+    """Estimate the own-price elasticity of every item of a panel.
+
+    Parameters
+    ----------
+    panel : frame
+        As of `price_panel`: ``item, week, units, price``, and what else is known: ``store_id``, ``promoted``,
+        ``display``, ``mailer``, ``unit_cost``, ``promotion_cost``, ``on_hand`` or ``sold_out``, ``category_1..3``.
+    method : str
+        ``"poisson"``: demand on price, the weeks' common shocks and what was promoted. ``"instruments"``: the same with
+        the price instrumented. ``"auto"``: instruments where the panel knows the shop's costs and they are strong in
+        more than half of the items, Poisson otherwise.
+    instruments : sequence of str, optional
+        Of ``"promotion_cost"``, ``"cost"``, ``"regular_price"``; what the panel has of the first two without.
+    controls : sequence of str, optional
+        Columns that move demand besides the price. Without: ``display`` and ``mailer`` where they are known, else
+        ``promoted``.
+    censored : bool
+        Whether weeks that sold out are lower bounds; only for comparison should they not be.
+    shrunk : bool
+        Whether items are weighed with their category.
+    form : str
+        ``"log"``, or ``"linear"`` (semi-log; the elasticity is that at the item's mean price).
+    gates : Gates, optional
+        Bounds of what is believed.
+    held_out : bool
+        Whether the response to the last quarter's price changes is held against the one before; takes as long again.
+
+    Raises
+    ------
+    ContractError
+        The panel is not one, see `read_panel`.
+    ModelError
+        An unknown choice, or instruments that the panel does not have.
+
+    Notes
+    -----
+    Demand of item i in store s and week t is a count with mean ``exp(a_is + d_t + e_i log p + g_i x + r_i v)`` and a
+    gamma shock; ``d_t`` is common to the category, ``v`` is the part of the price that the instruments do not explain
+    (a control function). ``e_i`` has an error clustered by store and week, and is normal around its category's. Source:
+    Wooldridge (2015), Control Function Methods in Applied Econometrics; Efron and Morris (1975).
+
+    Examples
+    --------
+    >>> from regulars.pricing.simulate import CONFOUNDING, simulate_prices
+    >>> history = simulate_prices(items=8, stores=10, weeks=104, confounding=CONFOUNDING, seed=3)
+    >>> found = estimate_elasticities(history.frame(), held_out=False)
+    >>> found.method
+    'instruments'
+    >>> naive = estimate_elasticities(history.frame(), method="poisson", held_out=False)
+    >>> bool(abs(found.elasticity - history.own).mean() < 0.25)
+    True
+    >>> bool(abs(naive.elasticity - history.own).mean() > 0.5)
+    True
+    """
+    if method not in METHODS:
+        raise ModelError(f"method = {method!r} is not allowed{nearest(method, METHODS)}; give {', '.join(METHODS)}")
+    if form not in ("log", "linear"):
+        raise ModelError(f"form = {form!r} is not allowed; give 'log' or 'linear'")
+    gates = gates or Gates()
+    arrays = read_panel(panel)
+    findings = _findings(arrays, censored)
+    with_controls = _controls(arrays, controls)
+    named = tuple(instruments) if instruments is not None else available(arrays)
+    if method == "instruments" and not named:
+        raise ModelError(
+            "method = 'instruments' needs the column promotion_cost or unit_cost in the panel, or "
+            "instruments=('regular_price',); it has neither"
+        )
+    options = {"controls": with_controls, "censored": censored, "form": form}
+    slopes, chosen = _estimated(arrays, method, named, gates, findings, options)
+    later = _later(arrays, chosen, named, options) if held_out else np.full(len(arrays.items), np.nan)
+    return _table(panel, arrays, slopes, chosen, gates, findings, later, shrunk)
+
+
+def _estimated(
+    panel: PanelArrays,
+    method: str,
+    named: tuple[str, ...],
+    gates: Gates,
+    findings: list[Finding],
+    options: Mapping[str, Any],
+) -> tuple[list[ItemSlope], str]:
+    if method != "poisson" and named:
+        slopes = _fit(panel, instruments=excluded(panel, named), **options)
+        strength = np.array([slope.f for slope in slopes])
+        strong = np.nan_to_num(strength) >= gates.least_f
+        if method == "instruments" or strong.mean() > 0.5:
+            return slopes, "instruments"
+        findings.append(
+            Finding(
+                "weak_instruments",
+                f"{', '.join(named)} moves the price of {int(strong.sum())} of {len(strong)} items enough.",
+                "Prices are taken as they are: where the shop discounts by what demand it expects, the response is "
+                "understated. Give what promotions cost, or run a price test.",
+            )
+        )
+    return _fit(panel, **options), "poisson"
+
+
+def _fit(panel: PanelArrays, **options: Any) -> list[ItemSlope]:
+    slopes: dict[int, ItemSlope] = {}
+    for items in _groups(panel).values():
+        slopes |= dict(zip(items, fit_category(panel, items, **options), strict=True))
+    return [slopes[i] for i in range(len(panel.items))]
+
+
+def _groups(panel: PanelArrays) -> dict[Path, list[int]]:
+    """Items by the narrowest of their categories that has items enough to tell a week's shock from a price."""
+    count: dict[Path, int] = {}
+    for path in panel.path:
+        for depth in range(len(path) + 1):
+            count[path[:depth]] = count.get(path[:depth], 0) + 1
+    groups: dict[Path, list[int]] = {}
+    for i, path in enumerate(panel.path):
+        depth = next((d for d in range(len(path), 0, -1) if count[path[:d]] >= FEWEST_ITEMS), 0)
+        groups.setdefault(path[:depth], []).append(i)
+    return groups
+
+
+def _later(panel: PanelArrays, chosen: str, named: tuple[str, ...], options: Mapping[str, Any]) -> np.ndarray:
+    """How far the response to later price changes is from the earlier, in standard errors; NaN where unknown."""
+    at = np.arange(len(panel.weeks))
+    cut = int(_EARLIER * len(at))
+    none = np.full(len(panel.items), np.nan)
+    if len(at) - cut < _FEWEST_LATER_WEEKS:
+        return none
+    z = excluded(panel, named) if chosen == "instruments" else None
+    before, after = (_fit(panel, instruments=z, weeks=part, **options) for part in (at < cut, at >= cut))
+    gap = np.array([b.elasticity - a.elasticity for a, b in zip(before, after, strict=True)])
+    return gap / np.sqrt([a.variance + b.variance for a, b in zip(before, after, strict=True)])
+
+
+def _controls(panel: PanelArrays, asked: Sequence[str] | None) -> tuple[str, ...]:
+    if asked is not None:
+        for name in asked:
+            if name not in panel.columns:
+                raise ModelError(
+                    f"control {name!r} is no column with numbers in the panel{nearest(name, list(panel.columns))}; it "
+                    f"has {', '.join(sorted(panel.columns))}"
+                )
+        return tuple(asked)
+    shown = [name for name in ("display", "mailer") if name in panel.columns and np.ptp(panel.columns[name]) > 0]
+    # a flag made of the discount itself says something only where nothing better is known
+    return tuple(shown) or (("promoted",) if "promoted" in panel.columns else ())
+
+
+def _findings(panel: PanelArrays, censored: bool) -> list[Finding]:
+    findings = []
+    if panel.sold_out is None:
+        findings.append(
+            Finding(
+                "stock_unknown",
+                "The panel knows no stock: weeks that sold out cannot be told from weeks of low demand.",
+                "Demand cut off where discounts are deep makes the response look weaker than it is; map [stock].",
+            )
+        )
+    elif panel.sold_out.any():
+        share = float(panel.sold_out.mean())
+        how = "count as lower bounds of demand" if censored else "count as if demand had ended with stock"
+        findings.append(Finding("sold_out", f"{share:.0%} of rows sold out and {how}.", "Nothing to do."))
+    for reason, count in panel.dropped.items():
+        findings.append(Finding(reason, f"{count} rows have no price and are left out.", "Map unit_price."))
+    return findings
+
+
+def _table(
+    given: Any,
+    panel: PanelArrays,
+    slopes: Sequence[ItemSlope],
+    chosen: str,
+    gates: Gates,
+    findings: list[Finding],
+    later: np.ndarray,
+    with_category: bool,
+) -> ElasticityTable:
+    n = len(slopes)
+    changes, deviation = np.zeros(n, dtype=np.int64), np.zeros(n)
+    for i in range(n):
+        changes[i], deviation[i] = _price_variation(panel, panel.rows(i))
+    own = np.array([slope.elasticity for slope in slopes])
+    variance = np.array([slope.variance for slope in slopes])
+    silent = [
+        slope.why or gates.own_data_refusal(price_deviation=deviation[i], price_changes=int(changes[i]), f=slope.f)
+        for i, slope in enumerate(slopes)
+    ]
+    mute = np.array([bool(why) for why in silent])
+    own[mute], variance[mute] = np.nan, np.nan
+    shared = np.array([slope.shared for slope in slopes])
+    answer = shrink(own, variance, panel.path) if with_category else None
+    if answer is not None:
+        known = np.array([answer.categories[path][1] ** 2 for path in panel.path])
+        mean, error, share = (
+            answer.mean,
+            np.sqrt(answer.deviation**2 + np.maximum(shared - known, 0.0)),
+            answer.own_share,
+        )
+    else:
+        mean, error, share = own, np.sqrt(variance + shared), np.where(mute, 0.0, 1.0)
+    lower, upper = mean - _Z90 * error, mean + _Z90 * error
+    label = "instruments" if chosen == "instruments" else "poisson"
+    label = f"censored {label}" if panel.sold_out is not None and panel.sold_out.any() else label
+    reasons = [
+        gates.refusal(elasticity=mean[i], lower=lower[i], upper=upper[i], held_out=np.nan if mute[i] else later[i])
+        if np.isfinite(mean[i])
+        else (silent[i] or gates.refusal(elasticity=np.nan, lower=np.nan, upper=np.nan, held_out=np.nan))
+        for i in range(n)
+    ]
+    if mute.any():
+        said = sorted({why.split(";")[0] for why in silent if why})
+        findings.append(
+            Finding(
+                "category_answers",
+                f"{int(mute.sum())} of {n} items have the category's answer alone, e.g. for {said[0]}.",
+                "Move their prices, or test them.",
+            )
+        )
+    accepted = np.array([not reason for reason in reasons])
+    table = contract_table(
+        ELASTICITIES,
+        {
+            "item": list(panel.items),
+            "category": [" / ".join(path) or "all" for path in panel.path],
+            "elasticity": _nullable(mean),
+            "standard_error": _nullable(error),
+            "lower": _nullable(lower),
+            "upper": _nullable(upper),
+            "own_elasticity": _nullable(own),
+            "own_standard_error": _nullable(np.sqrt(variance)),
+            "own_data_share": share,
+            "category_share": 1.0 - share,
+            "observations": np.array([slope.rows for slope in slopes]),
+            "price_changes": changes,
+            "first_stage_f": _nullable(np.array([slope.f for slope in slopes])),
+            "method": ["category" if silent_ else label for silent_ in mute],
+            "accepted": accepted,
+            "reason": reasons,
+        },
+    )
+    return ElasticityTable(
+        frame_like(given, table),
+        label,
+        tuple(findings),
+        panel.items,
+        mean,
+        error,
+        accepted,
+        answer.categories if answer is not None else {},
+        answer,
+    )
+
+
+def _price_variation(panel: PanelArrays, rows: slice) -> tuple[int, float]:
+    """Weeks in which the price moved against the row before in some store, and its deviation within stores."""
+    log_price, store = np.log(panel.price[rows]), panel.store[rows]
+    moved = (np.abs(np.diff(log_price)) >= _CHANGE) & (store[1:] == store[:-1])
+    changes = len(np.unique(panel.week[rows][1:][moved]))
+    group = np.unique(store, return_inverse=True)[1]
+    return changes, float(within(log_price[:, None], group).std())
+
+
+def _nullable(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _answer(mean: float, deviation: float, share: float, name: str) -> dict[str, Any]:
+    return {
+        "elasticity": mean,
+        "standard_error": deviation,
+        "lower": mean - _Z90 * deviation,
+        "upper": mean + _Z90 * deviation,
+        "own_data_share": share,
+        "category_share": 1.0 - share,
+        "sentence": f"{name}: elasticity {mean:.2f}; own data {share:.0%}, category {1.0 - share:.0%}",
+    }
