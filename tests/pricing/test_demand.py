@@ -1,0 +1,270 @@
+"""Demand of price paths against simulated shops whose demand is known, and closed forms of truncated counts."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.stats import nbinom, poisson
+
+from regulars.pricing.demand import DemandModel
+from regulars.pricing.simulate import simulate_prices
+from regulars.pricing.stock_outs import demand_given_sales
+from regulars.sql.errors import ContractError, ModelError
+
+SEEN = 104
+SIZE = {"items": 24, "stores": 8, "weeks": 120, "cross": 0.0}
+
+
+@pytest.fixture(scope="module")
+def history():
+    return simulate_prices(**SIZE, seed=11)
+
+
+@pytest.fixture(scope="module")
+def model(history):
+    return DemandModel(_frame(history, 0.1)).fit(history.frame(slice(0, SEEN)))
+
+
+def _frame(history, error, **columns):
+    return pd.DataFrame({"item": history.items, "elasticity": history.own, "standard_error": error, **columns})
+
+
+def _path(history, weeks=slice(SEEN, 120)):
+    return history.frame(weeks)[["item", "store_id", "week", "price", "promoted", "units"]]
+
+
+@pytest.mark.parametrize("size", [np.inf, 3.0, 0.4])
+def test_demand_given_a_sell_out_is_the_truncated_mean(size):
+    mean, least = (grid.ravel() for grid in np.meshgrid([0.3, 2.0, 9.0, 40.0], [0.0, 1.0, 2.0, 5.0, 30.0]))
+    law = poisson(mean[:, None]) if np.isinf(size) else nbinom(size, size / (size + mean[:, None]))
+    counts = np.arange(6000)
+    tail = law.pmf(counts) * (counts >= least[:, None])
+    found = demand_given_sales(least, mean, np.ones(len(mean), bool), size)
+    # scipy's pmf keeps about 10 digits in the far tails
+    np.testing.assert_allclose(found, (tail * counts).sum(axis=1) / tail.sum(axis=1), rtol=1e-8)
+
+
+def test_far_tails_and_weeks_that_did_not_sell_out():
+    kept = demand_given_sales(np.array([3.0, 0.0]), np.array([1.0, 1.0]), np.zeros(2, bool), np.inf)
+    assert kept.tolist() == [3.0, 0.0]
+    far = demand_given_sales(
+        np.array([900.0, 900.0]), np.array([0.01, 0.01]), np.ones(2, bool), np.array([np.inf, 2.0])
+    )
+    assert np.isfinite(far).all()
+    np.testing.assert_allclose(far, 900.0, atol=0.02)
+
+
+@pytest.mark.parametrize("stock_weeks", [1.2, 1.6])
+def test_lost_demand_is_what_the_shop_with_full_shelves_sold_more(stock_weeks):
+    free, limited = (
+        simulate_prices(items=12, stores=10, weeks=120, stock_weeks=weeks, seed=3) for weeks in (None, stock_weeks)
+    )
+    panel = limited.frame()
+    model = DemandModel(dict(zip(limited.items, limited.own, strict=True))).fit(panel)
+    lost = model.lost_demand()
+    assert len(lost) == panel["sold_out"].sum()
+    truth = (free.units - limited.units).sum(axis=(1, 2))
+    assert truth.sum() > 0.1 * free.units.sum()
+    assert lost["lost_units"].sum() == pytest.approx(truth.sum(), rel=0.1)
+    by_item = lost.groupby("item")["lost_units"].sum().to_numpy()
+    np.testing.assert_allclose(by_item, truth, rtol=0.2)
+    assert (lost["lost_units"] >= 0.0).all()
+
+
+def test_lost_demand_is_too_high_where_depth_follows_demand_as_its_docstring_says():
+    free, limited = (
+        simulate_prices(items=12, stores=10, weeks=120, stock_weeks=weeks, confounding=0.5, seed=3)
+        for weeks in (None, 1.6)
+    )
+    model = DemandModel(dict(zip(limited.items, limited.own, strict=True))).fit(limited.frame())
+    ratio = model.lost_demand()["lost_units"].sum() / (free.units - limited.units).sum()
+    assert 1.4 < ratio < 1.8
+
+
+def test_levels_are_not_pulled_down_by_empty_shelves():
+    free, limited = (
+        simulate_prices(items=12, stores=10, weeks=120, stock_weeks=weeks, seed=3) for weeks in (None, 1.2)
+    )
+    own = dict(zip(free.items, free.own, strict=True))
+    price = np.exp(np.log(free.price).mean(axis=(1, 2)))[:, None]
+    with_all, with_few = (
+        DemandModel(own).fit(history.frame()).expected_units(price, "2025-06-02", 4) for history in (free, limited)
+    )
+    ratio = with_few.sum(axis=(1, 2)) / with_all.sum(axis=(1, 2))
+    assert ratio.mean() == pytest.approx(1.0, abs=0.03)
+    np.testing.assert_allclose(ratio, 1.0, atol=0.1)
+
+
+def test_predictions_meet_the_weeks_not_seen(history, model):
+    path = _path(history)
+    predicted = model.predict(path.drop(columns="units"))
+    assert predicted["units"].sum() == pytest.approx(path["units"].sum(), rel=0.05)
+    truth = history.expected_demand()[:, :, SEEN:].sum(axis=(1, 2))
+    by_item = predicted["units"].to_numpy().reshape(len(history.items), -1).sum(axis=1)
+    # shocks of .31 with a correlation of .6 from week to week leave an item's 8 stores x 16 weeks off by 6%, a level
+    # learnt from 104 weeks by 2%
+    assert np.sqrt(np.mean((by_item / truth - 1.0) ** 2)) < 0.09
+
+
+def test_intervals_hold_what_was_sold(history, model):
+    weekly = (
+        _path(history)
+        .groupby(["item", "week", "promoted"], as_index=False)
+        .agg(units=("units", "sum"), price=("price", "mean"))
+    )
+    predicted = model.predict(weekly.drop(columns="units"))
+    inside = weekly["units"].between(predicted["units_lower"], predicted["units_upper"])
+    # 24 items x 16 correlated weeks are worth about 24 x 5 independent ones: 90% +- 2.7% a standard error
+    assert 0.82 < inside.mean() < 0.97
+    season = model.what_if(weekly.drop(columns="units")).items
+    total = weekly.groupby("item")["units"].sum().to_numpy()
+    assert 0.75 <= ((season["units_lower"] <= total) & (total <= season["units_upper"])).mean() <= 1.0
+
+
+def test_the_season_is_found(history):
+    years = simulate_prices(items=8, stores=6, weeks=156, season=0.5, seed=5)
+    flat = simulate_prices(items=8, stores=6, weeks=156, season=0.0, seed=5)
+    own = dict(zip(years.items, years.own, strict=True))
+    price = np.full((8, 1), 3.0)
+    waves = []
+    for season in ("fourier", "week"):
+        models = [DemandModel(own, season=season).fit(h.frame()) for h in (years, flat)]
+        assert models[0].season_ == season
+        wave = [m.expected_units(price, "2026-01-05", 52).sum(axis=(0, 2)) for m in models]
+        waves.append(np.log(wave[0] / wave[1]))
+        # the same draws but for the wave: its amplitude is .5 around the year
+        assert np.ptp(waves[-1]) == pytest.approx(1.0, abs=0.12)
+    assert np.corrcoef(waves)[0, 1] > 0.98
+
+
+def test_less_than_a_year_has_no_season():
+    short = simulate_prices(items=4, stores=3, weeks=40, seed=1)
+    model = DemandModel(dict(zip(short.items, short.own, strict=True))).fit(short.frame())
+    assert model.season_ == "none"
+    later = model.expected_units(np.full((4, 1), 3.0), "2024-01-01", 30)
+    np.testing.assert_allclose(later, later[:, :1] * np.ones((1, 30, 1)))
+
+
+def test_age_and_price_move_units_as_they_were_drawn():
+    rng = np.random.default_rng(4)
+    week = np.tile(np.arange(40), 6)
+    item = np.repeat(np.arange(6), 40)
+    price = rng.choice([10.0, 8.0, 6.0], 240)
+    age = week + 5.0 * item
+    mean = 200.0 * (price / 10.0) ** -2.0 * (1.0 + age) ** -0.4
+    panel = pd.DataFrame(
+        {
+            "item": [f"i{i}" for i in item],
+            "week": np.datetime64("2026-01-05") + 7 * week,
+            "units": rng.poisson(mean),
+            "price": price,
+            "age_weeks": age,
+        }
+    )
+    model = DemandModel({f"i{i}": -2.0 for i in range(6)}, half_life=None).fit(panel)
+    ahead = model.expected_units(np.array([[10.0, 5.0]] * 6), "2026-10-12", 8)
+    truth = 200.0 * (1.0 + 40 + np.arange(8) + 5.0 * np.arange(6)[:, None]) ** -0.4
+    # Poisson's error on six levels of 40 weeks is 1% each, the exponent's adds as much
+    np.testing.assert_allclose(ahead[:, :, 0], truth, rtol=0.05)
+    np.testing.assert_allclose(ahead[:, :, 1] / ahead[:, :, 0], 4.0, rtol=1e-12)
+
+
+def test_stores_add_up_to_all_stores(history, model):
+    stores = model.stores_
+    rows = {"item": ["item_0003"] * len(stores), "week": ["2025-01-06"] * len(stores), "price": [3.0] * len(stores)}
+    apart = model.predict(rows | {"store_id": list(stores)})
+    together = model.predict({name: values[:1] for name, values in rows.items()})
+    assert apart["units"].sum() == pytest.approx(together["units"][0])
+    expected = model.expected_units(np.array([[3.0]]), "2025-01-06", 1, items=["item_0003"])
+    assert expected[0, 0, 0] == pytest.approx(together["units"][0])
+
+
+def test_the_error_of_the_elasticity_counts_only_away_from_prices_seen(history):
+    panel = history.frame(slice(0, SEEN))
+    sure, unsure = (DemandModel(_frame(history, error)).fit(panel) for error in (0.0, 0.6))
+    usual = float(np.exp(unsure._centre[0]))
+    width = {}
+    for name, model in (("sure", sure), ("unsure", unsure)):
+        for cut in (1.0, 0.4):
+            row = model.predict({"item": ["item_0000"], "week": ["2025-01-06"], "price": [usual * cut]})
+            width[name, cut] = float(np.log(row["units_upper"][0] / row["units_lower"][0]))
+    assert width["unsure", 1.0] == pytest.approx(width["sure", 1.0], abs=1e-9)
+    assert width["unsure", 0.4] > 2.0 * width["sure", 0.4]
+    # E exp(e z) over the elasticity's error is exp(se^2 z^2 / 2) more
+    plain, whole = (
+        unsure.expected_units(np.full((1, 1), usual * 0.4), "2025-01-06", 1, items=["item_0000"], integrate=flag)
+        for flag in (False, True)
+    )
+    assert float(whole[0, 0, 0] / plain[0, 0, 0]) == pytest.approx(np.exp(0.18 * np.log(0.4) ** 2))
+
+
+def test_what_if_is_the_sum_of_rows_and_changes_nothing_against_itself(history, model):
+    weeks = np.repeat(np.array(["2025-01-06", "2025-01-13", "2025-01-20"], "datetime64[D]"), 2)
+    path = pd.DataFrame({"item": ["item_0001", "item_0002"] * 3, "week": weeks, "price": [2.0, 2.5] * 3})
+    rows = model.predict(path)
+    same = model.what_if(path, against=path)
+    for name in ("units", "revenue"):
+        summed = rows.groupby("item")[name].sum().to_numpy()
+        np.testing.assert_allclose(same.items[name], summed)
+        assert same.total[name][0] == pytest.approx(summed.sum())
+    changes = same.items.filter(regex="change")
+    assert (changes.drop(columns="item", errors="ignore") == 0.0).all().all()
+    cost = model.last_cost_[[1, 2]]
+    np.testing.assert_allclose(same.items["margin"], same.items["revenue"] - cost * same.items["units"])
+    cut = model.what_if(path.assign(price=model.last_price_[[1, 2] * 3] * 0.8))
+    ratio = cut.items["units"] / (cut.items["units"] - cut.items["units_change"])
+    np.testing.assert_allclose(ratio, 0.8 ** model.elasticity_[[1, 2]])
+    # what a cut adds is known better than what is sold
+    relative = [
+        (cut.items[f"units{c}_upper"] - cut.items[f"units{c}_lower"]) / cut.items[f"units{c}"] for c in ("", "_change")
+    ]
+    assert (cut.items["units_change_lower"] > 0.0).all()
+    assert np.isfinite(relative).all()
+
+
+def test_answers_are_repeated_and_do_not_depend_on_what_else_is_asked(history, model):
+    path = pd.DataFrame({"item": ["item_0001", "item_0002"], "week": ["2025-01-06"] * 2, "price": [2.0, 2.5]})
+    pd.testing.assert_frame_equal(model.predict(path), model.predict(path))
+    alone = model.predict(path.iloc[1:].reset_index(drop=True))
+    pd.testing.assert_frame_equal(model.predict(path).iloc[1:].reset_index(drop=True), alone)
+
+
+def test_frames_out_are_of_the_kind_that_came_in(model):
+    path = pl.DataFrame({"item": ["item_0001"], "week": [date(2025, 1, 6)], "price": [2.0]})
+    assert isinstance(model.predict(path), pl.DataFrame)
+    assert isinstance(model.what_if(path).total, pl.DataFrame)
+
+
+def test_a_refused_elasticity_is_not_used_and_its_reason_is_repeated(history):
+    frame = _frame(history, 0.1, accepted=[False] + [True] * 23, reason=["positive"] + [""] * 23)
+    model = DemandModel(frame.iloc[:-1]).fit(history.frame(slice(0, SEEN)))
+    assert model.left_out_["item_0000"] == "its elasticity was refused (positive)"
+    assert len(model.items_) == 22
+    row = {"week": ["2025-01-06"], "price": [2.0]}
+    for item, why in (("item_0000", "positive"), ("item_0023", "no elasticity"), ("item_9999", "does not have it")):
+        with pytest.raises(ModelError, match=why):
+            model.predict(row | {"item": [item]})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"]}), ContractError, "no column 'price'"),
+        (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"], "price": [0.0]}), ModelError, "above 0"),
+        (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"], "price": [1.0], "store_id": ["x"]}),
+         ModelError, "store 'x'"),
+        (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"], "price": [1.0]}, interval=90.0),
+         ModelError, "a probability"),
+        (lambda m: m.expected_units(np.ones((2, 3)), "2025-01-06", 4), ModelError, "price has shape"),
+        (lambda m: m.lost_demand(), ModelError, "nothing says which weeks sold out"),
+        (lambda m: DemandModel({}, season="foruier"), ModelError, "did you mean 'fourier'"),
+        (lambda m: DemandModel({}, half_life=0.0), ModelError, "half_life"),
+        (lambda m: DemandModel({"x": -2.0}).fit(m._given), ModelError, "none of the panel's 24 items"),
+        (lambda m: DemandModel(pd.DataFrame({"item": ["x"]})).fit(m._given), ContractError, "no column 'elasticity'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_said(model, call, error, says):
+    with pytest.raises(error, match=says):
+        call(model)
