@@ -13,19 +13,26 @@ ROOT = Path(regulars.__file__).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def _block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-    return found
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_python_runs_in_ten_lines(monkeypatch, capsys):
-    program = _block("python")
+    program, _ = _blocks("python")
     assert len([line for line in program.splitlines() if line.strip()]) == 10
     monkeypatch.chdir(ROOT)
     exec(compile(program, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "predicts best" in printed
     assert "1023" in printed  # the household with the most purchase days but one, and the largest value
+
+
+def test_whom_a_promotion_moves_runs_too(capsys):
+    _, program = _blocks("python")
+    space = {}
+    exec(compile(program, "README.md", "exec"), space)
+    assert capsys.readouterr().out.startswith("Rank by x")
+    assert 0.0 <= space["plan"].gap < 1e-3
 
 
 def test_the_settings_and_the_sql_run(tmp_path, monkeypatch):
@@ -42,7 +49,7 @@ def test_the_settings_and_the_sql_run(tmp_path, monkeypatch):
     snapshot = build(Settings.from_toml(tmp_path / "regulars.toml"), progress=False)
     with duckdb.connect() as connection:
         connection.execute(f"CREATE VIEW customer_scores AS FROM '{snapshot.table_path('customer_scores')}'")
-        rows = connection.execute(_block("sql")).fetchall()
+        rows = connection.execute(_blocks("sql")[0]).fetchall()
     assert sum(row[1] for row in rows) == 40
 
 
