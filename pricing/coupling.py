@@ -523,10 +523,10 @@ class _Master:
         if len(free):
             mip.changeColsIntegrality(len(free), free.astype(np.int32), np.array(kind))
         self._link_paths(mip, item)
-        # limits are kept a hair's breadth inside, since the solver keeps them to a tolerance
+        # a limit met to the last digit is met, whatever order its sum was taken in
         limits = s.limits / self.scale
         for k in range(len(s.budget_amounts) + len(s.pool_stock)):
-            mip.changeRowBounds(self.n + k, -highspy.kHighsInf, limits[k] - 1e-9 * max(1.0, abs(limits[k])))
+            mip.changeRowBounds(self.n + k, -highspy.kHighsInf, limits[k] + 1e-9 * max(1.0, abs(limits[k])))
         for name, setting in (("mip_rel_gap", gap / 2), ("mip_abs_gap", 1e-12), ("mip_feasibility_tolerance", 1e-9)):
             mip.setOptionValue(name, setting)
         # nodes, not seconds: the same answer on a slow machine and a fast one
