@@ -48,6 +48,10 @@ class SimulatedPrices:
         Sold.
     on_hand : ndarray of shape (items, stores, weeks), int, or None
         Stock at the week's start, where stock is limited.
+    shock : ndarray of shape (items, stores, weeks)
+        xi, the part of ``potential`` that nobody but a confounded shop foresees.
+    promotion_bump : float
+        What a promotion adds to ``potential`` beside its price.
     """
 
     own: np.ndarray
@@ -61,6 +65,8 @@ class SimulatedPrices:
     potential: np.ndarray = field(repr=False)
     units: np.ndarray = field(repr=False)
     on_hand: np.ndarray | None = field(repr=False, default=None)
+    shock: np.ndarray = field(repr=False, kw_only=True)
+    promotion_bump: float = field(repr=False, default=_PROMOTION_BUMP, kw_only=True)
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -234,14 +240,18 @@ def simulate_prices(
     wave = season * np.sin(2.0 * np.pi * np.arange(weeks) / 52.0 + phase)
     potential = item_level[:, None, None] + store_level[None, :, None] + wave + shock
     potential = potential + _PROMOTION_BUMP * promoted[:, None, :]
-    drawn = SimulatedPrices(own, crossed, brand, price, regular, cost, paid, promoted, potential, np.zeros(0))
+    drawn = SimulatedPrices(
+        own, crossed, brand, price, regular, cost, paid, promoted, potential, np.zeros(0), shock=shock
+    )
     demanded = next(streams).poisson(drawn.expected_demand())
     on_hand = None
     if stock_weeks is not None:
         usual = drawn.expected_demand(regular).mean(axis=2, keepdims=True)
         on_hand = next(streams).poisson(np.broadcast_to(stock_weeks * usual, demanded.shape))
         demanded = np.minimum(demanded, on_hand)
-    return SimulatedPrices(own, crossed, brand, price, regular, cost, paid, promoted, potential, demanded, on_hand)
+    return SimulatedPrices(
+        own, crossed, brand, price, regular, cost, paid, promoted, potential, demanded, on_hand, shock=shock
+    )
 
 
 def _unit_cost(items: int, weeks: int, rng: np.random.Generator) -> np.ndarray:
