@@ -18,8 +18,8 @@ _PRICES_ONLY_FALL = "prices only fall"
 class Neighbour:
     """The next price up or down in one week.
 
-    ``worth`` is what the plan gains by it once later weeks are planned anew (0 or less but for rounding), NaN where it
-    is forbidden; ``forbidden_by`` then names what stands in the way.
+    ``worth`` is what the item gains by it once later weeks are planned anew: 0 or less where nothing is shared. It is
+    NaN where the price is forbidden; ``forbidden_by`` then names what stands in the way.
     """
 
     price: float
