@@ -82,6 +82,12 @@ def _uplift(section: str, *arguments: object) -> Section:
     return getattr(uplift_studies, section)(*arguments)
 
 
+def _markdown_regret(items: int, seasons: int, key: str) -> Section:
+    from markdown_regret import regret_section
+
+    return regret_section(items, seasons, key)
+
+
 def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     """Every study by name: what it is made with, and how to run it."""
     n_sets, n_customers = (4, 500) if small else (1000, 5000)
@@ -99,6 +105,9 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     found["preflight"] = ("40 faults", partial(_uplift, "preflight_section", "40 faults"))
     blocks = 5 if small else 1000
     found["switchback"] = (f"{blocks} draws", partial(_uplift, "switchback_section", blocks, f"{blocks} draws"))
+    items, seasons = (24, 5) if small else (300, 200)
+    key = f"{items} items x {seasons} seasons, seed {SEED}"
+    found["markdown-regret"] = (key, partial(_markdown_regret, items, seasons, key))
     if not small:  # tests/app/test_kill.py has a small shop for it
         found["kills"] = ("50 kills", partial(kill_section, "50 kills"))
     return found
