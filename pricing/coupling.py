@@ -16,15 +16,16 @@ from tqdm import tqdm
 from . import rules as r
 from .assortment import Assortment
 from .path_account import account
-from .path_search import PathProblem, Tolls, best_paths
+from .path_search import PathProblem, Tolls, best_paths, paths_above
 from .rule_limits import Compiled, groups, selected
 
 _ROUNDS = 60
 _TOLERANCE = 1e-8
 _ALL_COLUMNS = 3_000
 _LOOSE_ITEMS = 400
-_NODES = 1_000
+_NODES = 300
 _WEEKS_OF_EVERY_PATTERN = 6
+_NEAR_COLUMNS, _LEAST_NEAR, _HALVINGS, _TRIES = 12_000, 12, 12, 3
 
 
 class NoPlan(ValueError):
@@ -60,7 +61,7 @@ class Coupled:
     tolls: Tolls = field(repr=False)
 
 
-def solve_coupled(assortment: Assortment, compiled: Compiled, rules: Sequence[r.Rule], *, gap: float = 1e-5) -> Coupled:
+def solve_coupled(assortment: Assortment, compiled: Compiled, rules: Sequence[r.Rule], *, gap: float = 1e-4) -> Coupled:
     """Return a plan under all rules with a bound on how much better any could be.
 
     Parameters
@@ -70,7 +71,7 @@ def solve_coupled(assortment: Assortment, compiled: Compiled, rules: Sequence[r.
         The assortment under the same rules; every item has a path of its own that keeps them.
     rules : sequence of Rule
     gap : float
-        Relative gap between plan and bound at which to stop.
+        Relative gap between plan and bound that is good enough; often it ends much smaller.
 
     Raises
     ------
@@ -391,7 +392,47 @@ class _Master:
                 break
             if not added:
                 break
-        return self._whole(gap), bound, best_prices
+        found = self._whole(gap)[0]
+        for k in range(_TRIES):
+            if bound - found.value <= gap * max(1.0, abs(bound)):
+                break
+            before = found.value
+            found, bound, proven = self._with_near_paths(found, bound, best_prices, gap, only_all=k > 0)
+            if proven or found.value <= before:
+                break
+        return found, bound, best_prices
+
+    def _with_near_paths(
+        self, found: _Chosen, bound: float, prices: np.ndarray, gap: float, *, only_all: bool
+    ) -> tuple[_Chosen, float, bool]:
+        """Try again with every path that a better plan could hold, or with the nearest of them where they are many.
+
+        At the bound's prices a plan better than the one found holds, of each item, a path that falls short of the
+        item's best by less than the gap (Baldacci, Christofides & Mingozzi 2008). Where all of them are among the
+        columns, what the mixed-integer programme proves holds for all plans.
+        """
+        most = _NEAR_COLUMNS // max(self.n, 1)
+        if most < _LEAST_NEAR or (self.shared.pool >= 0).any():
+            return found, bound, True
+        tolls = self.shared.tolls(prices)
+        best = best_paths(self.problem, tolls).value
+        reach = np.full(self.n, (bound - found.value) * (1.0 + 1e-6) + 1e-9 * max(1.0, abs(bound)))
+        item, rungs, complete = paths_above(self.problem, tolls, best - reach, most)
+        all_near = bool(complete.all())
+        if only_all and not all_near:
+            return found, bound, False
+        for _ in range(_HALVINGS):
+            if complete.all():
+                break
+            reach = np.where(complete, reach, 0.5 * reach)
+            item, rungs, complete = paths_above(self.problem, tolls, best - reach, most)
+        self.add(item, rungs)
+        again, proven = self._whole(gap)
+        better = again if again.value > found.value else found
+        if all_near:
+            # a plan is among the columns, or no better than the one found
+            bound = min(bound, max(proven, better.value))
+        return better, bound, all_near
 
     def any_plan(self) -> bool:
         """Return whether some choice of paths keeps all limits."""
@@ -457,21 +498,24 @@ class _Master:
 
     # ---- whole paths ---------------------------------------------------------------------------------------------
 
-    def _whole(self, gap: float) -> _Chosen:
-        """Pick one path for each item: the programme's, and a mixed-integer programme over the items it splits."""
+    def _whole(self, gap: float) -> tuple[_Chosen, float]:
+        """Pick one path for each item: the programme's, and a mixed-integer programme over the items it splits.
+
+        Returns the plan, and what no plan of these columns exceeds (infinite where items were held).
+        """
         shares, prices, _, _ = self._solve()
         item, value = np.concatenate(self.item), np.concatenate(self.value)
         loose = self._loose(item, shares, value, prices)
         while True:
             found = self._integer(item, shares, loose, gap)
             if found is not None:
-                return self._plan(item, found)
+                return self._plan(item, found[0]), found[1] if len(loose) == self.n else np.inf
             if len(loose) == self.n:
                 raise NoPlan("no plan keeps the rules that tie items together")
             loose = np.arange(self.n)
 
     def _loose(self, item: np.ndarray, shares: np.ndarray, value: np.ndarray, prices: np.ndarray) -> np.ndarray:
-        if len(item) <= _ALL_COLUMNS:
+        if len(item) <= _ALL_COLUMNS or self.n <= _NEAR_COLUMNS // _LEAST_NEAR:
             return np.arange(self.n)
         split = np.zeros(self.n, np.bool_)
         split[item[(shares > 1e-9) & (shares < 1.0 - 1e-9)]] = True
@@ -499,8 +543,10 @@ class _Master:
         arrays = (np.asarray(held.value_), np.asarray(held.index_), np.asarray(held.start_))
         return sparse.csc_array(arrays, shape=shape)[:, self.first :]
 
-    def _integer(self, item: np.ndarray, shares: np.ndarray, loose: np.ndarray, gap: float) -> np.ndarray | None:
-        """Return the weights of the columns in whole paths, the items that are not loose held at the programme's."""
+    def _integer(
+        self, item: np.ndarray, shares: np.ndarray, loose: np.ndarray, gap: float
+    ) -> tuple[np.ndarray, float] | None:
+        """Return the columns' weights in whole paths, and a bound; who is not loose is held at the programme's."""
         import highspy
 
         lp = self.programme
@@ -527,7 +573,7 @@ class _Master:
         limits = s.limits / self.scale
         for k in range(len(s.budget_amounts) + len(s.pool_stock)):
             mip.changeRowBounds(self.n + k, -highspy.kHighsInf, limits[k] + 1e-9 * max(1.0, abs(limits[k])))
-        for name, setting in (("mip_rel_gap", gap / 2), ("mip_abs_gap", 1e-12), ("mip_feasibility_tolerance", 1e-9)):
+        for name, setting in (("mip_rel_gap", gap / 20.0), ("mip_abs_gap", 1e-12), ("mip_feasibility_tolerance", 1e-9)):
             mip.setOptionValue(name, setting)
         # nodes, not seconds: the same answer on a slow machine and a fast one
         mip.setOptionValue("mip_max_nodes", _NODES)
@@ -535,7 +581,8 @@ class _Master:
         if mip.getInfo().primal_solution_status != 2:
             return None
         found = np.asarray(mip.getSolution().col_value)[self.first : self.first + columns]
-        return np.where(s.pool[item] < 0, np.round(found), np.maximum(found, 0.0))
+        most = -mip.getInfo().mip_dual_bound * self.money
+        return np.where(s.pool[item] < 0, np.round(found), np.maximum(found, 0.0)), most
 
     def _link_paths(self, mip, item: np.ndarray) -> None:
         """Where stock is shared the weights of one path's ends may be split, but the path is one: a yes or no each."""

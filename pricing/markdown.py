@@ -55,6 +55,7 @@ class MarkdownPlan:
     _sold: np.ndarray = field(repr=False)
     _tolls: Tolls = field(repr=False)
     _pool_worth: np.ndarray = field(repr=False)
+    _gap: float = field(repr=False)
 
     def explain(self, item: Any) -> Explanation:
         """Say why an item's prices are what they are.
@@ -103,9 +104,9 @@ class MarkdownPlan:
         replaced = {(rule.item, rule.week) for rule in fixed}
         kept = [x for x in self._rules if not (isinstance(x, r.FixedPrice) and (x.item, x.week) in replaced)]
         if any(isinstance(rule, r.COUPLING) for rule in self._rules):
-            return _plan(self._given, self._case, (*kept, *fixed), None)
+            return _plan(self._given, self._case, (*kept, *fixed), None, self._gap)
         rows = np.array(sorted({self._row(name) for name, _ in prices}), dtype=np.int64)
-        return _plan(self._given, self._case, (*kept, *fixed), (self._rungs, rows))
+        return _plan(self._given, self._case, (*kept, *fixed), (self._rungs, rows), self._gap)
 
     def check(self) -> Audit:
         """Check the plan anew, by code that shares nothing with the search."""
@@ -127,6 +128,7 @@ def plan_markdowns(
     rules: Sequence[r.Rule] = (),
     expected_units: np.ndarray | None = None,
     objective: r.Objective | None = None,
+    gap: float = 1e-4,
 ) -> MarkdownPlan:
     """Plan the price of each item and week.
 
@@ -150,6 +152,8 @@ def plan_markdowns(
         Expected demand at the regular price, or at each rung of the ladder.
     objective : Objective, optional
         Revenue with salvage unless said otherwise.
+    gap : float
+        Gap to the bound that is good enough where rules tie items together; without such rules it is 0.
 
     Raises
     ------
@@ -173,7 +177,7 @@ def plan_markdowns(
     for rule in rules:
         if not isinstance(rule, r.Rule):
             raise r.RuleError(f"rules hold {rule!r}; each is one of the objects of regulars.pricing.rules.")
-    return _plan(items, case, tuple(rules), None)
+    return _plan(items, case, tuple(rules), None, gap)
 
 
 def find_rule_conflict(
@@ -194,7 +198,11 @@ def find_rule_conflict(
 
 
 def _plan(
-    given: Any, case: Assortment, rules: tuple[r.Rule, ...], only: tuple[np.ndarray, np.ndarray] | None
+    given: Any,
+    case: Assortment,
+    rules: tuple[r.Rule, ...],
+    only: tuple[np.ndarray, np.ndarray] | None,
+    gap: float,
 ) -> MarkdownPlan:
     """Plan all items; where ``only`` gives rungs and rows, the other rows keep these rungs."""
     compiled = compile_rules(case, rules)
@@ -207,7 +215,7 @@ def _plan(
         if not best_paths(problem).feasible.all():
             raise _conflict(case, rules)
         try:
-            found = solve_coupled(case, compiled, rules)
+            found = solve_coupled(case, compiled, rules, gap=gap)
         except NoPlan:
             raise _conflict(case, rules) from None
         rungs, sold, bound, tolls = found.rungs, found.sold, found.bound, found.tolls
@@ -235,7 +243,7 @@ def _plan(
         prices=_frame(given, case, compiled, rungs, sold),
         objective=audit.objective,
         bound=bound,
-        gap=_gap(audit.objective, bound),
+        gap=_relative(audit.objective, bound),
         budget_worth=budget_worth,
         audit=audit,
         _given=given,
@@ -246,10 +254,11 @@ def _plan(
         _sold=sold,
         _tolls=tolls,
         _pool_worth=pool_worth,
+        _gap=gap,
     )
 
 
-def _gap(value: float, bound: float) -> float:
+def _relative(value: float, bound: float) -> float:
     gap = (bound - value) / max(1.0, abs(bound))
     # the two are sums of the same numbers in another order
     return gap if gap > 1e-12 else 0.0

@@ -169,48 +169,62 @@ def best_paths(problem: PathProblem, tolls: Tolls | None = None, *, node_limit: 
     >>> paths.rungs.tolist(), paths.value.tolist()
     ([[0, 1]], [28.0])
     """
+    n = len(problem)
+    none = np.zeros((n, 0, problem.n_weeks), np.int8)
+    rungs, value, bound, nodes = _search(problem, tolls, np.full(n, -np.inf), none, node_limit)
+    return Paths(rungs, value, bound, nodes)
+
+
+def paths_above(
+    problem: PathProblem, tolls: Tolls | None, floor: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return every path of each item that is worth at least ``floor`` (n,), as far as there are at most ``most``.
+
+    Returns
+    -------
+    item : ndarray of shape (m,), int
+    rungs : ndarray of shape (m, T), int
+        The paths found, item by item.
+    complete : ndarray of shape (n,), bool
+        Whether these are all there are for the item.
+
+    Examples
+    --------
+    >>> problem = plain_problem(demand=np.array([[[1.0, 3.0], [1.0, 3.0]]]), price=np.array([[10.0, 6.0]]), stock=[4.0])
+    >>> item, rungs, complete = paths_above(problem, None, np.array([24.0]), most=10)
+    >>> sorted(rungs.tolist()), complete.tolist()
+    ([[0, 1], [1, 1]], [True])
+    """
+    kept = np.full((len(problem), most, problem.n_weeks), -1, np.int8)
+    counts = _search(problem, tolls, floor, kept, 20_000_000)[3]
+    item = np.repeat(np.arange(len(problem)), np.minimum(counts, most))
+    return item, kept[np.arange(most) < counts[:, None]], counts <= most
+
+
+def _search(
+    problem: PathProblem, tolls: Tolls | None, floor: np.ndarray, kept: np.ndarray, node_limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     p = problem
     tolls = no_tolls(p) if tolls is None else tolls
     n = len(p)
     rungs = np.full((n, p.n_weeks), -1, np.int8)
     value, bound, nodes = np.full(n, -np.inf), np.full(n, -np.inf), np.zeros(n, np.int64)
     if n:
-        limited = np.where(p.most_markdowns >= p.n_weeks, 0, p.most_markdowns)
-        states = int((p.n_rungs * (limited + 1) * p.weeks_between).max())
-        checkpoints = int(np.isfinite(p.must_sell).sum(axis=1).max())
+        states, checkpoints = _sizes(p)
         _search_all(
-            p.demand,
-            p.price,
-            p.regular_price,
-            p.unit_worth,
-            p.end_worth,
-            p.stock,
-            p.horizon,
-            p.start,
-            p.allowed,
-            p.steps,
-            p.may_change,
-            p.most_markdowns,
-            p.weeks_between,
-            p.weeks_waited,
-            p.least_on_hand,
-            p.must_sell,
-            p.should_sell,
-            p.short_cost,
-            p.withheld,
-            tolls.given_away,
-            tolls.written_off,
-            tolls.marked_down,
-            tolls.stock,
-            states,
-            checkpoints,
-            node_limit,
-            rungs,
-            value,
-            bound,
-            nodes,
-        )
-    return Paths(rungs, value, bound, nodes)
+            p.demand, p.price, p.regular_price, p.unit_worth, p.end_worth, p.stock, p.horizon, p.start, p.allowed,
+            p.steps, p.may_change, p.most_markdowns, p.weeks_between, p.weeks_waited, p.least_on_hand, p.must_sell,
+            p.should_sell, p.short_cost, p.withheld, tolls.given_away, tolls.written_off, tolls.marked_down,
+            tolls.stock, states, checkpoints, node_limit, floor, kept, rungs, value, bound, nodes,
+        )  # fmt: skip
+    return rungs, value, bound, nodes
+
+
+def _sizes(p: PathProblem) -> tuple[int, int]:
+    """Most states of the rules' own programme, and most sell-through targets, of any item."""
+    limited = np.where(p.most_markdowns >= p.n_weeks, 0, p.most_markdowns)
+    states = int((p.n_rungs * (limited + 1) * p.weeks_between).max())
+    return states, int(np.isfinite(p.must_sell).sum(axis=1).max())
 
 
 def plain_problem(
@@ -263,7 +277,8 @@ def falling_steps(rungs: int) -> np.ndarray:
 def _search_all(
     demand, price, regular_price, unit_worth, end_worth, stock, horizon, start, allowed, steps, may_change,
     most_markdowns, weeks_between, weeks_waited, least_on_hand, must_sell, should_sell, short_cost, withheld,
-    toll_given, toll_written, toll_marked, toll_stock, states, checkpoints, node_limit, rungs, value, bound, nodes,
+    toll_given, toll_written, toll_marked, toll_stock, states, checkpoints, node_limit, floor, kept,
+    rungs, value, bound, nodes,
 ):  # fmt: skip
     n, n_weeks, n_rungs = demand.shape
     blocks = (n + _ITEMS_A_BLOCK - 1) // _ITEMS_A_BLOCK
@@ -292,9 +307,9 @@ def _search_all(
                 units, worth, fixed, price[i], toll_written[i], end_worth[i], stock[i], horizon[i], start[i],
                 allowed[i], steps[i], may_change[i], most_markdowns[i], weeks_between[i], weeks_waited[i],
                 least_on_hand[i], must_sell[i], should_sell[i], short_cost[i], node_limit,
-                layers, reward, child_rung, child_state, child_number, path, best_path,
+                layers, reward, child_rung, child_state, child_number, path, best_path, floor[i], kept[i],
             )  # fmt: skip
-            if value[i] > -np.inf:
+            if value[i] > -np.inf and floor[i] == -np.inf:
                 for t in range(horizon[i]):
                     rungs[i, t] = best_path[t]
 
@@ -304,7 +319,7 @@ def _search_one(
     units, worth, fixed, price, toll_written, end_worth, stock, weeks, start,
     allowed, steps, may_change, most_markdowns, weeks_between, weeks_waited,
     least_on_hand, must_sell, should_sell, short_cost, node_limit,
-    layers, reward, child_rung, child_state, child_number, path, best_path,
+    layers, reward, child_rung, child_state, child_number, path, best_path, floor, kept,
 ):  # fmt: skip
     n_rungs = units.shape[1]
     n_weeks = allowed.size
@@ -369,7 +384,10 @@ def _search_one(
             check_week[n_checks] = t
             n_checks += 1
 
-    best = -np.inf
+    # a floor instead of the best so far: every path above it is kept, and counted as far as there is room
+    collecting = floor > -np.inf
+    best = floor
+    n_kept = np.int64(0)
     nodes = np.int64(0)
     slack = 1e-9 * max(1.0, stock)
     count = np.zeros(weeks, np.int64)
@@ -411,6 +429,14 @@ def _search_one(
                     earned_then -= short_cost[t] * (should_sell[t] - gone)
                 if t == weeks - 1:
                     earned_then += end_worth * left_then
+                    if collecting:
+                        if earned_then >= floor:
+                            path[t] = r
+                            if n_kept < len(kept):
+                                kept[n_kept, :weeks] = path[:weeks]
+                                kept[n_kept, weeks:] = -1
+                            n_kept += 1
+                        continue
                     if earned_then > best + 1e-11 * max(1.0, abs(best)) or best == -np.inf:
                         best = earned_then
                         path[t] = r
@@ -448,7 +474,7 @@ def _search_one(
                 child_number[t, at, 0], child_number[t, at, 1] = most, left_then
                 child_number[t, at, 2] = earned_then
                 count[t] += 1
-        if nodes > node_limit:
+        if nodes > node_limit or (collecting and n_kept > len(kept)):
             stopped = True
             break
         at = position[t]
@@ -462,6 +488,8 @@ def _search_one(
             fresh = True
         else:
             depth -= 1
+    if collecting:
+        return best, (np.inf if stopped else best), n_kept
     return best, (max(best_root, best) if stopped else best), nodes
 
 

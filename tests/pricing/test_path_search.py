@@ -6,7 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from regulars.pricing.path_search import Tolls, all_rungs, best_paths, plain_problem
+from regulars.pricing.path_account import account
+from regulars.pricing.path_search import Tolls, all_rungs, best_paths, paths_above, plain_problem
 
 WEEKS, RUNGS = 5, 4
 
@@ -174,3 +175,26 @@ def test_no_items_and_no_stock():
     # nothing is won by a cut, so the price stays
     assert found.rungs.tolist() == [[0, 0, 0]]
     assert found.value[0] == 0.0
+
+
+def test_paths_above_a_floor_are_all_there_are():
+    fields = drawn(60, seed=21)
+    problem = plain_problem(**fields)
+    best = best_paths(problem)
+    floor = np.where(best.feasible, best.value - 0.2 * np.abs(best.value) - 1.0, 0.0)
+    item, rungs, complete = paths_above(problem, None, floor, most=2000)
+    assert complete.all()
+    told = account(problem, item, rungs)
+    assert told.kept.all()
+    assert (told.value >= floor[item] - 1e-9).all()
+    for i in np.flatnonzero(best.feasible):
+        horizon = int(fields["horizon"][i])
+        every = np.full((RUNGS**horizon, WEEKS), -1, np.int8)
+        every[:, :horizon] = list(product(range(RUNGS), repeat=horizon))
+        all_told = account(problem, np.full(len(every), i), every)
+        # the floor itself may fall on either side of a rounding
+        assert (item == i).sum() >= (all_told.kept & (all_told.value > floor[i] + 1e-6)).sum()
+        assert (item == i).sum() <= (all_told.kept & (all_told.value > floor[i] - 1e-6)).sum()
+    few = paths_above(problem, None, floor, most=3)
+    assert np.bincount(few[0], minlength=60).max() <= 3
+    assert not few[2].all()
