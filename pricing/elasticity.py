@@ -207,12 +207,12 @@ def _estimated(
 
 def _fit(panel: PanelArrays, **options: Any) -> list[ItemSlope]:
     slopes: dict[int, ItemSlope] = {}
-    for items in _groups(panel).values():
+    for items in grouped_items(panel).values():
         slopes |= dict(zip(items, fit_category(panel, items, **options), strict=True))
     return [slopes[i] for i in range(len(panel.items))]
 
 
-def _groups(panel: PanelArrays) -> dict[Path, list[int]]:
+def grouped_items(panel: PanelArrays) -> dict[Path, list[int]]:
     """Items by the narrowest of their categories that has items enough to tell a week's shock from a price."""
     count: dict[Path, int] = {}
     for path in panel.path:

@@ -93,7 +93,16 @@ def log_linear(
     frame = panel_frame(panel)
     units = frame["units"].to_numpy(dtype=float)
     frame = frame.loc[units > 0].assign(log_units=np.log(units[units > 0]))
-    return run_pyfixest("feols", "log_units", frame, terms, effects, cluster, instruments)
+    asked = ("feols", "log_units", frame, terms, effects, cluster, instruments)
+    if len(effects) < 2 or instruments:
+        return run_pyfixest(*asked)
+    quick, sure = _solvers()
+    try:
+        return run_pyfixest(*asked, demeaner=quick)
+    except ModelError as error:
+        if "Demeaning failed" not in str(error):
+            raise
+        return run_pyfixest(*asked, demeaner=sure)
 
 
 def run_pyfixest(
@@ -136,6 +145,15 @@ def run_pyfixest(
     return Regression(
         tuple(map(str, fit._coefnames)), np.asarray(fit._beta_hat), np.asarray(fit._se), int(fit._N), strength
     )
+
+
+def _solvers() -> tuple[Any, Any]:
+    """Alternating projections, quick where effects cross evenly and stopped early where not; and a Krylov solver."""
+    try:
+        from pyfixest.demeaners import LsmrDemeaner, MapDemeaner
+    except ImportError:
+        raise MissingExtraError("fixed effects need pyfixest: pip install 'regulars[pricing]'") from None
+    return MapDemeaner(fixef_maxiter=100), LsmrDemeaner()
 
 
 def _in_groups(frame: "pd.DataFrame", effects: Sequence[str]) -> np.ndarray:
