@@ -14,6 +14,7 @@ import numpy as np
 MOST_RUNGS = 63
 _COARSE, _FINE = 6, 6
 _ITEMS_A_BLOCK = 16
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,9 @@ def _search(
     value, bound, nodes = np.full(n, -np.inf), np.full(n, -np.inf), np.zeros(n, np.int64)
     if n:
         states, checkpoints = _sizes(p)
-        _search_all(
+        search = _search_few if n <= _FEW else _search_many
+        search(
+            -(-n // _ITEMS_A_BLOCK),
             p.demand, p.price, p.regular_price, p.unit_worth, p.end_worth, p.stock, p.horizon, p.start, p.allowed,
             p.steps, p.may_change, p.most_markdowns, p.weeks_between, p.weeks_waited, p.least_on_hand, p.must_sell,
             p.should_sell, p.short_cost, p.withheld, tolls.given_away, tolls.written_off, tolls.marked_down,
@@ -273,45 +276,56 @@ def falling_steps(rungs: int) -> np.ndarray:
     return np.array([((1 << rungs) - 1) ^ ((2 << r) - 1) for r in range(rungs)], dtype=np.uint64)
 
 
+# Waking threads takes longer than a few small searches do.
+@numba.njit(cache=True)
+def _search_few(blocks, *given):
+    for block in range(blocks):
+        _search_block(block, *given)
+
+
 @numba.njit(cache=True, parallel=True)
-def _search_all(
-    demand, price, regular_price, unit_worth, end_worth, stock, horizon, start, allowed, steps, may_change,
+def _search_many(blocks, *given):
+    for block in numba.prange(blocks):
+        _search_block(block, *given)
+
+
+@numba.njit(cache=True)
+def _search_block(
+    block, demand, price, regular_price, unit_worth, end_worth, stock, horizon, start, allowed, steps, may_change,
     most_markdowns, weeks_between, weeks_waited, least_on_hand, must_sell, should_sell, short_cost, withheld,
     toll_given, toll_written, toll_marked, toll_stock, states, checkpoints, node_limit, floor, kept,
     rungs, value, bound, nodes,
 ):  # fmt: skip
     n, n_weeks, n_rungs = demand.shape
-    blocks = (n + _ITEMS_A_BLOCK - 1) // _ITEMS_A_BLOCK
-    for block in numba.prange(blocks):
-        # one set of work arrays a block, not an item: their making would cost more than a small search
-        units = np.empty((n_weeks, n_rungs))
-        worth = np.empty((n_weeks, n_rungs))
-        fixed = np.empty((n_weeks, n_rungs))
-        layers = np.empty((_COARSE + _FINE + checkpoints, n_weeks + 1, states))
-        reward = np.empty((n_weeks, n_rungs))
-        child_rung = np.empty((n_weeks, n_rungs), np.int64)
-        child_state = np.empty((n_weeks, n_rungs, 2), np.int64)
-        child_number = np.empty((n_weeks, n_rungs, 3))
-        path = np.empty(n_weeks, np.int64)
-        best_path = np.empty(n_weeks, np.int64)
-        for i in range(block * _ITEMS_A_BLOCK, min((block + 1) * _ITEMS_A_BLOCK, n)):
+    # one set of work arrays a block, not an item: their making would cost more than a small search
+    units = np.empty((n_weeks, n_rungs))
+    worth = np.empty((n_weeks, n_rungs))
+    fixed = np.empty((n_weeks, n_rungs))
+    layers = np.empty((_COARSE + _FINE + checkpoints, n_weeks + 1, states))
+    reward = np.empty((n_weeks, n_rungs))
+    child_rung = np.empty((n_weeks, n_rungs), np.int64)
+    child_state = np.empty((n_weeks, n_rungs, 2), np.int64)
+    child_number = np.empty((n_weeks, n_rungs, 3))
+    path = np.empty(n_weeks, np.int64)
+    best_path = np.empty(n_weeks, np.int64)
+    for i in range(block * _ITEMS_A_BLOCK, min((block + 1) * _ITEMS_A_BLOCK, n)):
+        for t in range(horizon[i]):
+            for r in range(n_rungs):
+                given = regular_price[i] - price[i, r]
+                worth[t, r] = unit_worth[i, r] - toll_given[i, t] * given - toll_stock[i]
+                fixed[t, r] = toll_marked[i, t] if given > 1e-9 else 0.0
+                units[t, r] = demand[i, t, r]
+                if withheld[i] and worth[t, r] <= 0.0:
+                    units[t, r] = 0.0
+        value[i], bound[i], nodes[i] = _search_one(
+            units, worth, fixed, price[i], toll_written[i], end_worth[i], stock[i], horizon[i], start[i],
+            allowed[i], steps[i], may_change[i], most_markdowns[i], weeks_between[i], weeks_waited[i],
+            least_on_hand[i], must_sell[i], should_sell[i], short_cost[i], node_limit,
+            layers, reward, child_rung, child_state, child_number, path, best_path, floor[i], kept[i],
+        )  # fmt: skip
+        if value[i] > -np.inf and floor[i] == -np.inf:
             for t in range(horizon[i]):
-                for r in range(n_rungs):
-                    given = regular_price[i] - price[i, r]
-                    worth[t, r] = unit_worth[i, r] - toll_given[i, t] * given - toll_stock[i]
-                    fixed[t, r] = toll_marked[i, t] if given > 1e-9 else 0.0
-                    units[t, r] = demand[i, t, r]
-                    if withheld[i] and worth[t, r] <= 0.0:
-                        units[t, r] = 0.0
-            value[i], bound[i], nodes[i] = _search_one(
-                units, worth, fixed, price[i], toll_written[i], end_worth[i], stock[i], horizon[i], start[i],
-                allowed[i], steps[i], may_change[i], most_markdowns[i], weeks_between[i], weeks_waited[i],
-                least_on_hand[i], must_sell[i], should_sell[i], short_cost[i], node_limit,
-                layers, reward, child_rung, child_state, child_number, path, best_path, floor[i], kept[i],
-            )  # fmt: skip
-            if value[i] > -np.inf and floor[i] == -np.inf:
-                for t in range(horizon[i]):
-                    rungs[i, t] = best_path[t]
+                rungs[i, t] = best_path[t]
 
 
 @numba.njit(cache=True)
