@@ -22,6 +22,7 @@ from .demand_history import (
     independent_columns,
     last_known,
     log_price_centre,
+    panel_dates,
     period_days,
     read_elasticities,
     timing_of_discounts,
@@ -36,6 +37,7 @@ SEASONS = ("fourier", "week", "none")
 FLAGS = ("promoted", "display", "mailer", "holiday")
 _HARMONICS = 2
 _DRAWS = 1000
+_PLAIN = 1e6  # size at which a count is Poisson
 _POOLED_WEEKS = 20.0  # weeks of its own after which an item's spread counts as much as its category's
 
 
@@ -199,18 +201,26 @@ class DemandModel:
         rows = _Rows(data.item[at], data.store[at], data.week[at], data.price[at], flags, timing)
         names, x = self._regressors(rows)
         codes, own = np.unique(group[at], return_inverse=True)
-        kept = independent_columns(x, own)
-        x, names = x[:, kept], tuple(names[k] for k in kept)
         offset = self._response(rows)
         sold_out = self._sold_out[at]
-        fit = fit_counts(self._units[at], x, own, offset=offset, sold_out=sold_out if sold_out.any() else None)
-        self._categories.append(_Category(names, fit.slope, fit.size))
-        shape = np.exp(x @ fit.slope + offset)
+        kept = independent_columns(x, own)
+        if int((rows.week.max() - rows.week.min()).astype(int)) < 364:
+            # a category younger than a year: its first months are no season
+            kept = [k for k in kept if not names[k].startswith(("sin_", "cos_", "week_"))]
+        if not self._units[at][~sold_out].any():
+            kept = []
+        x, names = x[:, kept], tuple(names[k] for k in kept)
+        slope, size = np.zeros(len(kept)), _PLAIN
+        if self._units[at][~sold_out].any():
+            fit = fit_counts(self._units[at], x, own, offset=offset, sold_out=sold_out if sold_out.any() else None)
+            slope, size = fit.slope, fit.size
+        self._categories.append(_Category(names, slope, size))
+        shape = np.exp(x @ slope + offset)
         weight = np.ones(len(at))
         if self.half_life is not None:
             weeks_ago = (data.week.max() - rows.week).astype(np.int64) / 7.0
             weight = 0.5 ** (weeks_ago / self.half_life)
-        level = levels_given_sales(self._units[at], shape, own, len(codes), weight, sold_out, fit.size)
+        level = levels_given_sales(self._units[at], shape, own, len(codes), weight, sold_out, size)
         self._level[codes] = np.log(level)
         return np.log(shape * level[own])
 
@@ -284,7 +294,7 @@ class DemandModel:
                 f"price has shape {price.shape}; give prices above 0 of shape ({len(names)}, rungs) or "
                 f"({len(names)}, {weeks}, rungs)."
             )
-        dates = np.datetime64(first_week, "D") + self.period_ * np.arange(weeks)
+        dates = panel_dates(first_week) + self.period_ * np.arange(weeks)
         rows = _Rows(np.repeat(item, weeks), np.full(len(item) * weeks, -1), np.tile(dates, len(item)),
                      np.exp(np.repeat(self._centre[item], weeks)))  # fmt: skip
         at_centre = self._means(rows).reshape(len(item), weeks, 1)
@@ -491,7 +501,7 @@ class DemandModel:
         given: dict[str, Any] = {"item": [str(v) for v in frame["item"]]}
         item = self._known(given["item"])
         price = np.asarray(frame["price"], dtype=np.float64)
-        week = np.asarray(frame["week"]).astype("datetime64[D]")
+        week = panel_dates(frame["week"])
         if not ((price > 0.0) & np.isfinite(price)).all():
             wrong = int(np.flatnonzero(~((price > 0.0) & np.isfinite(price)))[0])
             raise ModelError(

@@ -10,6 +10,19 @@ from ..sql.frames import columns_of
 from .panel_arrays import PanelArrays
 
 
+def panel_dates(weeks: Any) -> np.ndarray:
+    """Days of weeks given as dates, or numbered as a panel's weeks may be."""
+    array = np.asarray(weeks)
+    if array.dtype.kind in "iu":
+        return np.datetime64("2000-01-03") + 7 * array.astype(np.int64)
+    try:
+        return array.astype("datetime64[D]")
+    except (TypeError, ValueError):
+        raise ContractError(
+            f"week holds {array.flat[0]!r}; give dates, or whole numbers that count weeks as the panel does"
+        ) from None
+
+
 def independent_columns(x: np.ndarray, group: np.ndarray) -> list[int]:
     """Columns that are no combination of earlier ones within groups."""
     counts = np.maximum(np.bincount(group), 1)

@@ -171,6 +171,47 @@ def test_age_and_price_move_units_as_they_were_drawn():
     np.testing.assert_allclose(ahead[:, :, 1] / ahead[:, :, 0], 4.0, rtol=1e-12)
 
 
+def test_an_item_that_never_sold_and_a_young_category_are_answered(history):
+    panel = history.frame(slice(0, SEEN)).query("item < 'item_0004'")
+    dead = panel.query("item == 'item_0000'").assign(item="dead", category_1="dead", units=0)
+    young = panel.query("item == 'item_0001'").assign(item="young", category_1="young").groupby("store_id").tail(20)
+    own = dict(zip(history.items, history.own, strict=True)) | {"dead": -2.0, "young": history.own[1]}
+    model = DemandModel(own).fit(pd.concat([panel, dead, young]))
+    units = model.expected_units(np.full((2, 1), 3.0), "2025-01-06", 52, items=["dead", "young"])
+    # half a unit in 104 weeks and 8 stores, at prices much like those seen
+    assert 0.0 < units[0].sum() < 5.0
+    assert np.ptp(units[1]) == pytest.approx(0.0, abs=1e-9)  # 20 weeks have no season of a year
+
+
+def test_weeks_may_be_numbered(history):
+    panel = history.frame(slice(0, SEEN))
+    own = dict(zip(history.items, history.own, strict=True))
+    numbered = panel.assign(week=(panel["week"] - panel["week"].min()).dt.days // 7)
+    model = DemandModel(own).fit(numbered)
+    row = {"item": ["item_0001"], "price": [2.0]}
+    expected = model.expected_units(np.array([[2.0]]), SEEN, 1, items=["item_0001"]).item()
+    assert model.predict(row | {"week": [SEEN]})["units"][0] == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ContractError, match="whole numbers that count weeks"):
+        model.predict(row | {"week": ["next week"]})
+
+
+def test_the_levels_error_is_the_size_of_the_errors_made():
+    many = simulate_prices(items=150, stores=4, weeks=105, cross=0.0, season=0.0, seed=21)
+    own = dict(zip(many.items, many.own, strict=True))
+    quiet = many.potential - many.shock - many.promotion_bump * many.promoted[:, None, :] + 0.5 * many.shock.var()
+    z = []
+    for half_life in (None, 26.0):
+        model = DemandModel(own, half_life=half_life).fit(many.frame())
+        price = np.exp(model._centre)[:, None]
+        guess = model.expected_units(price, "2025-03-03", 52).mean(axis=(1, 2))
+        truth = (np.exp(quiet[:, :, 0]) * price ** many.own[:, None]).sum(axis=1)
+        off = np.log(guess / truth)
+        z.append((off - off.mean()).std() / np.sqrt((model.level_error_**2).mean()))
+    # a standard deviation of 150 has a standard error of 6%
+    assert min(z) > 0.8
+    assert max(z) < 1.25
+
+
 def test_stores_add_up_to_all_stores(history, model):
     stores = model.stores_
     rows = {"item": ["item_0003"] * len(stores), "week": ["2025-01-06"] * len(stores), "price": [3.0] * len(stores)}
