@@ -28,6 +28,7 @@ from .demand_history import (
     timing_of_discounts,
 )
 from .panel_arrays import PanelArrays, read_panel
+from .season_kernels import poisson_quantiles
 from .stock_outs import demand_given_sales, levels_given_sales
 
 if TYPE_CHECKING:
@@ -544,11 +545,12 @@ def _edges(interval: float) -> tuple[float, float]:
 def _quantile_of_poisson(luck: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Smallest count whose distribution function reaches ``luck``; for large means by the normal's, corrected."""
     from scipy.special import ndtri
-    from scipy.stats import poisson
 
     z = ndtri(np.clip(luck, 1e-15, 1.0 - 1e-15))
     # Cornish and Fisher's first correction: the third cumulant of a Poisson is its mean
     rough = np.maximum(np.round(mean + z * np.sqrt(mean) + (z**2 - 1.0) / 6.0), 0.0)
     small = mean < 30.0
-    rough[small] = poisson.ppf(luck[small], mean[small])
+    exact = np.empty(int(small.sum()))
+    poisson_quantiles(np.minimum(luck[small], 1.0 - 1e-12), mean[small], exact)
+    rough[small] = exact
     return rough

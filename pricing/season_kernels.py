@@ -148,6 +148,21 @@ def _sales(mean, overdispersion, luck, on_hand):
     return k
 
 
+@numba.njit(cache=True)
+def poisson_quantiles(luck, mean, out):
+    """Fill the smallest counts whose distribution functions reach ``luck``; for means below a few hundred."""
+    for i in range(len(mean)):
+        chance = np.exp(-mean[i])
+        below = chance
+        k = 0
+        # the tail beyond rounding is nobody's
+        while below < luck[i] and chance > 0.0:
+            k += 1
+            chance *= mean[i] / k
+            below += chance
+        out[i] = k
+
+
 @numba.njit(cache=True, parallel=True)
 def simulate_items(demand, worth, salvage, overdispersion, stock, start, rung, luck, out_worth, out_sold, out_rung):
     """Sell every season of every item under given rungs."""

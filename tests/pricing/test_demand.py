@@ -272,6 +272,17 @@ def test_answers_are_repeated_and_do_not_depend_on_what_else_is_asked(history, m
     pd.testing.assert_frame_equal(model.predict(path).iloc[1:].reset_index(drop=True), alone)
 
 
+def test_draws_of_units_are_poisson():
+    from regulars.pricing.demand import _quantile_of_poisson
+
+    luck, mean = (grid.ravel() for grid in np.meshgrid(np.linspace(1e-4, 1 - 1e-4, 501), [0.01, 0.7, 6.0, 29.0]))
+    np.testing.assert_array_equal(_quantile_of_poisson(luck, mean), poisson.ppf(luck, mean))
+    large = np.array([30.0, 90.0, 1e4])[:, None] * np.ones(501)
+    luck = np.tile(np.linspace(1e-3, 1 - 1e-3, 501), (3, 1))
+    # for large means the approximation is off by a unit at most
+    assert np.abs(_quantile_of_poisson(luck, large) - poisson.ppf(luck, large)).max() <= 1.0
+
+
 def test_frames_out_are_of_the_kind_that_came_in(model):
     path = pl.DataFrame({"item": ["item_0001"], "week": [date(2025, 1, 6)], "price": [2.0]})
     assert isinstance(model.predict(path), pl.DataFrame)

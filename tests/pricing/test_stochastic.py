@@ -196,6 +196,20 @@ def test_a_seed_fixes_luck_for_every_policy():
     np.testing.assert_array_equal(replanned.worth, same[0].worth)
 
 
+def test_the_answer_is_the_same_at_any_number_of_threads():
+    import numba
+
+    problem = _shop(tau=0.2)
+    found = []
+    threads = numba.get_num_threads()
+    for n in (1, threads):
+        numba.set_num_threads(n)
+        policy = plan_season(problem)
+        found.append((policy.rung.tobytes(), policy.value.tobytes(), policy_value(policy, problem).tobytes()))
+    numba.set_num_threads(threads)
+    assert found[0] == found[1]
+
+
 def test_a_level_believed_wrong_is_learnt_in_season():
     # on a free ladder: a markdown made in error in week 1 cannot be taken back
     truth = _shop(markdown_only=False)
