@@ -140,7 +140,7 @@ def with_calendar(panel: "pd.DataFrame", *, period: str = "week", holidays: str 
     named = _holidays(days, 7 if period == "week" else 1, holidays) if holidays else dict.fromkeys(days, "")
     # the middle of the week stands for it
     middle = first + pd.Timedelta(days=3 if period == "week" else 0)
-    turn = 2.0 * np.pi * middle.dt.dayofyear.to_numpy() / _DAYS_A_YEAR
+    turn = 2.0 * np.pi * middle.dt.day_of_year.to_numpy() / _DAYS_A_YEAR
     return panel.assign(
         holiday=[named[day.date()] for day in first],
         sin_1=np.sin(turn),

@@ -25,7 +25,7 @@ counted AS (
         *,
         CASE WHEN $stores = 'apart' THEN store_id ELSE '' END AS store
     FROM priced_lines
-    WHERE reason = ''
+    WHERE reason = '' AND in_category
 ),
 classed AS (
     SELECT
@@ -55,7 +55,8 @@ elsewhere AS (
     GROUP BY item, week
 ),
 weeks AS (
-    SELECT DISTINCT week FROM counted
+    -- whenever the shop sold anything, of this category or not
+    SELECT DISTINCT week FROM priced_lines WHERE reason = ''
 ),
 spans AS (
     SELECT item, store, min(week) AS first_week, max(week) AS last_week FROM sold GROUP BY item, store

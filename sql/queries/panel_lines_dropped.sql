@@ -9,4 +9,5 @@ SELECT
     CAST(coalesce(sum(quantity), 0) AS DECIMAL(18, 3)) AS units,
     CAST(coalesce(sum(revenue), 0) AS DECIMAL(18, 2)) AS revenue
 FROM priced_lines
+WHERE in_category
 GROUP BY reason

@@ -1,7 +1,8 @@
 -- Every order line as price response reads it: its item, store, period, units and what they cost the buyer, before any
--- discount, and the shop, in the reporting currency; and a verdict: reason is '' for a line that counts, else the first
--- of contract.PANEL_REASONS that applies. Guests count: demand has no name. An item is the style-colour over its sizes
--- where the products have one, or the SKU; a period is the week, from its Monday, or the day.
+-- discount, and the shop, in the reporting currency; whether it is of the category asked for; and a verdict: reason is
+-- '' for a line that counts, else the first of contract.PANEL_REASONS that applies. Guests count: demand has no name. An
+-- item is the style-colour over its sizes where the products have one, or the SKU; a period is the week, from its
+-- Monday, or the day.
 -- inputs: order_lines, products, daily_rates
 -- output: priced_lines
 -- grain:
@@ -52,11 +53,6 @@ dated AS (
         items.category_3
     FROM numbered
     LEFT JOIN items ON numbered.sku = items.sku
-    WHERE
-        $category = ''
-        OR items.category_1 = $category
-        OR items.category_2 = $category
-        OR items.category_3 = $category
 ),
 valued AS (
     SELECT
@@ -90,6 +86,9 @@ SELECT
     category_1,
     category_2,
     category_3,
+    coalesce(
+        $category = '' OR category_1 = $category OR category_2 = $category OR category_3 = $category, FALSE
+    ) AS in_category,
     CASE
         WHEN day IS NULL THEN 'unreadable_date'
         WHEN day > $as_of THEN 'after_as_of'
