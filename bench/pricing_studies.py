@@ -99,11 +99,11 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 
 
-def coverage(setting: str, items: int = 1_000, **changes: object) -> dict[str, object]:
+def coverage(setting: str, at_least: int = 1_000, **changes: object) -> dict[str, object]:
     """Bias and coverage of 90% intervals over many items with known elasticity, in one of `SETTINGS`."""
     found, truth, seed = [], [], 0
-    with tqdm(total=items, disable=None, desc=setting) as bar:
-        while sum(map(len, truth)) < items:
+    with tqdm(total=at_least, disable=None, desc=setting) as bar:
+        while sum(map(len, truth)) < at_least:
             history = simulate_prices(seed=10_000 + seed, **(SETTINGS[setting] | changes))
             found.append(estimate_elasticities(history.frame(), held_out=False))
             truth.append(history.own)
@@ -112,11 +112,11 @@ def coverage(setting: str, items: int = 1_000, **changes: object) -> dict[str, o
     return {"setting": setting, "items": sum(map(len, truth))} | _judged(found, truth)
 
 
-def censored(items: int = 1_000, **changes: object) -> Iterator[dict[str, object]]:
+def censored(at_least: int = 1_000, **changes: object) -> Iterator[dict[str, object]]:
     """Three ways to treat weeks that sold out: as demand, left out, as lower bounds."""
     ways: dict[str, list[ElasticityTable]] = {"as demand": [], "left out": [], "lower bounds": []}
     truth, seed, shares = [], 0, []
-    while sum(map(len, truth)) < items:
+    while sum(map(len, truth)) < at_least:
         history = simulate_prices(seed=20_000 + seed, **(SETTINGS["censored"] | changes))
         frame = history.frame()
         deep = frame["discount"] >= 0.3

@@ -155,7 +155,7 @@ def _days(values: Any) -> np.ndarray:
         return array.astype("datetime64[D]")
     except (TypeError, ValueError):
         raise ContractError(
-            f"the price panel's week holds {array.flat[0]!r}; it must be dates, or whole numbers that count weeks"
+            f"the price panel's week holds {str(array.flat[0])!r}; it must be dates, or whole numbers that count weeks"
         ) from None
 
 
