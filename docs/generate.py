@@ -44,6 +44,8 @@ def data_dictionary() -> str:
     for title, words in (
         ("Why a line is set aside", contract.SET_ASIDE_REASONS),
         ("Segments", contract.SEGMENTS),
+        ("Why a line does not count in the price panel", contract.PANEL_REASONS),
+        ("Where a price in the price panel comes from", contract.PRICE_RULES),
     ):
         rows = ((f"`{word}`", meaning) for word, meaning in words.items())
         parts += [f"## {title}", _table(("value", "meaning"), rows)]

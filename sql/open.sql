@@ -750,11 +750,6 @@ dated AS (
         items.category_3
     FROM numbered
     LEFT JOIN items ON numbered.sku = items.sku
-    WHERE
-        getvariable('category') = ''
-        OR items.category_1 = getvariable('category')
-        OR items.category_2 = getvariable('category')
-        OR items.category_3 = getvariable('category')
 ),
 valued AS (
     SELECT
@@ -788,6 +783,9 @@ SELECT
     category_1,
     category_2,
     category_3,
+    coalesce(
+        getvariable('category') = '' OR category_1 = getvariable('category') OR category_2 = getvariable('category') OR category_3 = getvariable('category'), FALSE
+    ) AS in_category,
     CASE
         WHEN day IS NULL THEN 'unreadable_date'
         WHEN day > getvariable('as_of') THEN 'after_as_of'
@@ -982,7 +980,7 @@ counted AS (
         *,
         CASE WHEN getvariable('stores') = 'apart' THEN store_id ELSE '' END AS store
     FROM priced_lines
-    WHERE reason = ''
+    WHERE reason = '' AND in_category
 ),
 classed AS (
     SELECT
@@ -1012,7 +1010,8 @@ elsewhere AS (
     GROUP BY item, week
 ),
 weeks AS (
-    SELECT DISTINCT week FROM counted
+    -- whenever the shop sold anything, of this category or not
+    SELECT DISTINCT week FROM priced_lines WHERE reason = ''
 ),
 spans AS (
     SELECT item, store, min(week) AS first_week, max(week) AS last_week FROM sold GROUP BY item, store
@@ -1184,6 +1183,7 @@ SELECT
     CAST(coalesce(sum(quantity), 0) AS DECIMAL(18, 3)) AS units,
     CAST(coalesce(sum(revenue), 0) AS DECIMAL(18, 2)) AS revenue
 FROM priced_lines
+WHERE in_category
 GROUP BY reason;
 
 CREATE OR REPLACE VIEW refund_lines AS
