@@ -179,7 +179,7 @@ def best_paths(problem: PathProblem, tolls: Tolls | None = None, *, node_limit: 
 def paths_above(
     problem: PathProblem, tolls: Tolls | None, floor: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return every path of each item that is worth at least ``floor`` (n,), as far as there are at most ``most``.
+    """Return every path of each item that is worth more than ``floor`` (n,), as far as there are at most ``most``.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def paths_above(
     Examples
     --------
     >>> problem = plain_problem(demand=np.array([[[1.0, 3.0], [1.0, 3.0]]]), price=np.array([[10.0, 6.0]]), stock=[4.0])
-    >>> item, rungs, complete = paths_above(problem, None, np.array([24.0]), most=10)
+    >>> item, rungs, complete = paths_above(problem, None, np.array([23.9]), most=10)
     >>> sorted(rungs.tolist()), complete.tolist()
     ([[0, 1], [1, 1]], [True])
     """
