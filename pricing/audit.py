@@ -55,6 +55,11 @@ class Audit:
     """What the check found.
 
     ``violations`` is empty where every rule holds; ``objective`` is the plan's worth, counted anew.
+
+    Examples
+    --------
+    >>> Audit((), 100.0).violations
+    ()
     """
 
     violations: tuple[Violation, ...]

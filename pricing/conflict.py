@@ -32,6 +32,11 @@ class Conflict:
         Further items that have no price path of their own under the rules.
     smallest : bool
         Whether every smaller set of rules was tried.
+
+    Examples
+    --------
+    >>> print(Conflict((r.MaxMarkdowns(0), r.SellThrough(0.9)), ("tee",)))
+    these 2 rules cannot all hold for item 'tee': MaxMarkdowns(count=0); SellThrough(share=0.9). Loosen one of them.
     """
 
     rules: tuple[r.Rule, ...]
@@ -50,7 +55,13 @@ class Conflict:
 
 
 class RulesConflict(PlanError):
-    """No plan keeps all rules; ``conflict`` is the smallest set that cannot hold together."""
+    """No plan keeps all rules; ``conflict`` is the smallest set that cannot hold together.
+
+    Examples
+    --------
+    >>> RulesConflict(Conflict((r.SellThrough(0.9),), ("tee",))).conflict.rules
+    (SellThrough(where={}, share=0.9, by_week=None, penalty=None),)
+    """
 
     def __init__(self, conflict: Conflict) -> None:
         super().__init__(str(conflict))

@@ -58,6 +58,16 @@ class Explanation:
         Rule to what the item would earn more without it; rules that cost nothing are left out.
     budget_worth : dict
         Each budget that the item draws on, and the worth of one more unit of its money.
+
+    Examples
+    --------
+    >>> from regulars.pricing.markdown import plan_markdowns
+    >>> items = {"item": ["tee"], "regular_price": [10.0], "on_hand": [30], "weekly_units": [2], "elasticity": [-2.0]}
+    >>> told = plan_markdowns(items, ladder=(0, 0.2, 0.5), weeks=3, rules=[r.MaximumStep(0.3)]).explain("tee")
+    >>> told.binding_rule, told.unit_worth
+    ('MaximumStep(share=0.3)', 0.0)
+    >>> str(told.weeks[0].down)
+    '5.00 is forbidden by MaximumStep(share=0.3)'
     """
 
     item: object

@@ -12,7 +12,16 @@ SAME = 1e-9
 
 
 class PlanError(ModelError):
-    """The items, the ladder or the weeks cannot be planned with; the text says which and what to do."""
+    """The items, the ladder or the weeks cannot be planned with; the text says which and what to do.
+
+    Examples
+    --------
+    >>> try:
+    ...     checked_depths((0, 20, 50), 1)
+    ... except PlanError as error:
+    ...     print(error)
+    ladder holds 20; a rung is a depth off the regular price in [0, 1), below 100%. Give shares, not per cent.
+    """
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,11 @@ class Ladder:
         The rung before the first week.
     given : ndarray of shape (n, R), int
         Which rung of the ladder handed in this is; -1 for a price that only stands before the plan.
+
+    Examples
+    --------
+    >>> build_ladder(np.array([[0.0, 0.25]]), np.array([10.0]), np.array([0.0])).price.tolist()
+    [[10.0, 7.5]]
     """
 
     depth: np.ndarray = field(repr=False)

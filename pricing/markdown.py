@@ -39,6 +39,13 @@ class MarkdownPlan:
         For each `Budget`, the worth of one more unit of money.
     audit : Audit
         What the independent check found: no violation, or the plan would not have been returned.
+
+    Examples
+    --------
+    >>> items = {"item": ["tee"], "regular_price": [10.0], "on_hand": [30], "weekly_units": [2], "elasticity": [-2.0]}
+    >>> plan = plan_markdowns(items, ladder=(0, 0.2, 0.5), weeks=3)
+    >>> plan.prices["discount"].tolist(), plan.override({("tee", 0): 0.0}).prices["discount"].tolist()
+    ([0.5, 0.5, 0.5], [0.0, 0.5, 0.5])
     """
 
     prices: Any = field(repr=False)
@@ -192,6 +199,13 @@ def find_rule_conflict(
     """Return the smallest set of rules that cannot all hold, None where a plan keeps them all.
 
     Parameters are those of `plan_markdowns`.
+
+    Examples
+    --------
+    >>> items = {"item": ["tee"], "regular_price": [10.0], "on_hand": [90], "weekly_units": [2], "elasticity": [-2.0]}
+    >>> found = find_rule_conflict(items, ladder=(0, 0.5), weeks=3, rules=[r.SellThrough(0.2), r.MaxMarkdowns(0)])
+    >>> [str(rule) for rule in found.rules]
+    ['SellThrough(share=0.2)', 'MaxMarkdowns(count=0)']
     """
     case = read_assortment(items, ladder, weeks, expected_units, r.Objective() if objective is None else objective)
     return find_conflict(case, rules)

@@ -15,7 +15,16 @@ from ..sql.errors import ModelError
 
 
 class RuleError(ModelError):
-    """A rule's own numbers make no sense, or the items lack what it needs."""
+    """A rule's own numbers make no sense, or the items lack what it needs.
+
+    Examples
+    --------
+    >>> try:
+    ...     MaximumStep(30)
+    ... except RuleError as error:
+    ...     print(error)
+    MaximumStep: share is 30; it is a share between 0 and 1, e.g. 0.3 for 30%.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +90,13 @@ class Objective:
 
 @dataclass(frozen=True)
 class PricesMayRise(Rule):
-    """Prices may go up again; without it they only fall."""
+    """Prices may go up again; without it they only fall.
+
+    Examples
+    --------
+    >>> print(PricesMayRise(where={"category_1": "soft drinks"}))
+    PricesMayRise(where={'category_1': 'soft drinks'})
+    """
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,11 @@ class ExitDate(Rule):
     column : str
         Column of the items frame: a count of weeks from the plan's start, or, where the plan's weeks are dates, the
         last day on sale. An item without a value stays to the end.
+
+    Examples
+    --------
+    >>> print(ExitDate("exit_on"))
+    ExitDate(column='exit_on')
     """
 
     column: str = "exit_week"
@@ -100,7 +120,13 @@ class ExitDate(Rule):
 
 @dataclass(frozen=True)
 class DiscountTiers(Rule):
-    """A price that is set is one of these depths off the regular price, or the regular price."""
+    """A price that is set is one of these depths off the regular price, or the regular price.
+
+    Examples
+    --------
+    >>> print(DiscountTiers((0.2, 0.3, 0.5)))
+    DiscountTiers(tiers=(0.2, 0.3, 0.5))
+    """
 
     tiers: tuple[float, ...]
 
@@ -115,6 +141,11 @@ class PriceEndings(Rule):
 
     The regular price and the price that stands before the plan keep theirs. Where two rungs end at one price, the
     shallower one goes.
+
+    Examples
+    --------
+    >>> print(PriceEndings((0.99, 0.49)))
+    PriceEndings(endings=(0.99, 0.49))
     """
 
     endings: tuple[float, ...] = (0.99,)
@@ -126,7 +157,13 @@ class PriceEndings(Rule):
 
 @dataclass(frozen=True)
 class MinimumOnHand(Rule):
-    """The price is cut only in a week that starts with at least so many units: a few pieces are not worth a label."""
+    """The price is cut only in a week that starts with at least so many units: a few pieces are not worth a label.
+
+    Examples
+    --------
+    >>> print(MinimumOnHand(12))
+    MinimumOnHand(units=12)
+    """
 
     units: float
 
@@ -147,6 +184,11 @@ class SellThrough(Rule):
         After so many weeks; at the item's exit where not given (or where it exits earlier).
     penalty : float, optional
         Makes the target soft: what each missing unit costs in the objective. Without it the target must be met.
+
+    Examples
+    --------
+    >>> print(SellThrough(0.9), SellThrough(0.5, by_week=4, penalty=3.0))
+    SellThrough(share=0.9) SellThrough(share=0.5, by_week=4, penalty=3.0)
     """
 
     share: float
@@ -167,7 +209,13 @@ class SellThrough(Rule):
 
 @dataclass(frozen=True)
 class MaxMarkdowns(Rule):
-    """At most so many markdowns in the plan."""
+    """At most so many markdowns in the plan.
+
+    Examples
+    --------
+    >>> print(MaxMarkdowns(2))
+    MaxMarkdowns(count=2)
+    """
 
     count: int
 
@@ -180,6 +228,11 @@ class MinWeeksBetween(Rule):
     """At least so many weeks from one price change to the next.
 
     The last change before the plan counts where the items have ``weeks_since_change``.
+
+    Examples
+    --------
+    >>> print(MinWeeksBetween(2))
+    MinWeeksBetween(weeks=2)
     """
 
     weeks: int
@@ -190,7 +243,13 @@ class MinWeeksBetween(Rule):
 
 @dataclass(frozen=True)
 class MinimumStep(Rule):
-    """A markdown is at least so deep, as a share of the regular price."""
+    """A markdown is at least so deep, as a share of the regular price.
+
+    Examples
+    --------
+    >>> print(MinimumStep(0.1))
+    MinimumStep(share=0.1)
+    """
 
     share: float
 
@@ -200,7 +259,13 @@ class MinimumStep(Rule):
 
 @dataclass(frozen=True)
 class MaximumStep(Rule):
-    """A markdown is at most so deep, as a share of the regular price."""
+    """A markdown is at most so deep, as a share of the regular price.
+
+    Examples
+    --------
+    >>> print(MaximumStep(0.3))
+    MaximumStep(share=0.3)
+    """
 
     share: float
 
@@ -210,7 +275,13 @@ class MaximumStep(Rule):
 
 @dataclass(frozen=True)
 class MarginFloor(Rule):
-    """``(price - unit_cost) / price`` is at least ``share`` in every week; below 0 allows that much of a loss."""
+    """``(price - unit_cost) / price`` is at least ``share`` in every week; below 0 allows that much of a loss.
+
+    Examples
+    --------
+    >>> print(MarginFloor(0.1))
+    MarginFloor(share=0.1)
+    """
 
     share: float = 0.0
 
@@ -221,7 +292,13 @@ class MarginFloor(Rule):
 
 @dataclass(frozen=True)
 class MinimumAdvertisedPrice(Rule):
-    """No price is below the one that the brand allows: a column of the items frame; none where it is missing."""
+    """No price is below the one that the brand allows: a column of the items frame; none where it is missing.
+
+    Examples
+    --------
+    >>> print(MinimumAdvertisedPrice("map"))
+    MinimumAdvertisedPrice(column='map')
+    """
 
     column: str = "minimum_advertised_price"
 
@@ -231,6 +308,11 @@ class CompetitorPrice(Rule):
     """The price stays near a competitor's: between ``at_least`` and ``at_most`` times it.
 
     An item whose column is missing has no such bound.
+
+    Examples
+    --------
+    >>> print(CompetitorPrice(at_most=1.05))
+    CompetitorPrice(at_most=1.05, column='competitor_price')
     """
 
     at_most: float | None = None
@@ -252,6 +334,11 @@ class NoTouch(Rule):
     """No price change in the first weeks after launch, nor in the last weeks on sale.
 
     ``after_launch`` reads the column ``age_weeks``: weeks since launch at the plan's start.
+
+    Examples
+    --------
+    >>> print(NoTouch(after_launch=4, near_end=1))
+    NoTouch(after_launch=4, near_end=1)
     """
 
     after_launch: int = 0
@@ -264,7 +351,13 @@ class NoTouch(Rule):
 
 @dataclass(frozen=True)
 class FixedPrice(Rule):
-    """An item's price in one week (0 is the first) is set by hand: the depth off its regular price."""
+    """An item's price in one week (0 is the first) is set by hand: the depth off its regular price.
+
+    Examples
+    --------
+    >>> print(FixedPrice("tee", week=0, discount=0.2))
+    FixedPrice(item='tee', week=0, discount=0.2)
+    """
 
     item: object
     week: int
@@ -292,6 +385,11 @@ class Budget(Rule):
         ``(regular price - price) * units sold``, or the write-down ``price cut * units on hand`` when a price is cut.
     weeks : tuple of two ints, optional
         First week and the week after the last one that count; all where not given.
+
+    Examples
+    --------
+    >>> print(Budget(20_000, planned=3_500, where={"category_1": "yogurt"}))
+    Budget(amount=20000, planned=3500, basis='sold', where={'category_1': 'yogurt'})
     """
 
     amount: float
@@ -312,14 +410,26 @@ class Budget(Rule):
 
 @dataclass(frozen=True)
 class AllOrNothing(Rule):
-    """In each week every item on sale with the same value in the column is below its regular price, or none is."""
+    """In each week every item on sale with the same value in the column is below its regular price, or none is.
+
+    Examples
+    --------
+    >>> print(AllOrNothing("collection"))
+    AllOrNothing(by='collection')
+    """
 
     by: str = "group"
 
 
 @dataclass(frozen=True)
 class AtMostOnePromoted(Rule):
-    """In each week at most one item with the same value in the column is below its regular price."""
+    """In each week at most one item with the same value in the column is below its regular price.
+
+    Examples
+    --------
+    >>> print(AtMostOnePromoted("brand"))
+    AtMostOnePromoted(by='brand')
+    """
 
     by: str = "group"
 
@@ -330,6 +440,11 @@ class SharedStock(Rule):
 
     The stock is the sum of their ``on_hand``. Prices must not rise, and sell-through and minimum on hand cannot be
     asked of single rows whose stock is shared.
+
+    Examples
+    --------
+    >>> print(SharedStock("product"))
+    SharedStock(by='product')
     """
 
     by: str = "product"
