@@ -146,6 +146,11 @@ class _Walk:
         return np.array([np.nan if v is None else float(v) for v in self.case.columns[name].tolist()])
 
     def chosen(self, rule: r.Rule) -> np.ndarray:
+        if isinstance(rule, r.FixedPrice) and not rule.where:
+            one = np.zeros(self.n, np.bool_)
+            if rule.item in self.case.names:
+                one[self.case.names.index(rule.item)] = True
+            return one
         keep = []
         for i in range(self.n) if rule.where or isinstance(rule, r.FixedPrice) else ():
             fits = not (isinstance(rule, r.FixedPrice) and self.case.names[i] != rule.item)

@@ -130,7 +130,10 @@ def selected(assortment: Assortment, rule: r.Rule) -> np.ndarray:
         several = wanted if isinstance(wanted, tuple | list | set | frozenset) else (wanted,)
         rows &= np.array([value in several for value in values.tolist()], dtype=np.bool_)
     if isinstance(rule, r.FixedPrice):
-        rows &= np.array([name == rule.item for name in assortment.names], dtype=np.bool_)
+        own = np.zeros(len(assortment), np.bool_)
+        if rule.item in assortment.names:
+            own[assortment.names.index(rule.item)] = True
+        rows &= own
     return rows
 
 

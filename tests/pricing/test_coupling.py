@@ -1,10 +1,12 @@
 """Rules that tie items together, against the enumeration of all plans and against bounds from elsewhere."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import regulars
 from regulars.pricing import rules as r
 from regulars.pricing.assortment import read_assortment
 from regulars.pricing.coupling import solve_coupled
@@ -182,3 +184,21 @@ def test_all_kinds_at_once_keep_their_rules():
     assert plan.check().violations == ()
     assert plan.objective <= plan.bound
     assert plan.gap < 0.1
+
+
+def test_the_textbook_programme_agrees(monkeypatch):
+    """HiGHS on binaries and big-M: the same optimum without budgets, where withholding stock can earn nothing."""
+    monkeypatch.syspath_prepend(str(Path(regulars.__file__).parent / "bench"))
+    import markdown_plans
+
+    monkeypatch.setattr(markdown_plans, "WEEKS", 5)
+    case = markdown_plans.a_season(6)
+    value, bound = markdown_plans.big_m(case, [], limit=600.0)
+    ours = best_paths(compile_rules(case, []).problem).value.sum()
+    # its default gap is 1e-4
+    assert value <= ours * (1 + 1e-6)
+    assert ours <= bound * (1 + 1e-6)
+    rules = markdown_plans.budget_rules(case, budgets=6)
+    value, bound = markdown_plans.big_m(case, rules, limit=600.0)
+    found = solved(case, rules)
+    assert found.value <= bound * (1 + 1e-6)
