@@ -96,19 +96,34 @@ def find_conflict(assortment: Assortment, rules: Sequence[r.Rule]) -> Conflict |
     if not any(isinstance(rule, r.COUPLING) for rule in rules):
         return None
 
-    def have_a_plan(kept: Sequence[r.Rule]) -> bool:
-        compiled = compile_rules(assortment, kept)
-        return bool(best_paths(compiled.problem).feasible.all()) and can_hold(assortment, compiled, kept)
-
-    candidates = [rule for rule in rules if selected(assortment, rule).any()]
-    if have_a_plan(candidates):
+    some, asked = _one_limit(assortment, rules)
+    candidates = [rule for rule in asked if selected(some, rule).any()]
+    if _have_a_plan(some, candidates):
         return None
-    found, smallest = _smallest(candidates, have_a_plan)
-    tied = np.zeros(len(assortment), np.bool_)
+    found, smallest = _smallest(candidates, lambda kept: _have_a_plan(some, kept))
+    tied = np.zeros(len(some), np.bool_)
     for rule in found:
         if isinstance(rule, r.COUPLING):
-            tied |= selected(assortment, rule)
-    return Conflict(found, tuple(assortment.names[i] for i in np.flatnonzero(tied)), 0, smallest)
+            tied |= selected(some, rule)
+    return Conflict(found, tuple(some.names[i] for i in np.flatnonzero(tied)), 0, smallest)
+
+
+def _have_a_plan(assortment: Assortment, rules: Sequence[r.Rule]) -> bool:
+    compiled = compile_rules(assortment, rules)
+    return bool(best_paths(compiled.problem).feasible.all()) and can_hold(assortment, compiled, rules)
+
+
+def _one_limit(assortment: Assortment, rules: Sequence[r.Rule]) -> tuple[Assortment, Sequence[r.Rule]]:
+    """Return the items and rules of one limit that cannot be kept by itself; all of them where each can."""
+    limits = [rule for rule in rules if isinstance(rule, r.COUPLING)]
+    if len(limits) == 1 or any(isinstance(rule, r.SharedStock) for rule in limits):
+        return assortment, rules
+    own = [rule for rule in rules if not isinstance(rule, r.COUPLING)]
+    for rule in limits:
+        some = assortment.take(np.flatnonzero(selected(assortment, rule)))
+        if len(some) and not _have_a_plan(some, [*own, rule]):
+            return some, [*own, rule]
+    return assortment, rules
 
 
 def _smallest(
