@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from report import Section
 
 
 def unbalanced_panel(rows: int = 1_600_000, *, entangled: bool = False, seed: int = 0) -> pd.DataFrame:
@@ -64,6 +65,30 @@ def run(rows: int = 1_600_000) -> Iterator[dict[str, object]]:
                 "elasticity": estimate,
                 "standard_error": error,
             }
+
+
+def fits_section(rows: int = 1_600_000) -> Section:
+    """Each fit on even and on entangled effects."""
+    targets = {"least squares": "5 s", "Poisson, Krylov": "30 s"}
+    found = [
+        (
+            f"{row['fit']}, {row['effects']} effects",
+            f"{row['seconds']:.1f} s",
+            targets.get(str(row["fit"]), ""),
+            f"{row['elasticity']:.4f}",
+        )
+        for row in run(rows)
+    ]
+    return Section(
+        "price-fits",
+        f"Three fixed effects over {rows:,} rows",
+        "Items x stores x weeks, unbalanced, errors clustered by item, pyfixest. Entangled: an item stands in few "
+        "neighbouring stores and weeks, where alternating projections take minutes; `poisson` uses a preconditioned "
+        "Krylov solver, and `log_linear` turns to it where projections do not converge at once. The true elasticity is "
+        "-2; least squares leaves rows without units out, which is why it misses it.",
+        ("fit", "time", "target", "elasticity"),
+        found,
+    )
 
 
 if __name__ == "__main__":

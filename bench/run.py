@@ -42,6 +42,7 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
         "uplift-scores": partial(
             _uplift, "uplift_score_section", *((1_000, 2_000) if small else (64_000, 1_000_000)), few
         ),
+        "price-fits": partial(_price_fits, 60_000 if small else 1_600_000),
     }
 
 
@@ -56,6 +57,12 @@ def _uplift(section: str, *sizes: object) -> Section:
     import uplift_speed
 
     return getattr(uplift_speed, section)(*sizes)
+
+
+def _price_fits(rows: int) -> Section:
+    from pricing_fits import fits_section
+
+    return fits_section(rows)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -88,6 +88,12 @@ def _markdown_regret(items: int, seasons: int, key: str) -> Section:
     return regret_section(items, seasons, key)
 
 
+def _pricing(section: str, *arguments: object) -> Section:
+    import pricing_studies
+
+    return getattr(pricing_studies, section)(*arguments)
+
+
 def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     """Every study by name: what it is made with, and how to run it."""
     n_sets, n_customers = (4, 500) if small else (1000, 5000)
@@ -108,6 +114,11 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     items, seasons = (24, 5) if small else (300, 200)
     key = f"{items} items x {seasons} seasons, seed {SEED}"
     found["markdown-regret"] = (key, partial(_markdown_regret, items, seasons, key))
+    seeds, at_least = (1, 8) if small else (20, 1000)
+    for name, size in (("twins", seeds), ("censored", at_least), ("coverage", at_least)):
+        key = f"{size}{' small' if small else ''}"
+        called = {"twins": "price-twins", "censored": "price-stock-outs", "coverage": "price-coverage"}[name]
+        found[called] = (key, partial(_pricing, f"{name}_section", size, small, key))
     if not small:  # tests/app/test_kill.py has a small shop for it
         found["kills"] = ("50 kills", partial(kill_section, "50 kills"))
     return found

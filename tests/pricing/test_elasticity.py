@@ -22,10 +22,12 @@ SMALL = {"items": 8, "stores": 10, "weeks": 92, "brands": 4}
 @pytest.fixture(scope="module")
 def studies():
     """The functions behind `make study`."""
-    path = Path(regulars.__file__).parent / "bench" / "pricing_studies.py"
-    spec = importlib.util.spec_from_file_location("pricing_studies", path)
+    bench = Path(regulars.__file__).parent / "bench"
+    spec = importlib.util.spec_from_file_location("pricing_studies", bench / "pricing_studies.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as path:
+        path.syspath_prepend(bench)
+        spec.loader.exec_module(module)
     return module
 
 
