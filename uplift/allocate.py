@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..sql.errors import ModelError
+from .arguments import share, whole_number
 
 
 class AllocationError(ModelError):
@@ -96,7 +98,7 @@ def allocate(
         The most that may be spent; None is no limit.
     stock : sequence of k floats, optional
         How many customers may get each offer; ``inf`` is no limit.
-    eligible : ndarray of shape (n, k) or (n,), bool, optional
+    eligible : ndarray of shape (n, k) or (n,), bool or 0/1, optional
         Who may get what; all where not given.
     max_contacts : int, optional
         How many customers may get any offer.
@@ -138,21 +140,17 @@ def allocate(
     n, k = worth.shape
     limits = _stock(stock, k)
     worth = _restrict(worth, eligible, recent_contacts, frequency_cap, fatigue)
-    if not 0 <= exploration < 1:
-        raise AllocationError(f"exploration is {exploration}; it is a share in [0, 1)")
+    exploration = share("exploration", exploration, "the share that is drawn at random", error=AllocationError)
+    seed = whole_number("seed", seed, 0, error=AllocationError)
     if max_contacts is not None:
-        if max_contacts < 0:
-            raise AllocationError(f"max_contacts is {max_contacts}; it is a count, 0 or more")
+        most = whole_number("max_contacts", max_contacts, 0, error=AllocationError, hint=", or None for no limit")
         costs = np.concatenate([costs, np.ones((1, n, k))])
-        budgets = np.append(budgets, float(max_contacts))
+        budgets = np.append(budgets, float(most))
     drawn, explored = _explore(worth, exploration, seed)
     held_value, held = _taken(worth, costs, drawn, k)
     if explored.any():
         worth_left = np.where(explored[:, None], -np.inf, worth)
-        if np.any(held[len(budgets) :] > limits) or np.any(held[: len(budgets)] > budgets):
-            raise AllocationError(
-                f"exploration of {exploration:.0%} alone takes more than a budget or stock allows; lower it"
-            )
+        _require_room(held, budgets, limits, exploration, max_contacts is not None)
     else:
         worth_left = worth
     m = len(budgets)
@@ -183,7 +181,9 @@ def _optimise(
     """Choices, bound, the budgets' prices and the stock's prices."""
     from . import column_generation, multiple_choice_knapsack
 
-    k = worth.shape[1]
+    n, k = worth.shape
+    if not n and np.all(budgets >= 0.0):
+        return np.zeros(0, np.int64), 0.0, np.zeros(len(budgets)), np.zeros(k)
     if len(budgets) == 1 and np.all(np.isinf(stock)):
         try:
             answer = multiple_choice_knapsack.solve(worth, costs[0], float(budgets[0]))
@@ -200,8 +200,7 @@ def _optimise(
 def _shapes(
     value: np.ndarray, cost: np.ndarray, budget: float | Sequence[float] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    worth = np.asarray(value, dtype=float)
-    costs = np.asarray(cost, dtype=float)
+    worth, costs = _numbers("value", value), _numbers("cost", cost)
     worth = worth[:, None] if worth.ndim == 1 else worth
     costs = costs[:, None] if costs.ndim == 1 else costs
     costs = costs[None] if costs.ndim == 2 else costs
@@ -209,7 +208,7 @@ def _shapes(
         raise AllocationError(
             f"value has shape {np.shape(value)} and cost {np.shape(cost)}; they are (n, k) and (n, k) or (m, n, k)"
         )
-    budgets = np.full(len(costs), np.inf) if budget is None else np.atleast_1d(np.asarray(budget, dtype=float))
+    budgets = np.full(len(costs), np.inf) if budget is None else np.atleast_1d(_numbers("budget", budget))
     if budgets.shape != (len(costs),):
         raise AllocationError(f"{len(budgets)} budgets for {len(costs)} tables of costs; give one for each")
     for name, numbers in (("value", worth), ("cost", costs)):
@@ -225,10 +224,72 @@ def _shapes(
     return worth, costs, budgets
 
 
+def _numbers(name: str, given: Any) -> np.ndarray:
+    try:
+        return np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise AllocationError(f"{name} is {_short(given)}; it must be numbers: {error}") from error
+
+
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _require_room(held: np.ndarray, budgets: np.ndarray, limits: np.ndarray, exploration: float, counted: bool) -> None:
+    """Refuse an exploration that alone takes more than a limit allows, by the limit's name."""
+    m = len(budgets)
+    over = np.flatnonzero(held > np.concatenate([budgets, limits]))
+    if not len(over):
+        return
+    first = int(over[0])
+    if first >= m:
+        name = f"the stock of offer {first - m}"
+    elif counted and first == m - 1:
+        name = "max_contacts"
+    else:
+        name = "the budget" if m - counted == 1 else f"budget {first}"
+    limit = limits[first - m] if first >= m else budgets[first]
+    raise AllocationError(
+        f"exploration of {exploration:.0%} alone takes {held[first]:g} of {name}, which allows {limit:g}; lower "
+        "exploration, or raise the limit"
+    )
+
+
+def _eligible(eligible: Any, shape: tuple[int, int]) -> np.ndarray:
+    given = np.asarray(eligible)
+    if given.dtype == object and all(isinstance(each, bool | np.bool_) for each in given.ravel().tolist()):
+        given = given.astype(np.bool_)
+    if given.dtype != np.bool_:
+        numbers = given.astype(float) if given.dtype.kind in "iuf" else np.full(1, np.nan)
+        bad = ~np.isin(numbers, (0.0, 1.0))
+        if bad.any():
+            seen = given.ravel()[bad.ravel()][0] if given.dtype.kind in "iuf" else _short(eligible)
+            raise AllocationError(f"eligible holds {seen}; it is True or False (1 or 0) for each, and never missing")
+        given = numbers == 1.0
+    given = given[:, None] if given.ndim == 1 else given
+    if given.shape not in {shape, (shape[0], 1)}:
+        raise AllocationError(f"eligible has shape {np.shape(eligible)}; it is {shape} or ({shape[0]},)")
+    return np.broadcast_to(given, shape)
+
+
+def _contacts(recent_contacts: Any, n: int) -> np.ndarray:
+    contacts = _numbers("recent_contacts", recent_contacts)
+    if contacts.shape != (n,):
+        raise AllocationError(f"recent_contacts has shape {contacts.shape}; it is {n} counts, one per customer")
+    bad = ~(np.isfinite(contacts) & (contacts >= 0) & (contacts == np.floor(contacts)))
+    if bad.any():
+        raise AllocationError(
+            f"recent_contacts of customer {int(bad.argmax())} is {contacts[bad][0]:g} ({int(bad.sum())} in all are "
+            "missing, negative or fractions); give whole counts, 0 where there were none"
+        )
+    return contacts
+
+
 def _stock(stock: Sequence[float] | None, k: int) -> np.ndarray:
     if stock is None:
         return np.full(k, np.inf)
-    limits = np.asarray(stock, dtype=float)
+    limits = _numbers("stock", stock)
     if limits.shape != (k,) or np.isnan(limits).any() or np.any(limits < 0):
         raise AllocationError(f"stock is {stock!r}; it is {k} numbers of 0 or more, inf for no limit")
     return np.floor(limits)
@@ -241,21 +302,15 @@ def _restrict(
     frequency_cap: int | None,
     fatigue: float,
 ) -> np.ndarray:
-    if not 0 <= fatigue < 1:
-        raise AllocationError(f"fatigue is {fatigue}; it is the share that each contact takes away, in [0, 1)")
+    fatigue = share("fatigue", fatigue, "the share that each contact takes away", error=AllocationError)
+    if frequency_cap is not None:
+        hint = ", or None for no cap"
+        frequency_cap = whole_number("frequency_cap", frequency_cap, 1, error=AllocationError, hint=hint)
     if recent_contacts is None and (frequency_cap is not None or fatigue):
         raise AllocationError("frequency_cap and fatigue need recent_contacts, one count per customer")
-    allowed: np.ndarray | None = None
-    if eligible is not None:
-        allowed = np.asarray(eligible, dtype=bool)
-        allowed = allowed[:, None] if allowed.ndim == 1 else allowed
-        if allowed.shape not in {worth.shape, (len(worth), 1)}:
-            raise AllocationError(f"eligible has shape {np.shape(eligible)}; it is {worth.shape} or ({len(worth)},)")
-        allowed = np.broadcast_to(allowed, worth.shape)
+    allowed = None if eligible is None else _eligible(eligible, (worth.shape[0], worth.shape[1]))
     if recent_contacts is not None:
-        contacts = np.asarray(recent_contacts)
-        if contacts.shape != (len(worth),) or np.any(contacts < 0):
-            raise AllocationError(f"recent_contacts has shape {contacts.shape}; it is {len(worth)} counts, 0 or more")
+        contacts = _contacts(recent_contacts, len(worth))
         if fatigue:
             faded = worth * (1.0 - fatigue) ** contacts[:, None]
             worth = np.where(worth > 0, faded, worth)

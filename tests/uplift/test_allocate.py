@@ -180,13 +180,73 @@ def test_the_same_answer_at_any_number_of_threads():
         ({"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "budget": (1.0, 2.0)}, "2 budgets for 1 tables"),
         ({"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "stock": (-1,)}, "0 or more"),
         ({"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "frequency_cap": 2}, "need recent_contacts"),
-        ({"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "exploration": 1.5}, r"a share in \[0, 1\)"),
-        ({"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "max_contacts": -1}, "a count, 0 or more"),
+        ({"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "exploration": 1.5}, r"drawn at random, in \[0, 1\)"),
+        (
+            {"value": np.ones((2, 1)), "cost": np.ones((2, 1)), "max_contacts": -1},
+            "max_contacts is -1; it is a whole number of 0 or more",
+        ),
     ],
 )
 def test_bad_input_is_named(arguments, says):
     with pytest.raises(AllocationError, match=says):
         allocate(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"max_contacts": np.nan}, "max_contacts is nan; it is a whole number of 0 or more, or None for no limit"),
+        ({"max_contacts": 1.5}, "max_contacts is 1.5"),
+        ({"max_contacts": True}, "max_contacts is True"),
+        ({"eligible": np.array([1.0, np.nan])}, "eligible holds nan; it is True or False"),
+        ({"eligible": ["True", "False"]}, "eligible holds .*; it is True or False"),
+        ({"eligible": [True, None]}, "eligible holds .*None"),
+        ({"eligible": [2, 1]}, "eligible holds 2"),
+        ({"recent_contacts": [0, np.nan], "fatigue": 0.1}, "recent_contacts of customer 1 is nan"),
+        ({"recent_contacts": [0.5, 1], "fatigue": 0.1}, "recent_contacts of customer 0 is 0.5"),
+        ({"recent_contacts": ["a", "b"], "fatigue": 0.1}, "recent_contacts is .*must be numbers"),
+        ({"recent_contacts": [0, 1], "frequency_cap": -1}, "frequency_cap is -1; it is a whole number of 1 or more"),
+        ({"recent_contacts": [0, 1], "frequency_cap": np.nan}, "frequency_cap is nan"),
+        ({"recent_contacts": [0, 1], "fatigue": "much"}, "fatigue is 'much'"),
+        ({"exploration": np.nan}, "exploration is nan"),
+        ({"budget": "ten"}, "budget is 'ten'; it must be numbers"),
+        ({"stock": {"mail": 1}}, "stock is .*must be numbers"),
+        ({"value": ["a", "b"]}, "value is .*must be numbers"),
+        ({"seed": -1}, "seed is -1; it is a whole number of 0 or more"),
+        ({"seed": "a"}, "seed is 'a'"),
+    ],
+)
+def test_nonsense_is_no_limit_but_an_error(arguments, says):
+    with pytest.raises(AllocationError, match=says):
+        allocate(**{"value": np.ones(2), "cost": np.ones(2)} | arguments)
+
+
+def test_whole_floats_and_yes_and_no_as_numbers_are_taken():
+    shared = {"value": np.array([1.0, 2.0, 3.0]), "cost": np.ones(3)}
+    plan = allocate(**shared, max_contacts=np.float64(1.0), eligible=np.array([1, 1, 0]))
+    assert plan.choice.tolist() == [-1, 0, -1]
+    plan = allocate(**shared, recent_contacts=np.array([0.0, 2.0, 0.0]), frequency_cap=2, eligible=[True, True, False])
+    assert plan.choice.tolist() == [0, -1, -1]
+
+
+@pytest.mark.parametrize("limits", [{"stock": [1, 2]}, {"budget": 5.0}, {"max_contacts": 3}, {}])
+def test_of_no_customers_nobody_is_chosen(limits):
+    plan = allocate(np.zeros((0, 2)), np.zeros((0, 2)), **limits)
+    assert (plan.choice.tolist(), plan.value, plan.bound, plan.gap) == ([], 0.0, 0.0, 0.0)
+    assert plan.used.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"budget": 1.0}, "takes [0-9]+ of the budget, which allows 1; lower exploration"),
+        ({"max_contacts": 2}, "of max_contacts, which allows 2"),
+        ({"stock": [1000, 3]}, "of the stock of offer 1, which allows 3"),
+    ],
+)
+def test_an_exploration_that_takes_too_much_names_the_limit(limits, says):
+    with pytest.raises(AllocationError, match=says):
+        allocate(np.ones((100, 2)), np.ones((100, 2)), exploration=0.9, **limits)
 
 
 def test_limits_of_nothing_with_customers_who_may_get_nothing():
