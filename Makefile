@@ -29,7 +29,7 @@ app: setup  ## open the app on the current snapshot
 	$(BIN)/regulars app
 
 test: setup  ## all tests
-	$(PY) -m pytest -n 2 --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 lint: setup  ## ruff, types, layers, SQL subset
 	$(BIN)/ruff check .

@@ -244,7 +244,7 @@ def test_links_that_change_in_content_ask_for_a_full_build(growing):
 
 
 def test_another_version_asks_for_a_full_build(grown, deciding, monkeypatch):
-    monkeypatch.setattr("regulars.sql.lineage.versions", lambda: {"duckdb": "3.0"})
+    monkeypatch.setattr("regulars.sql.lineage.versions", lambda *_: {"duckdb": "3.0"})
     result = grown.build()
     assert result.reason == "another version of regulars or of a package made the last snapshot"
 
