@@ -153,7 +153,7 @@ def _solvers() -> tuple[Any, Any]:
         from pyfixest.demeaners import LsmrDemeaner, MapDemeaner
     except ImportError:
         raise MissingExtraError("fixed effects need pyfixest: pip install 'regulars[pricing]'") from None
-    return MapDemeaner(fixef_maxiter=100), LsmrDemeaner()
+    return MapDemeaner(fixef_maxiter=30), LsmrDemeaner()
 
 
 def _in_groups(frame: "pd.DataFrame", effects: Sequence[str]) -> np.ndarray:

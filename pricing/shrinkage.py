@@ -26,7 +26,7 @@ class Shrunk:
     ----------
     mean, deviation : ndarray of shape (items,)
     own_share : ndarray of shape (items,)
-        Weight of the item's own estimate; 0 where it has none.
+        Weight of the item's own estimate against its category without it; 0 where it has none.
     between : float
         Standard deviation of true elasticities within a category.
     categories : dict of path to (mean, deviation)
@@ -73,16 +73,15 @@ def shrink(estimate: np.ndarray, variance: np.ndarray, paths: Sequence[Path]) ->
     grid = np.exp(np.linspace(np.log(taus[-1] + 0.02) - 1.8, np.log(taus[-1] + 0.02) + 1.5, _GRID))
     weight, parts = [], []
     for tau in grid:
-        likelihood, mean, var, nodes = tree.posterior(estimate, variance, np.append(taus[:-1], tau))
+        likelihood, mean, var, nodes, own = tree.posterior(estimate, variance, np.append(taus[:-1], tau))
         weight.append(likelihood + _log_prior(tau))
-        parts.append((mean, var, nodes))
+        parts.append((mean, var, nodes, own))
     weight = np.exp(np.array(weight) - max(weight))
     weight /= weight.sum()
     means, variances = np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
     mean = weight @ means
     deviation = np.sqrt(weight @ (variances + (means - mean) ** 2))
-    filled = np.where(known, variance, np.inf)
-    share = weight @ (grid[:, None] ** 2 / (grid[:, None] ** 2 + filled))
+    share = weight @ np.stack([p[3] for p in parts])
     at = [np.array([p[2][k] for p in parts]) for k in range(2)]
     node_mean = weight @ at[0]
     node_sd = np.sqrt(weight @ (at[1] + (at[0] - node_mean) ** 2))
@@ -111,8 +110,8 @@ class _Tree:
 
     def posterior(
         self, estimate: np.ndarray, variance: np.ndarray, taus: np.ndarray
-    ) -> tuple[float, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Marginal log-likelihood, posterior mean and variance of items, and of categories, given the deviations.
+    ) -> tuple[float, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """Marginal log-likelihood; posterior mean and variance of items, and of categories; items' own weights.
 
         ``taus`` holds one deviation for each depth of category, from the widest, and that between items last.
         """
@@ -155,7 +154,7 @@ class _Tree:
         own = np.where(self.known, 1.0 / np.where(self.known, variance, 1.0), 0.0)
         item_precision = 1.0 / prior + own
         mean = (m / prior + own * np.nan_to_num(estimate)) / item_precision
-        return likelihood, mean, 1.0 / item_precision, (node_mean, node_var)
+        return likelihood, mean, 1.0 / item_precision, (node_mean, node_var), own / item_precision
 
 
 def _log_prior(tau: "np.ndarray | float") -> "np.ndarray | float":

@@ -148,6 +148,7 @@ PROMOTIONS = Table(
         Column("week", "DATE", "", "First day of the week"),
         _optional("display", "VARCHAR", "", "Where it was displayed"),
         _optional("mailer", "VARCHAR", "", "Where it stood in the mailer"),
+        _optional("promotion_cost", PRICE, "currency", "What the promotion took off the cost of one unit for the shop"),
     ),
 )
 
@@ -564,6 +565,12 @@ ITEM_WEEKS = Table(
         Column("on_hand", "BIGINT", "pieces", "Stock when the week began; NULL where not known"),
         Column("sold_out", "BOOLEAN", "", "units reached on_hand: demand may have been higher; NULL where not known"),
         Column("unit_cost", "DOUBLE", "currency", "What one unit cost the shop, the last one known"),
+        Column(
+            "promotion_cost",
+            "DOUBLE",
+            "currency",
+            "What a promotion took off a unit's cost, 0 without; NULL if never said",
+        ),
         Column("age_weeks", "BIGINT", "weeks", "Since the launch, or the first sale where no launch is known"),
         Column("category_1", "VARCHAR", "", "Widest category of the products table; NULL without one"),
         Column("category_2", "VARCHAR", "", "Category within category_1"),

@@ -126,10 +126,14 @@ flagged AS (
         coalesce(named.item, promotions.sku) AS item,
         promotions.store_id,
         CAST(date_trunc('week', promotions.week) AS DATE) AS week,
+        promotions.promotion_cost,
         lower(trim(coalesce(promotions.display, '0'))) NOT IN ('', '0', 'no', 'false') AS display,
         lower(trim(coalesce(promotions.mailer, '0'))) NOT IN ('', '0', 'no', 'false') AS mailer
     FROM promotions
     LEFT JOIN named ON promotions.sku = named.sku
+),
+costed AS (
+    SELECT count(promotion_cost) AS known FROM promotions
 ),
 promoting AS (
     SELECT CAST(date_trunc('week', week) AS DATE) AS week, count(DISTINCT store_id) AS stores
@@ -144,7 +148,8 @@ shown AS (
         count(DISTINCT CASE WHEN display THEN flagged.store_id END) AS display_stores,
         count(DISTINCT CASE WHEN mailer THEN flagged.store_id END) AS mailer_stores,
         max(CASE WHEN display AND flagged.store_id IS NULL THEN 1 ELSE 0 END) AS display_all,
-        max(CASE WHEN mailer AND flagged.store_id IS NULL THEN 1 ELSE 0 END) AS mailer_all
+        max(CASE WHEN mailer AND flagged.store_id IS NULL THEN 1 ELSE 0 END) AS mailer_all,
+        CAST(max(flagged.promotion_cost) AS DOUBLE) AS promotion_cost
     FROM flagged
     SEMI JOIN classed ON flagged.item = classed.item
     GROUP BY 1, 2, 3
@@ -196,6 +201,9 @@ SELECT
     CASE WHEN stocked.least >= 0 THEN CAST(round(stocked.on_hand) AS BIGINT) END AS on_hand,
     CASE WHEN stocked.least >= 0 THEN coalesce(ruled.units, 0) >= stocked.on_hand END AS sold_out,
     ruled.last_cost AS unit_cost,
+    CASE WHEN costed.known > 0
+        THEN coalesce(own.promotion_cost, anywhere.promotion_cost, CAST(0 AS DOUBLE))
+    END AS promotion_cost,
     CAST(
         greatest(date_diff('day', coalesce(launched.launch_week, classed.first_sold), ruled.week), 0) // 7 AS BIGINT
     ) AS age_weeks,
@@ -204,6 +212,7 @@ SELECT
     classed.category_3
 FROM ruled
 JOIN classed ON ruled.item = classed.item
+CROSS JOIN costed
 LEFT JOIN launched ON ruled.item = launched.item
 LEFT JOIN stocked
     ON ruled.item = stocked.item

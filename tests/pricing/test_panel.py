@@ -123,12 +123,13 @@ def test_stock_says_whether_a_week_sold_out_and_negative_stock_says_nothing(
 
 def test_promotions_are_shares_of_stores(shop, write_parquet):
     shown = (
-        "SELECT 'hat-l' AS sku, store_id, DATE '2024-01-01' AS week, display, '0' AS mailer "
+        "SELECT 'hat-l' AS sku, store_id, DATE '2024-01-01' AS week, display, '0' AS mailer, 0.4 AS promotion_cost "
         "FROM (VALUES ('n', '9'), ('s', '0')) AS v (store_id, display)"
     )
     write_parquet(shown, "promotions.parquet")
     db = shop(promotions={"path": "promotions.parquet"})
     assert price_panel(db, "clothes").iloc[0][["display", "mailer"]].tolist() == [0.5, 0.0]
+    assert price_panel(db, "clothes")["promotion_cost"].tolist() == [0.4, 0.0, 0.0, 0.0]
     apart = price_panel(db, "clothes", stores="apart")
     assert apart.groupby("store_id")["display"].first().to_dict() == {"n": 1.0, "s": 0.0}
 

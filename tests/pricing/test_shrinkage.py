@@ -51,3 +51,10 @@ def test_intervals_cover_what_they_say(between_items, between_categories):
         covered.append(np.abs(answer.mean - truth) < 1.645 * answer.deviation)
     # 2,000 items: three standard errors of a coverage of .90 are .02
     assert 0.87 < np.mean(covered) < 0.94
+
+
+def test_an_item_alone_speaks_for_itself():
+    answer = shrink(np.array([-2.0]), np.array([0.25]), [()])
+    assert answer.own_share[0] == pytest.approx(1.0, abs=1e-6)
+    assert answer.mean[0] == pytest.approx(-2.0, abs=1e-6)
+    assert answer.deviation[0] == pytest.approx(0.5, rel=1e-6)

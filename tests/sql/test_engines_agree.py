@@ -82,6 +82,7 @@ STOCK = [
 ]
 PROMOTIONS = [
     {"sku": sku, "store_id": store, "week": date(2024, 1, 3) + timedelta(weeks=week), "display": shown, "mailer": mail}
+    | {"promotion_cost": Decimal("0.1234") if shown else None}
     for week in range(6)
     for sku, store, shown, mail in (
         ("hat", "north", "9", "0"),
