@@ -91,7 +91,7 @@ def columns_of(frame: Any, what: str = "a summary") -> Mapping[str, Any]:
     Raises
     ------
     ContractError
-        Where ``frame`` is neither; the text calls it ``what``.
+        Where ``frame`` is neither, or two of its columns have one name; the text calls it ``what``.
 
     Examples
     --------
@@ -109,6 +109,16 @@ def columns_of(frame: Any, what: str = "a summary") -> Mapping[str, Any]:
         raise ContractError(
             f"{what} is a pandas, Polars or Arrow frame or a mapping of columns, not {type(frame).__name__}"
         ) from error
+    except nw.exceptions.DuplicateError as error:
+        raise _two_of_a_name(what, frame) from error
     if isinstance(read, nw.LazyFrame):
         read = read.collect()
+    if len(set(read.columns)) < len(read.columns):
+        raise _two_of_a_name(what, frame)
     return {name: read[name] for name in read.columns}
+
+
+def _two_of_a_name(what: str, frame: Any) -> ContractError:
+    names = [str(name) for name in getattr(frame, "column_names", None) or frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return ContractError(f"{what} has several columns named {twice[0]!r}; rename or drop all but one")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..sql.errors import ContractError, ModelError, nearest
 from ..sql.frames import columns_of
-from .features import FeatureEncoder, fit_encoder
+from .features import FeatureEncoder, fit_encoder, require_even
 
 Kind = Literal["randomised", "observational"]
 OutcomeKind = Literal["binary", "count", "revenue", "number"]
@@ -39,7 +39,8 @@ class Experiment:
     propensity : str, float or mapping, optional
         Known probabilities. A mapping from arm to its share, or to the column with its probability; one number or one
         column: the probability of treatment, with one arm beside control. Without it a randomised experiment takes
-        the arms' shares.
+        the arms' shares. Where ``arms`` leaves rows out, those of the arms looked at are made to sum to 1 again; one
+        number or column is meant among them already.
     outcome_kind : {"binary", "count", "revenue", "number"}, optional
         Seen from the values without it.
     cluster : str, optional
@@ -85,11 +86,30 @@ class Experiment:
             )
         if isinstance(self.features, str) or isinstance(self.exclude, str) or isinstance(self.arms, str):
             raise ModelError("features, exclude and arms are sequences of names; put the one name in a list.")
+        self._settle()
         if self.treatment == self.outcome:
             raise ModelError(f"treatment and outcome are both {self.outcome!r}; they must be two columns.")
         named = set(self.features or ()) & {self.treatment, self.outcome, self.unit}
         if named:
             raise ModelError(f"features names {sorted(named)}, which is the treatment, the outcome or the unit.")
+
+    def _settle(self) -> None:
+        """Keep sequences as tuples and mappings by text: what is saved and read again is equal to what was declared."""
+        for name in ("features", "exclude", "arms"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, tuple(given))
+        for name in ("propensity", "dose"):
+            given = getattr(self, name)
+            if isinstance(given, Mapping):
+                object.__setattr__(self, name, {str(arm): value for arm, value in given.items()})
+        given = self.propensity
+        wrong = [v for v in given.values() if not _may_be_propensity(v)] if isinstance(given, Mapping) else []
+        if wrong or (given is not None and not isinstance(given, Mapping) and not _may_be_propensity(given)):
+            raise ModelError(
+                f"propensity is {given!r}; it is a mapping from arm to its share or to the column with its "
+                "probability, or, with one arm beside control, one number or column."
+            )
 
     def feature_columns(self, frame: Any) -> tuple[str, ...]:
         """Return the columns that are features in this frame."""
@@ -126,6 +146,7 @@ class Experiment:
             above 0, or a value is infinite.
         """
         columns = columns_of(frame, "an experiment")
+        require_even(columns, "an experiment")
         labels = self._labels(columns)
         names = self._arm_names(labels, arm_names)
         code = {name: a for a, name in enumerate(names)}
@@ -139,11 +160,11 @@ class Experiment:
             encoder = fit_encoder({n: _rows(columns[n], kept) for n in self._present(columns)}, self._present(columns))
         features = encoder.encode(frame)[kept]
         return ExperimentData(
-            unit=self._units(columns)[kept],
+            unit=self._units(columns, kept),
             features=features,
             arm=arm[kept],
             outcome=outcome,
-            propensity=self._known_propensity(columns, arm[kept], kept, names),
+            propensity=self._known_propensity(columns, arm[kept], kept, names, set(labels[~kept].tolist())),
             cluster=None if self.cluster is None else _texts(columns, self.cluster)[kept],
             arm_names=names,
             outcome_kind=self.outcome_kind or guess_outcome_kind(outcome),
@@ -188,12 +209,19 @@ class Experiment:
             )
         return names
 
-    def _units(self, columns: Mapping[str, Any]) -> np.ndarray:
-        if self.unit in columns:
-            return _texts(columns, self.unit)
-        if self.unit != "customer_id":
-            _require(columns, self.unit)
-        return np.arange(len(next(iter(columns.values())))).astype(np.str_)
+    def _units(self, columns: Mapping[str, Any], kept: np.ndarray) -> np.ndarray:
+        if self.unit not in columns:
+            if self.unit != "customer_id":
+                _require(columns, self.unit)
+            return np.flatnonzero(kept).astype(np.str_)
+        units = _texts(columns, self.unit, whole=True)[kept]
+        missing = int((units == "").sum())
+        if missing:
+            raise ModelError(
+                f"column {self.unit!r} is missing in {missing} of {len(units)} rows; every row names its customer. "
+                "Mend or drop them."
+            )
+        return units
 
     def _propensity_columns(self) -> tuple[str, ...]:
         if isinstance(self.propensity, str):
@@ -203,7 +231,7 @@ class Experiment:
         return ()
 
     def _known_propensity(
-        self, columns: Mapping[str, Any], arm: np.ndarray, kept: np.ndarray, names: tuple[str, ...]
+        self, columns: Mapping[str, Any], arm: np.ndarray, kept: np.ndarray, names: tuple[str, ...], left_out: set[str]
     ) -> np.ndarray | None:
         n = len(arm)
         if self.propensity is None:
@@ -218,28 +246,31 @@ class Experiment:
                     "each arm to its share or to the column with its probability."
                 )
             given = {names[1]: given}
+            left_out = set()
+        unknown = [name for name in given if name not in names]
+        if unknown and self.arms is None:
+            raise ModelError(f"propensity names {unknown}{nearest(unknown[0], names)}; the arms are {list(names)}.")
         matrix = np.full((n, len(names)), np.nan)
         for a, name in enumerate(names):
             if name in given:
-                value = given[name]
-                matrix[:, a] = _finite(columns, value, kept) if isinstance(value, str) else float(value)
-        unknown = [name for name in given if name not in names]
-        if unknown and self.arms is None:
-            raise ModelError(f"propensity names {unknown}; the arms are {list(names)}.")
-        absent = np.flatnonzero(np.isnan(matrix).any(axis=0))
-        if len(absent) > 1:
-            raise ModelError(f"propensity lacks {[names[a] for a in absent]}; at most one arm may be left to the rest.")
+                matrix[:, a] = _propensities(columns, given[name], kept)
+        absent = np.flatnonzero([name not in given for name in names])
+        lacking = [names[a] for a in absent] + sorted(left_out - set(given))
+        if len(absent) and len(lacking) > 1:
+            raise ModelError(f"propensity lacks {lacking}; at most one arm may be left to the rest.")
         if len(absent):
-            matrix[:, absent[0]] = 1.0 - np.nansum(matrix, axis=1)
-        elif self.arms is not None:
+            others = sum(_propensities(columns, given[name], kept) for name in sorted(left_out & set(given)))
+            matrix[:, absent[0]] = 1.0 - np.nansum(matrix, axis=1) - others
+        if self.arms is not None:
             matrix /= matrix.sum(axis=1, keepdims=True)  # among the arms looked at
         bad = (matrix <= 0.0) | (matrix >= 1.0)
         if bad.any():
-            row, column = np.argwhere(bad)[0]
+            # what was given is named before what is left to the rest
+            column = min(np.flatnonzero(bad.any(axis=0)).tolist(), key=lambda a: a in absent)
+            row = int(bad[:, column].argmax())
             raise ModelError(
                 f"propensity of arm {names[column]!r} is {matrix[row, column]:g} in {int(bad.any(axis=1).sum())} rows; "
-                "it must lie between 0 and 1, ends left out. Leave out customers whose arm was certain: there is "
-                "nothing to compare them with."
+                f"it must lie between 0 and 1, ends left out. {_ADVICE[bool(0.0 <= matrix[row, column] <= 1.0)]}"
             )
         if (np.abs(matrix.sum(axis=1) - 1.0) > 1e-6).any():
             raise ModelError(f"propensities sum to {matrix.sum(axis=1)[0]:g}; those of {list(names)} must sum to 1.")
@@ -309,6 +340,22 @@ def guess_outcome_kind(outcome: np.ndarray) -> OutcomeKind:
     return "revenue" if (outcome == 0.0).mean() >= 0.2 else "number"
 
 
+_ADVICE = {
+    True: "Leave out customers whose arm was certain: there is nothing to compare them with.",
+    False: "Give probabilities, e.g. 0.25 and not 25, and one for each arm that adds up to 1.",
+}
+
+
+def _may_be_propensity(given: Any) -> bool:
+    return isinstance(given, str | int | float | np.integer | np.floating) and not isinstance(given, bool)
+
+
+def _propensities(columns: Mapping[str, Any], given: str | float, kept: np.ndarray) -> np.ndarray:
+    if not isinstance(given, str):
+        return np.full(int(kept.sum()), float(given))
+    return _finite(columns, given, kept, "a probability is known for every customer, or for none")
+
+
 def _require(columns: Mapping[str, Any], name: str) -> Any:
     if name not in columns:
         raise ContractError(
@@ -325,13 +372,23 @@ def _rows(column: Any, kept: np.ndarray) -> Any:
     return np.asarray(column)[kept]
 
 
-def _texts(columns: Mapping[str, Any], name: str) -> np.ndarray:
+def _texts(columns: Mapping[str, Any], name: str, *, whole: bool = False) -> np.ndarray:
     column = _require(columns, name)
     values = column.to_list() if hasattr(column, "to_list") else list(column)
-    return np.array(["" if value is None or value != value else str(value) for value in values], dtype=np.str_)
+    if whole:  # a join turns whole numbers into floats
+        values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    return np.array(["" if _is_missing(value) else str(value) for value in values], dtype=np.str_)
 
 
-def _finite(columns: Mapping[str, Any], name: str, kept: np.ndarray) -> np.ndarray:
+def _is_missing(value: Any) -> bool:
+    # a value that does not know whether it equals itself is pandas' NA
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+_OUTCOME = "an order that did not come is 0, one that is not known yet is not an outcome"
+
+
+def _finite(columns: Mapping[str, Any], name: str, kept: np.ndarray, why: str = _OUTCOME) -> np.ndarray:
     import narwhals as nw
 
     column = _require(columns, name)
@@ -344,7 +401,6 @@ def _finite(columns: Mapping[str, Any], name: str, kept: np.ndarray) -> np.ndarr
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise ModelError(
-            f"column {name!r} is missing or infinite in {bad} of {len(values)} rows; an order that did not come is 0, "
-            "one that is not known yet is not an outcome. Mend or drop those rows."
+            f"column {name!r} is missing or infinite in {bad} of {len(values)} rows; {why}. Mend or drop those rows."
         )
     return values

@@ -86,6 +86,7 @@ class FeatureEncoder:
             Where a number is infinite.
         """
         columns = columns_of(frame, "a frame of customers")
+        require_even(columns, "a frame of customers")
         parts: list[np.ndarray] = []
         n = len(next(iter(columns.values()))) if columns else 0
         for feature in self.features:
@@ -126,6 +127,25 @@ class FeatureEncoder:
                 for row in saved["features"]
             ),
             tuple(saved["constant"]),
+        )
+
+
+def require_even(columns: Mapping[str, Any], what: str) -> None:
+    """Raise a ContractError where the columns of a mapping have not all as many rows.
+
+    Examples
+    --------
+    >>> require_even({"age": [30, 40], "city": ["A"]}, "a frame")
+    Traceback (most recent call last):
+    regulars.sql.errors.ContractError: a frame has 2 rows in column 'age' and 1 in column 'city'; give as many in each.
+    """
+    rows = {name: len(column) for name, column in columns.items()}
+    first = next(iter(rows), "")
+    uneven = next((name for name in rows if rows[name] != rows[first]), None)
+    if uneven is not None:
+        raise ContractError(
+            f"{what} has {rows[first]} rows in column {first!r} and {rows[uneven]} in column {uneven!r}; give as many "
+            "in each."
         )
 
 
