@@ -12,7 +12,7 @@ from ..sql.contract import SECTIONS
 from ..sql.engine import DuckDBEngine, FileSet
 from ..sql.errors import ContractError, SettingsError, SourceError, nearest
 from ..sql.sources import reading_inputs, stage
-from ..uplift.suppression import Suppression
+from ..uplift.suppression import Suppression, id_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,10 +58,11 @@ named AS (
 SELECT customer_id, count(*) AS contacts FROM named WHERE customer_id IS NOT NULL GROUP BY customer_id
 """
 
+# A row without an id stays: the summary counts it.
 _LISTED = """
-SELECT DISTINCT coalesce(resolved_customer_links.customer_id, trim(CAST(listed.customer_id AS VARCHAR))) AS customer_id
-FROM listed
-LEFT JOIN resolved_customer_links ON trim(CAST(listed.customer_id AS VARCHAR)) = resolved_customer_links.old_id
+SELECT coalesce(resolved_customer_links.customer_id, listed_ids.customer_id) AS customer_id
+FROM listed_ids
+LEFT JOIN resolved_customer_links ON listed_ids.customer_id = resolved_customer_links.old_id
 """
 
 
@@ -130,9 +131,8 @@ def read_contacts(
             "campaign": campaign,
         }
         contacts = engine.query(_CONTACTS.format(said=shop_sends), window)
-    lists = {"unsubscribed": refused, **lists}
     counts = dict(zip(contacts["customer_id"].to_pylist(), contacts["contacts"].to_pylist(), strict=True))
-    return ContactFacts(Suppression(lists, agreed if said.require_consent else None), counts)
+    return ContactFacts(Suppression(lists, agreed if said.require_consent else None, refused), counts)
 
 
 @contextmanager
@@ -155,6 +155,8 @@ def _flag(table: "pa.Table", name: str) -> "pa.ChunkedArray":
 
 
 def _listed(engine: "Engine", path: Path) -> "pa.ChunkedArray":
+    import pyarrow as pa
+
     format_ = _ENDINGS.get(path.suffix.lower())
     if format_ is None:
         raise SettingsError(f"--suppress {path}: a list is a .csv or .parquet file with a column customer_id")
@@ -166,6 +168,9 @@ def _listed(engine: "Engine", path: Path) -> "pa.ChunkedArray":
         raise ContractError(
             f"--suppress {path}: no column customer_id{nearest('customer_id', columns)}; it has {', '.join(columns)}"
         )
+    given = engine.query("SELECT customer_id FROM listed")["customer_id"].combine_chunks()
+    texts = [id_text(value, f"--suppress {path}") for value in given.to_pylist()]
+    engine.register("listed_ids", pa.table({"customer_id": pa.array(texts, pa.string())}))
     return engine.query(_LISTED)["customer_id"]
 
 

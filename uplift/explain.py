@@ -1,5 +1,6 @@
 """What a decided campaign comes to, and one customer's decision in words."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,15 @@ if TYPE_CHECKING:
     from .decisions import Considered, Decisions, Rules
 
 
-def summarise(considered: "Considered", rules: "Rules", decided: "Decisions") -> dict[str, Any]:
+def summarise(
+    considered: "Considered",
+    rules: "Rules",
+    decided: "Decisions",
+    suppression_lists: Mapping[str, Mapping[str, int]] | None = None,
+) -> dict[str, Any]:
     """Return counts, money, certificate and prices as plain JSON values.
 
+    ``suppression_lists`` is that of `Suppression.report`, null where a list is made again from its log.
     ``planned_profit`` is what the list is expected to bring over sending nothing, costs taken off; ``bound`` is what
     no list within the limits could exceed; the prices are worth of one more unit of each limit.
     """
@@ -38,6 +45,7 @@ def summarise(considered: "Considered", rules: "Rules", decided: "Decisions") ->
         "not_chosen": int((decided.open & ~mailed).sum()),
         "suppressed": sum(said != "" for said in considered.suppressed.to_pylist()),
         "suppressed_by_reason": dict(sorted(reasons.items())),
+        "suppression_lists": suppression_lists and {reason: dict(said) for reason, said in suppression_lists.items()},
         "budget": rules.budget,
         "spend": float(cost.sum()),
         "planned_profit": plan.value if plan else 0.0,
@@ -46,7 +54,7 @@ def summarise(considered: "Considered", rules: "Rules", decided: "Decisions") ->
         "worth_of_budget": _finite(float(np.asarray(prices[0]))),
         "worth_of_stock": {arm: _finite(float(p)) for arm, p in zip(considered.arms, prices[1], strict=True)},
         "worth_of_contact": _finite(float(prices[2])),
-        "notes": _notes(rules, decided),
+        "notes": [*_notes(rules, decided), *_list_notes(suppression_lists or {}, len(mailed))],
     }
 
 
@@ -115,6 +123,21 @@ def _notes(rules: "Rules", decided: "Decisions") -> list[str]:
         notes.append("everybody is suppressed or held out")
     if not rules.exploration and not rules.holdout:
         notes.append("no holdout and no exploration: what this list brings cannot be read out")
+    return notes
+
+
+def _list_notes(lists: Mapping[str, Mapping[str, int]], customers: int) -> list[str]:
+    notes = []
+    for reason, said in lists.items():
+        if not said["ids"]:
+            notes.append(f"suppression list {reason!r} holds no ids: look whether it is the right one")
+        elif not said["matched"]:
+            notes.append(
+                f"suppression list {reason!r} holds {said['ids']:,} ids and matches none of {customers:,} customers: "
+                "look whether its ids are those of the orders"
+            )
+        if said["without_id"]:
+            notes.append(f"suppression list {reason!r}: {said['without_id']:,} rows without an id count for nobody")
     return notes
 
 

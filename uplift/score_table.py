@@ -63,6 +63,8 @@ def read_scores(
     columns = _columns(effects, campaign)
     customers, labels = text_column(columns, "customer_id"), text_column(columns, "arm")
     known = sorted(pc.unique(labels).to_pylist())
+    if isinstance(offers, str):
+        raise ModelError(f"offers is the text {offers!r}; give the arms as a list: [{offers!r}]")
     if offers is not None:
         kept = pc.is_in(labels, value_set=text_column({"arm": list(offers)}, "arm"))
         for offer in offers:
@@ -196,7 +198,13 @@ def text_column(columns: "Mapping[str, Any]", name: str) -> "pa.Array":
 
     found = arrow_column(columns[name])
     if pa.types.is_floating(found.type) and found.null_count < len(found):
-        raise ContractError(f"column {name!r} holds numbers with a point; ids are text or whole numbers")
+        # whole numbers become floats where one was missing: 17850.0 is 17850, as in all that is read
+        try:
+            found = found.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise ContractError(
+                f"column {name!r} holds numbers with a point, which are no whole numbers; ids are text or whole numbers"
+            ) from error
     texts = found.cast(pa.string())
     missing = int(pc.sum(pc.or_kleene(pc.is_null(texts), pc.equal(texts, ""))).as_py() or 0)
     if missing:

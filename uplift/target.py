@@ -20,7 +20,7 @@ from .decision_log import considered_from, log_table, read_log, rules_to_dict
 from .decisions import Considered, Decisions, Rules, decide_campaign
 from .explain import explanation, summarise
 from .score_table import read_scores
-from .suppression import MAILED_LATELY, Suppression
+from .suppression import MAILED_LATELY, Suppression, contact_counts, contacts_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,7 +77,7 @@ class TargetList:
         stock: Mapping[str, float] | None = None,
         offers: Sequence[str] | None = None,
         suppression: Suppression | Mapping[str, Iterable[object]] | None = None,
-        recent_contacts: Mapping[str, int] | None = None,
+        recent_contacts: Mapping[Any, int] | None = None,
         frequency_cap: int | None = None,
         fatigue: float = 0.0,
         max_contacts: int | None = None,
@@ -107,8 +107,8 @@ class TargetList:
             Arms to choose from; all without it.
         suppression : Suppression or mapping, optional
             Whom to leave alone; a mapping is that of ``Suppression.lists``.
-        recent_contacts : mapping of str to int, optional
-            Customer -> sends lately (see `suppression.count_contacts`), for ``frequency_cap`` and ``fatigue``.
+        recent_contacts : mapping or pandas.Series, optional
+            Customer -> sends lately (see `suppression.count_contacts`); ``frequency_cap`` and ``fatigue`` need it.
         frequency_cap, fatigue
             Customers with that many recent contacts get nothing; the share of an offer's worth that each takes away.
         holdout, holdout_salt
@@ -158,15 +158,31 @@ class TargetList:
             seed=seed,
             facts=dict(facts or {}),
         )
-        lists = suppression if isinstance(suppression, Suppression) else Suppression(suppression or {})
-        considered = _considered(effects, rules, offers, lists, recent_contacts or {})
-        return cls._decided(considered, rules, run_id_of(considered, rules), effects)
+        if recent_contacts is None and (frequency_cap is not None or fatigue):
+            raise ModelError(
+                "frequency_cap and fatigue need recent_contacts; count them by count_contacts, and give {} where "
+                "nobody was mailed"
+            )
+        given = {} if suppression is None else suppression
+        lists = given if isinstance(given, Suppression) else Suppression(given)
+        counts = contact_counts({} if recent_contacts is None else recent_contacts)
+        considered = _considered(effects, rules, offers, lists, counts)
+        report = lists.report(considered.customer_ids)
+        return cls._decided(considered, rules, run_id_of(considered, rules), effects, report)
 
     @classmethod
-    def _decided(cls, considered: Considered, rules: Rules, run_id: str, given: Any = None) -> "TargetList":
+    def _decided(
+        cls,
+        considered: Considered,
+        rules: Rules,
+        run_id: str,
+        given: Any = None,
+        suppression_lists: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> "TargetList":
         decided = decide_campaign(considered, rules)
         log = log_table(considered, rules, decided, run_id)
-        return cls(run_id, rules, considered, decided, log, summarise(considered, rules, decided), given)
+        summary = summarise(considered, rules, decided, suppression_lists)
+        return cls(run_id, rules, considered, decided, log, summary, given)
 
     @property
     def table(self) -> Any:
@@ -429,12 +445,9 @@ def _considered(
     unknown = [arm for arm in rules.stock if arm not in arms]
     if unknown:
         raise ModelError(f"stock names {unknown}{nearest(unknown[0], arms)}; the offers are {list(arms)}")
-    contacts = np.array([recent_contacts.get(customer, 0) for customer in ids.to_pylist()], dtype=np.int64)
-    if contacts.min(initial=0) < 0:
-        raise ModelError(f"recent_contacts holds {contacts.min()}; they are counts, 0 or more")
-    if rules.frequency_cap is not None:
-        capped = ids.filter(pa.array(contacts >= rules.frequency_cap))
-        suppression = Suppression({**suppression.lists, MAILED_LATELY: capped}, suppression.consented)
+    contacts = np.array(contacts_of(ids, recent_contacts), dtype=np.int64)
+    cap = rules.frequency_cap
+    lately = {} if cap is None else {MAILED_LATELY: pa.array(contacts >= cap)}
     return Considered(
         customer_ids=ids,
         arms=arms,
@@ -442,7 +455,7 @@ def _considered(
         worth=matrices["net_effect"],
         cost=matrices["cost"],
         contacts=contacts,
-        suppressed=suppression.reasons(ids),
+        suppressed=suppression.reasons(ids, also=lately),
     )
 
 

@@ -195,6 +195,49 @@ def test_lists_from_elsewhere_suppress(shop):
     assert not (shop / "warehouse" / "decisions").exists()  # dry runs write nothing
 
 
+def test_a_list_of_unsubscribed_adds_to_those_who_refused(shop):
+    (shop / "gone.csv").write_text("customer_id\nc0001\n")
+    made = target(
+        settings(shop, {"require_consent": False, "exploration": 0.0}),
+        "winback",
+        on=ON,
+        suppress={"unsubscribed": shop / "gone.csv"},
+    )
+    refused = {IDS[i] for i in range(N) if i % 10 == 0 and i % 7 != 0}
+    log = read_log(made.log)
+    why = dict(zip(log["customer_id"].to_pylist(), log["why"].to_pylist(), strict=True))
+    assert {c for c, said in why.items() if said == "suppressed: unsubscribed"} == refused | {"c0001"}
+    assert made.target_list.summary["suppression_lists"] == {"unsubscribed": {"ids": 1, "without_id": 0, "matched": 1}}
+
+
+def test_ids_with_a_point_in_a_file_find_their_customers(shop):
+    scores = Warehouse(shop / "warehouse").current().read("uplift_scores")
+    numbered = pa.array([customer.lstrip("c").lstrip("0") or "0" for customer in scores["customer_id"].to_pylist()])
+    warehouse = Warehouse(shop / "warehouse")
+    with warehouse.lock(), warehouse.stage("5eed0000000000aa") as writer:
+        rows = scores.set_column(scores.schema.get_field_index("customer_id"), "customer_id", numbered)
+        facts = {"uplift_scores": writer.write_table("uplift_scores", rows.to_batches(), rows.schema)}
+        writer.manifest.update({"as_of": AS_OF.isoformat(), "tables": facts, "models": {}})
+    pq.write_table(pa.table({"old_id": ["old"], "customer_id": ["5"]}), shop / "links.parquet")
+    (shop / "a.csv").write_text('customer_id\n3.0\n""\n4\nold\n')
+    pq.write_table(pa.table({"customer_id": [1.0, None, 2.0]}), shop / "b.parquet")
+    pq.write_table(pa.table({"customer_id": [1.5]}), shop / "c.parquet")
+    (shop / "d.csv").write_text("customer_id\n")
+    asked = {"require_consent": False, "exploration": 0.0}
+    made = settings(shop, asked, customer_links={"path": "links.parquet"})
+    lists = {"bounced": shop / "a.csv", "moved": shop / "b.parquet", "empty": shop / "d.csv"}
+    done = target(made, "winback", on=ON, suppress=lists, dry_run=True)
+    assert done.target_list.summary["suppressed_by_reason"] == {"bounced": 3, "moved": 2}
+    assert done.to_dict()["suppression_lists"] == {
+        "bounced": {"ids": 3, "without_id": 1, "matched": 3},
+        "moved": {"ids": 2, "without_id": 1, "matched": 2},
+        "empty": {"ids": 0, "without_id": 0, "matched": 0},
+    }
+    assert "note: suppression list 'empty' holds no ids" in done.sentence()
+    with pytest.raises(ContractError, match=r"holds the id 1\.5"):
+        target(made, "winback", on=ON, suppress={"moved": shop / "c.parquet"}, dry_run=True)
+
+
 def test_recent_sends_of_the_shop_and_of_our_own_logs_count_once(shop):
     days = [ON - timedelta(days=d) for d in (1, 29, 30, 1)]
     sends = {
