@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..sql.sources import Staged
 
 _READ = ("customers", "customer_links", "sends")
+_DECIDED = {"customer_id": "VARCHAR", "campaign": "VARCHAR", "sent_at": "TIMESTAMP", "arm": "VARCHAR"}
 _ENDINGS = {".csv": "csv", ".parquet": "parquet"}
 
 # Someone who says no in one place has said no, whatever other rows of his say.
@@ -175,10 +176,18 @@ def _listed(engine: "Engine", path: Path) -> "pa.ChunkedArray":
 
 
 def _register_logs(engine: "Engine", logs: Sequence[Path]) -> None:
-    columns = "customer_id, campaign, sent_at, arm"
-    if logs:
-        engine.register_files("logs", FileSet(tuple(map(str, logs)), "parquet"))
-        engine.view("decided", f"SELECT {columns} FROM logs WHERE why = 'sent'")
-    else:
-        empty = "CAST(NULL AS VARCHAR) AS customer_id, CAST(NULL AS VARCHAR) AS campaign, CAST(NULL AS TIMESTAMP) AS"
-        engine.view("decided", f"SELECT {empty} sent_at, CAST(NULL AS VARCHAR) AS arm WHERE 1 = 0")
+    import pyarrow.parquet as pq
+
+    # whoever was held out counts with what was meant for him: a cap that struck the others alone would leave more of
+    # the holdout than its share
+    columns = "customer_id, campaign, sent_at"
+    parts = [
+        f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in _DECIDED.items())} WHERE 1 = 0",
+    ]
+    for i, arm in enumerate(("intended_arm", "planned_arm")):  # logs of before there was the first have the second
+        files = [str(log) for log in logs if ("intended_arm" in pq.read_schema(log).names) == (arm == "intended_arm")]
+        if files:
+            engine.register_files(f"logs_{i}", FileSet(tuple(files), "parquet"))
+            meant = f"CASE WHEN why = 'holdout' THEN {arm} ELSE arm END AS arm"
+            parts.append(f"SELECT {columns}, {meant} FROM logs_{i} WHERE why IN ('sent', 'holdout')")
+    engine.view("decided", " UNION ALL ".join(parts))

@@ -31,7 +31,8 @@ def log_table(considered: Considered, rules: Rules, decisions: Decisions, run_id
     """Return the log, a row per customer by customer_id.
 
     ``campaign``, ``customer_id``, ``arm``, ``sent_at``, ``propensity`` are those of `sends`: the arm is control for
-    whoever got nothing, NULL for whoever was suppressed. ``why`` says the rest. ``propensity_<arm>``, ``effect_<arm>``,
+    whoever got nothing, NULL for whoever was suppressed. ``why`` says the rest. ``intended_arm`` is what the customer
+    would have got but for the holdout: what counts as a contact. ``propensity_<arm>``, ``effect_<arm>``,
     ``worth_<arm>`` and ``cost_<arm>`` are by arm, NULL where an arm could not be offered.
     """
     import pyarrow as pa
@@ -51,6 +52,10 @@ def log_table(considered: Considered, rules: Rules, decisions: Decisions, run_id
         "why": pa.array(_whys(decisions, suppressed), pa.string()),
         "run_id": pa.repeat(run_id, n),
         "planned_arm": pa.array([names[a + 1] for a in decisions.planned.tolist()], pa.string()),
+        "intended_arm": pa.array(
+            [None if reason else names[a + 1] for a, reason in zip(decisions.intended, suppressed, strict=True)],
+            pa.string(),
+        ),
         "explored": pa.array(decisions.explored),
         "expected_effect": _chosen(considered.effect, decisions.choice),
         "expected_profit": _chosen(decisions.profit, decisions.choice),

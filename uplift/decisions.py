@@ -107,6 +107,9 @@ class Decisions:
         Index of the arm, -1 for nothing.
     planned : ndarray of shape (n,), int
         What the plan would give without any draw: for those held out and explored, by the plan's prices.
+    intended : ndarray of shape (n,), int
+        What the customer would have got but for the holdout, exploration's draw included: ``choice`` for everybody
+        else. It counts as a contact where sends are capped, see the notes of `decide_campaign`.
     held_out, explored, open : ndarray of shape (n,), bool
         Kept out by the holdout; drawn at random; neither held out nor suppressed.
     propensity : ndarray of shape (n, k + 1)
@@ -121,6 +124,7 @@ class Decisions:
 
     choice: np.ndarray
     planned: np.ndarray
+    intended: np.ndarray
     held_out: np.ndarray
     explored: np.ndarray
     open: np.ndarray
@@ -146,6 +150,10 @@ def decide_campaign(considered: Considered, rules: Rules) -> Decisions:
     ``(1 - h) (e / (j + 1) + (1 - e) 1{a is planned})``; what is left is that of nothing. A customer just at the price
     at which the budget ends may be planned one thing or another by how the draws fell; his probability is by the
     prices that came out.
+
+    The holdout stays the same from campaign to campaign, and is never mailed. Did sends alone count as contacts, a cap
+    would strike everybody but the holdout: among those whom it leaves, more than the share h would be held out, and the
+    probability would be wrong. So whoever is held out counts as contacted with what was intended for him.
     """
     n = len(considered.worth)
     ids = considered.customer_ids.to_pylist()
@@ -173,9 +181,10 @@ def decide_campaign(considered: Considered, rules: Rules) -> Decisions:
         )
         choice[is_open], explored[is_open] = plan.choice, plan.explored
         planned = np.where(explored | held_out, _by_prices(considered, profit, offered, plan), choice)
+    intended = np.where(held_out, _ghosts(planned, offered, exploration, rules.seed), choice)
     propensity = _propensities(offered, planned, exploration, rules.holdout)
     propensity[left_alone] = np.nan
-    return Decisions(choice, planned, held_out, explored, is_open, propensity, profit, plan, exploration)
+    return Decisions(choice, planned, intended, held_out, explored, is_open, propensity, profit, plan, exploration)
 
 
 def _faded(worth: np.ndarray, contacts: np.ndarray, fatigue: float) -> np.ndarray:
@@ -187,6 +196,16 @@ def _by_prices(considered: Considered, profit: np.ndarray, offered: np.ndarray, 
     net = np.where(offered, profit - plan.stock_price - price * considered.cost - plan.contact_price, -np.inf)
     best = net.argmax(axis=1)
     return np.where(net[np.arange(len(net)), best] > 0, best, -1)
+
+
+def _ghosts(planned: np.ndarray, offered: np.ndarray, exploration: float, seed: int) -> np.ndarray:
+    """Return what the held-out would have got: the plan, or what exploration would have drawn for them."""
+    draw = np.random.default_rng([seed, 1])
+    options = offered.sum(axis=1)
+    explores = (draw.random(len(planned)) < exploration) & (options > 0)
+    pick = np.floor(draw.random(len(planned)) * (options + 1)).astype(np.int64)
+    place = (offered.cumsum(axis=1) == pick[:, None]).argmax(axis=1)
+    return np.where(explores, np.where(pick > 0, place, -1), planned)
 
 
 def _propensities(offered: np.ndarray, planned: np.ndarray, exploration: float, holdout: float) -> np.ndarray:

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .design import unit_interval
+from .design import persistent_holdout, unit_interval
+from .suppression import MAILED_LATELY
 
 if TYPE_CHECKING:
     from .decisions import Considered, Decisions, Rules
+
+_NOTABLE = 3.0  # standard errors by which the holdout's share of the contacted may differ from its own
 
 
 def summarise(
@@ -54,7 +57,11 @@ def summarise(
         "worth_of_budget": _finite(float(np.asarray(prices[0]))),
         "worth_of_stock": {arm: _finite(float(p)) for arm, p in zip(considered.arms, prices[1], strict=True)},
         "worth_of_contact": _finite(float(prices[2])),
-        "notes": [*_notes(rules, decided), *_list_notes(suppression_lists or {}, len(mailed))],
+        "notes": [
+            *_notes(rules, decided),
+            *_contact_notes(considered, rules),
+            *_list_notes(suppression_lists or {}, len(mailed)),
+        ],
     }
 
 
@@ -63,7 +70,10 @@ def explanation(row: int, considered: "Considered", rules: "Rules", decided: "De
     customer, said = considered.customer_ids[row].as_py(), considered.suppressed[row].as_py()
     nothing = f"{customer} gets nothing of {rules.campaign}"
     if said:
-        return f"{nothing}: suppressed: {said}."
+        ghost = ""
+        if MAILED_LATELY in said.split(", ") and unit_interval([customer], rules.holdout_salt)[0] < rules.holdout:
+            ghost = " This customer is in the holdout: what counts is what campaigns would have sent."
+        return f"{nothing}: suppressed: {said}.{ghost}"
     planned = int(decided.planned[row])
     would = f"The plan would give {considered.arms[planned]}." if planned >= 0 else "The plan would give nothing."
     options = _options(row, considered, decided)
@@ -124,6 +134,23 @@ def _notes(rules: "Rules", decided: "Decisions") -> list[str]:
     if not rules.exploration and not rules.holdout:
         notes.append("no holdout and no exploration: what this list brings cannot be read out")
     return notes
+
+
+def _contact_notes(considered: "Considered", rules: "Rules") -> list[str]:
+    """Say where recent contacts leave out the holdout: a cap then strikes everybody but it."""
+    contacted = np.flatnonzero(considered.contacts > 0)
+    if not rules.holdout or not len(contacted) or (rules.frequency_cap is None and not rules.fatigue):
+        return []
+    ids = considered.customer_ids.take(contacted).to_pylist()
+    seen = int(persistent_holdout(ids, rules.holdout, rules.holdout_salt).sum())
+    expected = rules.holdout * len(ids)
+    if abs(seen - expected) <= _NOTABLE * (expected * (1.0 - rules.holdout)) ** 0.5:
+        return []
+    return [
+        f"of {len(ids):,} customers with recent contacts {seen:,} are in the holdout, and {expected:,.0f} should be: "
+        "these sends left the holdout out, so frequency_cap and fatigue strike the others alone and the logged "
+        "propensities are off. Count what was meant for the holdout too: count_contacts on the logs of decisions does"
+    ]
 
 
 def _list_notes(lists: Mapping[str, Mapping[str, int]], customers: int) -> list[str]:

@@ -313,7 +313,9 @@ def _findings(arm: np.ndarray, probability: np.ndarray, without: int) -> tuple[F
                 True,
                 f"Customers without mail stand for {surplus.sum() + possible.sum():,.0f} customers and should stand "
                 f"for {possible.sum():,} (standard error {error:,.0f}).",
-                "What was sent is not what was logged: compare the mail provider's own report with the log.",
+                "What was sent is not what was logged: compare the mail provider's own report with the log. With a "
+                "frequency cap or fatigue, recent contacts that leave out the holdout do the same: count what was "
+                "meant for the holdout too, as count_contacts does on the logs of decisions.",
             )
         )
     if without < _FEW:

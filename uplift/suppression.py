@@ -286,7 +286,9 @@ def count_contacts(sends: Any, on: date, days: int, *, control: Iterable[str] = 
     Parameters
     ----------
     sends : frame or mapping
-        ``customer_id``, ``arm``, ``sent_at``; further columns do not matter.
+        ``customer_id``, ``arm``, ``sent_at``, as in `sends` or in logs of decisions. A log's ``intended_arm`` counts in
+        place of ``arm``: customers who were held out count as contacted with what was meant for them, so that a cap
+        leaves the holdout its share. Further columns do not matter.
     on : date
         Day of the list that is being made; later sends do not count.
     days : int
@@ -313,7 +315,8 @@ def count_contacts(sends: Any, on: date, days: int, *, control: Iterable[str] = 
     nothing = {str(arm) for arm in control}
     first = on - timedelta(days=days)
     counts: dict[str, int] = {}
-    for customer, arm, sent in zip(*(_listed(columns[n]) for n in ("customer_id", "arm", "sent_at")), strict=True):
+    given = "intended_arm" if "intended_arm" in columns else "arm"
+    for customer, arm, sent in zip(*(_listed(columns[n]) for n in ("customer_id", given, "sent_at")), strict=True):
         if any(each is None or _is_missing(each) for each in (customer, arm, sent)) or str(arm) in nothing:
             continue
         day = sent.date() if isinstance(sent, datetime) else sent

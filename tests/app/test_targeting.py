@@ -282,6 +282,27 @@ def test_recent_sends_of_the_shop_and_of_our_own_logs_count_once(shop):
     assert not mailed(target(once, "winback", on=ON + timedelta(days=1)).path) & on_first
 
 
+@pytest.mark.parametrize("log_of_before", [False, True])
+def test_what_was_meant_for_the_holdout_counts_as_contact(shop, log_of_before):
+    asked = {"frequency_cap": 1, "max_snapshot_age_days": 90}
+    first = target(settings(shop, asked), "winback", on=ON)
+    log = first.target_list.log
+    meant = "planned_arm" if log_of_before else "intended_arm"
+    held = {
+        customer: arm
+        for customer, why, arm in zip(*(log[n].to_pylist() for n in ("customer_id", "why", meant)), strict=True)
+        if why == "holdout"
+    }
+    if log_of_before:
+        pq.write_table(pq.read_table(first.log).drop_columns(["intended_arm"]), first.log)
+    later = target(settings(shop, asked), "winback", on=ON + timedelta(days=7), dry_run=True).target_list
+    why = dict(zip(later.log["customer_id"].to_pylist(), later.log["why"].to_pylist(), strict=True))
+    assert {c for c in held if why[c] == "suppressed: mailed recently"} == {c for c in held if held[c] != "control"}
+    assert set(held.values()) >= {"control", "mail"}
+    assert not mailed(first.path) & {c for c, said in why.items() if not said.startswith("suppressed")}
+    assert not later.summary["notes"]
+
+
 def test_a_later_list_of_another_campaign_does_not_change_what_a_rerun_gives(shop):
     both = {"winback": CAMPAIGN | {"frequency_cap": 1}, "spring": CAMPAIGN | {"frequency_cap": 1}}
     house = settings(shop, campaigns=both)
