@@ -268,6 +268,7 @@ def rule_set_study(sets: int, *, first: int = 0, prove_best: bool = True, progre
     """Plan under drawn rule sets: every plan re-checked and, one by one, held against all plans there are."""
     counts = {"sets": sets, "planned": 0, "impossible": 0, "violations": 0, "not_minimal": 0, "outside_the_gap": 0}
     conflict_sizes: dict[int, int] = {}
+    failed: list[int] = []
     widest, begun = 0.0, time.perf_counter()
     for seed in tqdm(range(first, first + sets), disable=not (progress and sys.stderr.isatty())):
         case = drawn_case(seed)
@@ -284,7 +285,9 @@ def rule_set_study(sets: int, *, first: int = 0, prove_best: bool = True, progre
             counts["impossible"] += 1
             found = error.conflict
             conflict_sizes[len(found.rules)] = conflict_sizes.get(len(found.rules), 0) + 1
-            counts["not_minimal"] += not is_minimal(case, found.rules, found.items)
+            if not is_minimal(case, found.rules, found.items):
+                counts["not_minimal"] += 1
+                failed.append(seed)
             continue
         counts["planned"] += 1
         counts["violations"] += bool(plan.check().violations)
@@ -292,9 +295,16 @@ def rule_set_study(sets: int, *, first: int = 0, prove_best: bool = True, progre
         if prove_best:
             best = best_by_enumeration(case.assortment, case.rules)
             slack = 1e-7 * max(1.0, abs(best))
-            counts["outside_the_gap"] += not plan.objective - slack <= best <= plan.bound + slack
+            if not plan.objective - slack <= best <= plan.bound + slack:
+                counts["outside_the_gap"] += 1
+                failed.append(seed)
     sizes = ", ".join(f"{count} of {size}" for size, count in sorted(conflict_sizes.items()))
-    return counts | {"conflict sizes": sizes, "widest gap": widest, "seconds": time.perf_counter() - begun}
+    return counts | {
+        "failed": failed,
+        "conflict sizes": sizes,
+        "widest gap": widest,
+        "seconds": time.perf_counter() - begun,
+    }
 
 
 def main() -> None:

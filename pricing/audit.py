@@ -120,6 +120,10 @@ class _Walk:
             if isinstance(rule, r.ExitDate):
                 rows = self.chosen(rule)
                 self.exit[rows] = np.minimum(self.exit, self._exits(rule))[rows]
+        self.endings: dict[int, tuple[float, ...]] = {}
+        for rule in rules:
+            if isinstance(rule, r.PriceEndings):
+                self.endings |= {i: tuple(rule.endings) for i in np.flatnonzero(self.chosen(rule)).tolist()}
         self.pool = np.full(self.n, -1)
         self.pool_stock: list[float] = []
         for rule in rules:
@@ -229,20 +233,10 @@ class _Walk:
         """Expected units at the plan's prices, and the prices that are on no rung."""
         found: list[Violation] = []
         rungs = self.case.depths.shape[1]
-        endings: dict[int, tuple[float, ...]] = {}
-        for rule in self.rules:
-            if isinstance(rule, r.PriceEndings):
-                endings |= {int(i): tuple(rule.endings) for i in np.flatnonzero(self.chosen(rule))}
         plain = self.regular[:, None] * (1.0 - self.case.depths)
         full = plain.copy()
-        # the price of each rung: as it is, or the highest allowed ending below it
-        for i, allowed in endings.items():
-            for k in range(rungs):
-                off_regular = self.case.depths[i, k] > 1e-9
-                if off_regular and abs(full[i, k] - self.standing[i]) > _MONEY:
-                    fitting = [whole + e for e in allowed for whole in range(int(full[i, k]) + 1)]
-                    fitting = [p for p in fitting if 0.0 < p <= full[i, k] + 1e-6]
-                    full[i, k] = max(fitting, default=np.nan)
+        for i in self.endings:
+            full[i] = [self.price_set(i, depth) for depth in self.case.depths[i].tolist()]
         rung = np.full((self.n, self.weeks), -1)
         for k in range(rungs):
             with np.errstate(invalid="ignore"):
@@ -262,6 +256,14 @@ class _Walk:
             lift = (self.price / self.regular[:, None]) ** self.column("elasticity")[:, None]
             demand = self.case.units * np.where(self.on_sale, lift, 0.0)
         return np.where(self.on_sale, demand, 0.0), found
+
+    def price_set(self, i: int, depth: float) -> float:
+        """Price of a depth: as it is, or the highest allowed ending that is not above it; NaN where there is none."""
+        price = float(self.regular[i]) * (1.0 - depth)
+        if i not in self.endings or depth <= 1e-9 or abs(price - self.standing[i]) <= _MONEY:
+            return price
+        fitting = [whole + ending for ending in self.endings[i] for whole in range(int(price) + 1)]
+        return max((p for p in fitting if 0.0 < p <= price + 1e-6), default=float("nan"))
 
     def never_rises(self) -> Iterator[Violation]:
         free = np.zeros(self.n, np.bool_)
@@ -293,12 +295,9 @@ _Check = Callable[["_Walk", "r.Rule", np.ndarray], Iterator[Violation]]
 
 
 def _tiers(walk: _Walk, rule: r.DiscountTiers, rows: np.ndarray) -> Iterator[Violation]:
-    ended = any(isinstance(other, r.PriceEndings) for other in walk.rules)
-    for i, t in np.argwhere(walk.changed & walk.on_sale & rows[:, None]):
+    for i, t in np.argwhere(walk.changed & walk.on_sale & rows[:, None]).tolist():
         price = walk.price[i, t]
-        tiers = [walk.regular[i] * (1.0 - tier) for tier in (0.0, *rule.tiers)]
-        # an ending lowers the tier's price by less than a unit of money
-        fits = any(abs(price - p) <= 1e-5 or (ended and p - 1.0 < price <= p + 1e-5) for p in tiers)
+        fits = any(abs(price - walk.price_set(i, tier)) <= 1e-5 for tier in (0.0, *rule.tiers))
         if not fits:
             yield walk.violation(rule, i, t, f"{1 - price / walk.regular[i]:.1%} off", "the tiers")
 
@@ -397,10 +396,9 @@ def _no_touch(walk: _Walk, rule: r.NoTouch, rows: np.ndarray) -> Iterator[Violat
 
 
 def _fixed(walk: _Walk, rule: r.FixedPrice, rows: np.ndarray) -> Iterator[Violation]:
-    for i in np.flatnonzero(rows):
-        asked, price = walk.regular[i] * (1.0 - rule.discount), walk.price[i, rule.week]
-        ended = any(isinstance(other, r.PriceEndings) and walk.chosen(other)[i] for other in walk.rules)
-        if not (abs(price - asked) <= 1e-4 or (ended and asked - 1.0 < price <= asked + 1e-4)):
+    for i in np.flatnonzero(rows).tolist():
+        asked, price = walk.price_set(i, rule.discount), walk.price[i, rule.week]
+        if not abs(price - asked) <= 1e-4:
             yield walk.violation(rule, i, rule.week, f"{price:.2f}", f"{asked:.2f}")
 
 

@@ -215,9 +215,17 @@ def _may_be_set(ladder: Ladder, chosen: _Chosen) -> np.ndarray:
     regular = ladder.depth <= SAME
     for rule, rows in chosen:
         if isinstance(rule, r.DiscountTiers):
-            on_tier = (np.abs(ladder.depth[:, :, None] - np.array(rule.tiers)) <= SAME).any(axis=2)
-            may &= ~rows[:, None] | on_tier | regular
+            on_tier = np.zeros(may.shape, np.bool_)
+            for tier in rule.tiers:
+                on_tier |= np.abs(ladder.depth - tier) <= SAME
+            may &= ~rows[:, None] | _at_the_price_of(ladder, on_tier) | regular
     return may
+
+
+def _at_the_price_of(ladder: Ladder, asked: np.ndarray) -> np.ndarray:
+    """Rungs at the price of one that is asked for (n, R): an ending may have made two depths one price."""
+    apart = np.abs(ladder.price[:, :, None] - ladder.price[:, None, :]) <= 1e-6
+    return ladder.exists & (apart & asked[:, None, :] & (ladder.given >= 0)[:, None, :]).any(axis=2)
 
 
 def _price_bounds(assortment: Assortment, ladder: Ladder, chosen: _Chosen) -> np.ndarray:
@@ -282,7 +290,8 @@ def _fixed_rung(ladder: Ladder, rule: r.FixedPrice, at: int, weeks: int) -> np.n
     if not asked.any():
         have = sorted({round(float(d), 6) for d in ladder.depth[at]})
         raise r.RuleError(f"{rule}: no rung of the item has this depth; it has {have}.")
-    return asked & ladder.exists[at]
+    asked &= ladder.given[at] >= 0 if (asked & (ladder.given[at] >= 0)).any() else True
+    return ladder.exists[at] & (np.abs(ladder.price[at][:, None] - ladder.price[at][asked]) <= 1e-6).any(axis=1)
 
 
 def _pools(

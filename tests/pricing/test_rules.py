@@ -112,6 +112,10 @@ def test_tiers_and_endings():
     assert prices([r.PriceEndings((0.99,)), r.DiscountTiers((0.1, 0.3))]) == [13.99] * 4
     # the standing price keeps its ending
     assert prices([r.PriceEndings((0.99,)), r.MaxMarkdowns(0)], current_discount=0.3) == [14.0] * 4
+    # 4.54 and 4.08 both end at 3.99: the tier of 50% is met by it
+    asked = {"ladder": (0.0, 0.5, 0.55), "regular_price": 9.07, "unit_cost": 1.0}
+    assert prices([r.PriceEndings((0.99,)), r.DiscountTiers((0.5,))], **asked) == [3.99] * 4
+    assert prices([r.PriceEndings((0.99,)), r.FixedPrice("tee", 0, 0.5)], **asked) == [3.99] * 4
     # at 2.00 and 1.00 and 90% endings: 1.90, 0.90
     assert prices([r.PriceEndings((0.9,))], regular_price=2.0, unit_cost=0.1) == [0.9] * 4
 
