@@ -1,5 +1,6 @@
 """What a campaign is learnt from: its customers' features, arms and outcomes as one table, and how to read it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from ..sql.contract import CUSTOMERS, SENDS
 from ..sql.decided_sends import RAW_DECISIONS
 from ..sql.engine import QueryError
-from ..sql.errors import ModelError
+from ..sql.errors import ModelError, nearest
 from ..sql.mapping import quoted
 
 if TYPE_CHECKING:
@@ -61,9 +62,12 @@ def read_campaign(pipeline: "Pipeline", campaign: "CampaignSettings", covariates
 
     from ..uplift.experiment import Experiment
 
-    parts, notes = [], []
-    for source in campaign.learn_from:
-        outcomes = _closed(pipeline, campaign, source, notes)
+    parts, left_out, notes = [], [], []
+    given = {source: _given(pipeline, campaign, source) for source in campaign.learn_from}
+    _require_offers(campaign, given)
+    for source, everyone in given.items():
+        outcomes, others = _closed(pipeline, campaign, source, everyone, notes)
+        left_out.append(others)
         terms = _terms(campaign, source)
         features = with_covariates(pipeline, pipeline.run("campaign_features", **terms), covariates)
         features = features.filter(_compute().is_in(features["customer_id"], outcomes["customer_id"].combine_chunks()))
@@ -75,8 +79,8 @@ def read_campaign(pipeline: "Pipeline", campaign: "CampaignSettings", covariates
     if campaign.control in arms and len(arms) > 1:
         others = [arm for arm in arms if arm != campaign.control]
         parts = [
-            _with_propensities(pipeline, part, [campaign.control, *others], campaign, source, notes)
-            for part, source in zip(parts, campaign.learn_from, strict=True)
+            _with_propensities(pipeline, part, [campaign.control, *others], away, campaign, source, notes)
+            for part, away, source in zip(parts, left_out, campaign.learn_from, strict=True)
         ]
     frame = pa.concat_tables(parts)
     sent = frame["sent_on"].cast(pa.timestamp("us"))
@@ -107,8 +111,8 @@ def _terms(campaign: "CampaignSettings", source: str) -> dict[str, str]:
     return {"campaign": source, "control": campaign.control, "unsent": unsent}
 
 
-def _closed(pipeline: "Pipeline", campaign: "CampaignSettings", source: str, notes: list[str]) -> "pa.Table":
-    """Return the outcomes of a campaign's customers whose window is over, by customer_id."""
+def _given(pipeline: "Pipeline", campaign: "CampaignSettings", source: str) -> "pa.Table":
+    """Return the outcomes of everybody of a campaign, by customer_id."""
     outcomes = pipeline.run("campaign_outcomes", window_days=campaign.window_days, **_terms(campaign, source))
     outcomes = outcomes.sort_by("customer_id")
     as_of = pipeline.parameters["as_of"]
@@ -121,8 +125,29 @@ def _closed(pipeline: "Pipeline", campaign: "CampaignSettings", source: str, not
             f"sends holds nobody of campaign {source!r} up to {as_of}; it holds {known}: name one of them in "
             "learn_from, or wait until this one was sent"
         )
+    return outcomes
+
+
+def _require_offers(campaign: "CampaignSettings", given: Mapping[str, "pa.Table"]) -> None:
+    """Refuse offers of an arm that nobody got: mistyped, or not tried yet."""
+    arms = sorted({arm for outcomes in given.values() for arm in outcomes["arm"].unique().to_pylist()})
+    unknown = [arm for arm in campaign.offers if arm not in arms]
+    if unknown:
+        raise CampaignRefused(
+            f"offers.{unknown[0]}: nobody of campaign {', '.join(map(repr, given))} got arm {unknown[0]!r}"
+            f"{nearest(unknown[0], arms)}; sends holds {', '.join(map(repr, arms))}. Name an arm as it is in sends; "
+            "leave out an offer until it was tried"
+        )
+
+
+def _closed(
+    pipeline: "Pipeline", campaign: "CampaignSettings", source: str, outcomes: "pa.Table", notes: list[str]
+) -> tuple["pa.Table", "pa.Table"]:
+    """Return the outcomes of customers whose arm is looked at and whose window is over, and those of other arms."""
+    as_of = pipeline.parameters["as_of"]
     wanted = {campaign.control, *campaign.offers} if campaign.offers else set(outcomes["arm"].to_pylist())
-    looked_at = outcomes.filter(_compute().is_in(outcomes["arm"], _texts(wanted)))
+    inside = _compute().is_in(outcomes["arm"], _texts(wanted))
+    looked_at, others = outcomes.filter(inside), outcomes.filter(_compute().invert(inside))
     if looked_at.num_rows < outcomes.num_rows:
         left = outcomes.num_rows - looked_at.num_rows
         notes.append(f"{left:,} customers of {source} with an arm that is neither control nor in offers are left out")
@@ -137,13 +162,14 @@ def _closed(pipeline: "Pipeline", campaign: "CampaignSettings", source: str, not
         notes.append(
             f"{looked_at.num_rows - closed.num_rows:,} customers of {source} whose window is not over are left out"
         )
-    return closed
+    return closed, others
 
 
 def _with_propensities(
     pipeline: "Pipeline",
     part: "pa.Table",
     arms: list[str],
+    left_out: "pa.Table",
     campaign: "CampaignSettings",
     source: str,
     notes: list[str],
@@ -152,6 +178,7 @@ def _with_propensities(
 
     Our own logs hold every arm's. Of other sends only the own arm's probability is known: with one arm beside control
     the other is what is left; with several, each arm's must be the same for everybody, or the rest is not known.
+    Arms that are not looked at (``left_out``) take their share away first: the others' sum to 1 again.
     """
     import pyarrow as pa
 
@@ -169,11 +196,24 @@ def _with_propensities(
             f"campaign {source!r}: every customer's arm was certain, so that nobody can be compared with anybody; "
             "explore with some probability next time, or log the probabilities that were not 0 or 1"
         )
-    code = {arm: a for a, arm in enumerate(arms)}
-    own = np.array([code[arm] for arm in part["arm"].to_pylist()], dtype=np.int64)
     matrix = _decided(pipeline, part, arms, source)
     if matrix is None:
-        matrix = propensity_of_each_arm(own, logged, len(arms))
+        every = [*arms, *sorted(set(left_out["arm"].to_pylist()) - set(arms))]
+        code = {arm: a for a, arm in enumerate(every)}
+        own = np.array([code[arm] for table in (part, left_out) for arm in table["arm"].to_pylist()], dtype=np.int64)
+        away = left_out["propensity"].to_numpy(zero_copy_only=False).astype(np.float64)
+        matrix = propensity_of_each_arm(own, np.concatenate([logged, away]), len(every))
+        matrix = matrix[: part.num_rows, : len(arms)]
+    possible: np.ndarray = np.asarray((matrix > 0.0).all(axis=1))
+    if not possible.any():
+        raise CampaignRefused(
+            f"campaign {source!r}: nobody could have got every one of the arms {', '.join(map(repr, arms))}; name in "
+            "offers those that one customer could have got"
+        )
+    if not possible.all():
+        part, matrix = part.filter(rows_where(possible)), matrix[possible]
+        notes.append(f"{int((~possible).sum()):,} customers of {source} who could not have got every arm are left out")
+    matrix = matrix / matrix.sum(axis=1, keepdims=True)
     for a, arm in enumerate(arms):
         part = part.append_column(f"{_PROPENSITY}{arm}", pa.array(matrix[:, a]))
     return part
@@ -246,7 +286,8 @@ def propensity_of_each_arm(own: np.ndarray, logged: np.ndarray, n_arms: int) -> 
     if n_arms > 2:
         raise CampaignRefused(
             "the logged propensities differ between customers and there are several arms: sends holds the probability "
-            "of each customer's own arm only, and the others cannot be told; learn from one arm at a time (offers)"
+            "of each customer's own arm only, and those of the others cannot be told. Log every arm's, as our own "
+            "decisions do, or have them estimated: kind = 'observational'"
         )
     matrix = np.tile(shares, (n, 1))
     matrix[row[known], own[known]] = logged[known]

@@ -32,7 +32,6 @@ PACKAGES = ("causalml", "econml", "lightgbm", "scikit-learn")
 # Scored at a time: what a block needs besides its scores stays below 200 MB.
 _BLOCK = 250_000
 _JUDGED_SHARE = 0.5
-_JUDGED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -182,6 +181,9 @@ def _learn(
             value=campaign.margin or 1.0,
             holdout=holdout,
             sends=other_sends(pipeline, campaign, learnt.frame),
+            # the sends are those of others: none of them is to be taken for this one
+            campaign=campaign.learn_from[0],
+            as_of=pipeline.parameters["as_of"],
             **terms,
         )
         cost = expected_cost(effects, campaign, effects.response(holdout))

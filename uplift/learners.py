@@ -15,12 +15,14 @@ With several arms each is learnt against control among those who got the arm or 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
 from ..sql.frames import columns_of
+from .arguments import whole_number
 from .boosters import BoostedEffects, ConstantModel, Model, extract, usable_threads
 from .effects import Effects, checked_value, costs_of, places_of
 from .estimators import EstimatorEffects, Sample, fit_estimator, fit_forest, is_estimator, library
@@ -54,6 +56,8 @@ def fit_effects(
     propensity_model: str | PropensityModel = "logistic",
     holdout: Any = None,
     sends: Any = None,
+    campaign: str | None = None,
+    as_of: date | datetime | None = None,
 ) -> Effects:
     """Check an experiment, and learn from it what each arm does to each customer.
 
@@ -76,7 +80,7 @@ def fit_effects(
     override : sequence of str
         Codes of blocking findings to go on in spite of.
     threads : int, optional
-        All that the process may use without it. Effects do not depend on it, to the byte.
+        1 or more; all that the process may use without it. Effects do not depend on it, to the byte.
     two_part : bool, optional
         Whether expected outcomes are learnt as ``P(y > 0) * E[y | y > 0]`` (`outcomes.TwoPartRegressor`); binary
         outcomes have one part. Without it: revenue is, other outcomes are not. Where most buy nothing it ranks better
@@ -85,8 +89,8 @@ def fit_effects(
     propensity_model : str or callable
         Of an observational study: a name in `nuisances.PROPENSITY_MODELS`, or a function with their signature. The
         propensities are cross-fitted, and customers without overlap left out.
-    holdout, sends : frame, optional
-        What preflight compares with.
+    holdout, sends, campaign, as_of : frame, frame, str, date or datetime, optional
+        What preflight compares with, as of `preflight.preflight`.
 
     Returns
     -------
@@ -98,8 +102,8 @@ def fit_effects(
     PreflightError
         Where a finding blocks and is not overridden, no overlap among them.
     ModelError
-        Where there is no such learner, a cost is missing, no feature varies, nobody has a counterpart in another arm,
-        or as of `Experiment.read`. In spite of an override: where an arm has fewer than 10 customers, or the outcome is
+        Where there is no such learner, seed or number of threads, a cost is missing, no feature varies, nobody has a
+        counterpart in another arm, or as of `Experiment.read`. In spite of an override: where an arm has fewer than 10 customers, or the outcome is
         the same for all.
     ContractError
         Where a column is missing.
@@ -117,7 +121,10 @@ def fit_effects(
     """
     _require_known(learner)
     worth = checked_value(value)
-    findings = require_clean(preflight(exp, frame, holdout=holdout, sends=sends, seed=seed), override)
+    seed = whole_number("seed", seed, 0)
+    threads = usable_threads(None if threads is None else whole_number("threads", threads, 1))
+    checked = preflight(exp, frame, holdout=holdout, sends=sends, campaign=campaign, as_of=as_of, seed=seed)
+    findings = require_clean(checked, override)
     data = exp.read(frame)
     prices = costs_of(cost, data.arm_names)
     findings += _constant_features(data, findings)
@@ -126,7 +133,6 @@ def fit_effects(
     # what was left out is known better now than before the fit
     findings = [finding for finding in findings if finding.code not in {seen.code for seen in overlap}]
     findings = require_clean([*findings, *overlap], override)
-    threads = usable_threads(threads)
     bases = base_learners(
         data.outcome_kind,
         rows=_smallest_fit(sample, learner),

@@ -226,7 +226,13 @@ class TestRefused:
             ([], {}, "sends holds nobody of campaign 'april' up to 2024-06-30; it holds none"),
             (SENDS, {"window_days": 83}, "window of campaign 'april' is not over: 83 days from 2024-04-10, and"),
             ([row | {"arm": "mail"} for row in SENDS], {}, "holds no control 'control'"),
-            ([row | {"arm": "control"} for row in SENDS], {}, "holds only 'control'"),
+            ([row | {"arm": "control"} for row in SENDS], {"offers": {}}, "holds only 'control'"),
+            (
+                SENDS,
+                {"offers": {"mial": {}}},
+                "offers.mial: nobody of campaign 'april' got arm 'mial'; did you mean 'mail'?",
+            ),
+            (SENDS, {"offers": {"mail": {}, "voucher": {}}}, "sends holds 'control', 'mail'. Name an arm as it is"),
             (SENDS[:10], {}, "too_few_customers"),
             ([row | {"propensity": 1.0} for row in SENDS], {}, "campaign 'april': every customer's arm was certain"),
             ([row | {"propensity": 0.9 if row["arm"] == "mail" else 0.1} for row in SENDS], {}, "sample_ratio_mism"),
@@ -302,6 +308,33 @@ class TestLearntFrom:
         campaign = outcome_of(learn(sends))
         assert campaign.effects.arm_names == ("control", "mail")
         assert any("120 customers of april with an arm that is neither" in note for note in campaign.notes)
+
+    @pytest.mark.parametrize(("offer", "share"), [("mail", 1 / 3), ("voucher", 1 / 3)])
+    def test_one_offer_of_several_is_learnt_from_by_its_share_among_those_looked_at(self, learn, offer, share):
+        draw = random.Random(3)
+        drawn = [draw.choices(["control", "mail", "voucher"], [0.5, 0.25, 0.25])[0] for _ in SENDS]
+        shares = {"control": 0.5, "mail": 0.25, "voucher": 0.25}
+        sends = [row | {"arm": arm, "propensity": shares[arm]} for row, arm in zip(SENDS, drawn, strict=True)]
+        campaign = outcome_of(learn(sends, campaigns={"winback": WINBACK | {"offers": {offer: {}}}}))
+        assert campaign.effects is not None, campaign.sentence
+        assert campaign.effects.arm_names == ("control", offer)
+        np.testing.assert_allclose(
+            campaign.report.scored.propensity, [[1 - share, share]] * len(campaign.report.scored.rows)
+        )
+
+    def test_one_offer_of_several_at_probabilities_of_each_customers_own_needs_every_arms(self, learn):
+        sends = [
+            row | {"arm": ("control", "mail", "sms")[i % 3], "propensity": 0.2 + i % 7 / 20}
+            for i, row in enumerate(SENDS)
+        ]
+        campaign = outcome_of(learn(sends))
+        assert "those of the others cannot be told" in campaign.sentence
+        assert "observational" in campaign.sentence
+
+    def test_a_campaign_to_the_same_customers_at_the_same_time_is_another_one(self, learn):
+        sends = [*SENDS, *(row | {"campaign": "sale", "propensity": None} for row in SENDS if row["arm"] == "mail")]
+        campaign = outcome_of(learn(sends))
+        assert "window_overlaps_campaign" in campaign.sentence
 
     def test_covariates_of_customers_are_features_and_names_are_not(self, stage_lines):
         made = Settings.from_mapping({"orders": {"path": "o.parquet"}, "campaigns": {"winback": WINBACK}})

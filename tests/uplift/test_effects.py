@@ -70,6 +70,7 @@ def test_everything_that_was_declared_comes_back(effects, tmp_path):
         "customers",
     ):
         assert getattr(loaded, name) == getattr(effects, name), name
+    assert Experiment(treatment="arm", outcome="outcome", control="control", exclude=("note",)) == loaded.experiment
     np.testing.assert_array_equal(loaded.cost, effects.cost)
     assert [finding.code for finding in loaded.findings if finding.code == "constant_features"]
 

@@ -1,5 +1,8 @@
 """Learners against causalml itself, against effects that are known, and on data that must not be learnt from."""
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -359,6 +362,28 @@ def test_what_cannot_be_learnt_from_is_refused_in_words():
         fit_effects(EXPERIMENT, frame.assign(outcome=frame["outcome"].where(frame.index > 0)))
     with pytest.raises(ModelError, match="infinite"):
         fit_effects(EXPERIMENT, frame.assign(x0=frame["x0"].where(frame.index > 0, np.inf)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"seed": "a"}, "seed is 'a'; it is a whole number of 0 or more"),
+        ({"seed": -1}, "seed is -1"),
+        ({"threads": 0}, "threads is 0; it is a whole number of 1 or more"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+)
+def test_seed_and_threads_are_whole_numbers(arguments, says):
+    with pytest.raises(ModelError, match=says):
+        fit_effects(EXPERIMENT, simulate("linear", 200, seed=1).frame(), "t", **arguments)
+
+
+def test_the_last_day_of_the_data_is_what_windows_are_held_to():
+    exp = replace(EXPERIMENT, sent_at="sent_at", outcome_until="until")
+    frame = simulate("linear", 400, seed=1).frame().assign(sent_at=date(2026, 5, 1), until=date(2026, 5, 29))
+    with pytest.raises(PreflightError, match="window_not_closed"):
+        fit_effects(exp, frame, "t", as_of=date(2026, 5, 20))
+    assert fit_effects(exp, frame, "t", as_of=date(2026, 5, 29)).customers == 400
 
 
 def test_two_rows_of_a_customer_are_refused_but_for_a_declared_cluster():
