@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..sql.errors import StaleSnapshotError, WarehouseError, nearest
+from ..sql.errors import DoubtfulReadOut, StaleSnapshotError, WarehouseError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,10 +42,16 @@ class CampaignReadOut:
     snapshot: str
     found: "ReadOut"
 
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns: 0, or 10 where a finding is blocking."""
+        return DoubtfulReadOut.exit_code if any(finding.blocking for finding in self.found.findings) else 0
+
     def to_dict(self) -> dict[str, Any]:
         """As ``regulars readout --json`` prints it."""
         found = self.found
         return {
+            "exit_code": self.exit_code,
             "campaign": found.campaign,
             "run_id": self.run_id,
             "on": self.on.isoformat(),

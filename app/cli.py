@@ -4,10 +4,10 @@ Nothing heavy is imported before a command runs, so that ``regulars --help`` ans
 """
 
 import json
+import math
 import os
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from ..sql.errors import (
     AlreadyDecided,
     CheckFailed,
+    DoubtfulReadOut,
     MissingExtraError,
     ModelError,
     NobodyToMail,
@@ -45,6 +46,7 @@ EXIT_CODES: dict[int, str] = {
     StaleSnapshotError.exit_code: "the snapshot is too old, or has no usable scores of the campaign",
     NobodyToMail.exit_code: "nobody to mail; no list was written",
     AlreadyDecided.exit_code: "another list of the campaign stands for that day",
+    DoubtfulReadOut.exit_code: "a read-out has a blocking finding: its numbers must not be used",
 }
 _EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
@@ -62,23 +64,61 @@ class Format(StrEnum):
 _ENDINGS = {".csv": Format.csv, ".json": Format.json, ".parquet": Format.parquet, ".txt": Format.table}
 
 
+# Whether the command that runs has printed its object: a job reads one on stdout, and not two.
+_answered: ContextVar[bool] = ContextVar("_answered", default=False)
+
+
 class _Commands(TyperGroup):
-    """Turns every error into one line on stderr and its exit code."""
+    """Turns every error into one line on stderr and its exit code; with --json into one object on stdout, too."""
+
+    _as_json = False
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        self._as_json = "--json" in args
+        _answered.set(False)
+        try:
+            _refuse_empty(args)
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            self._answer(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
+            self._answer(error, 130, "interrupted")
             typer.echo("regulars: interrupted; the last good snapshot stays", err=True)
             raise typer.Exit(130) from error
         except BrokenPipeError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; Python would complain at its last flush
             raise typer.Exit(0) from error
         except (RegularsError, Exception) as error:
+            self._answer(error)
             if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "show"):  # the parser's own
                 raise
             _say_error(error, debug=bool(ctx.params.get("debug")))
             raise typer.Exit(getattr(error, "exit_code", 1)) from error
+
+    def _answer(self, error: BaseException, code: int = 1, outcome: str = "failed") -> None:
+        """Say on stdout, too, why nothing was done: a job reads one object there whatever happens."""
+        if not self._as_json or _answered.get() or isinstance(error, typer.Exit | typer.Abort):
+            return
+        told = hasattr(error, "exit_code")
+        outcome, code = ("refused", int(getattr(error, "exit_code", 1))) if told else (outcome, code)
+        said = getattr(error, "format_message", None)  # the parser's own
+        _print_json({"outcome": outcome, "exit_code": code, "message": _one_line(said() if said else str(error))})
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Refuse an option without its value: a script's variable that was not set must not mean the default."""
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=")
+        if not word.strip():
+            said = f"{before} is empty" if before.startswith("-") else "an argument is empty"
+            raise typer.BadParameter(f"{said}; give a value, or leave it out")
+        if word.startswith("--") and equals and not value.strip():
+            raise typer.BadParameter(f"{option} is empty; give a value, or leave it out")
 
 
 cli = typer.Typer(
@@ -294,30 +334,33 @@ def target(
     as_json: JsonOption = False,
 ) -> None:
     """Write a campaign's target list from the current snapshot; log every decision first."""
-    with _refusal_as_json(as_json):
-        if customer and not (replay or dry_run):
-            raise SettingsError("--customer explains a decision: say of which run with --replay RUN, or --dry-run")
-        if replay:
-            _replay(_warehouse(settings, warehouse).path, campaign, replay, customer, as_json=as_json)
-            return
-        from .targeting import target as make_list
-
-        result = make_list(
-            _settings(settings, warehouse),
-            campaign,
-            on=_day("--on", on),
-            out=out,
-            budget=budget,
-            suppress=_files_by_reason(suppress or []),
-            replace_list=replace,
-            dry_run=dry_run,
-            wait=wait,
+    if budget is not None and not (math.isfinite(budget) and budget >= 0):
+        raise SettingsError(
+            f"--budget {budget:g}: a budget is 0 or more and finite; leave it out for the settings' own"
         )
-        said = [result.target_list.explain(customer)] if customer else []
-        if as_json:
-            _print_json({**result.to_dict(), "exit_code": result.exit_code, **({"explained": said[0]} if said else {})})
-        else:
-            typer.echo("\n".join([result.sentence(), *said]))
+    if customer and not (replay or dry_run):
+        raise SettingsError("--customer explains a decision: say of which run with --replay RUN, or --dry-run")
+    if replay:
+        _replay(_warehouse(settings, warehouse).path, campaign, replay, customer, as_json=as_json)
+        return
+    from .targeting import target as make_list
+
+    result = make_list(
+        _settings(settings, warehouse),
+        campaign,
+        on=_day("--on", on),
+        out=out,
+        budget=budget,
+        suppress=_files_by_reason(suppress or []),
+        replace_list=replace,
+        dry_run=dry_run,
+        wait=wait,
+    )
+    said = [result.target_list.explain(customer)] if customer else []
+    if as_json:
+        _print_json({**result.to_dict(), "exit_code": result.exit_code, **({"explained": said[0]} if said else {})})
+    else:
+        typer.echo("\n".join([result.sentence(), *said]))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -331,14 +374,15 @@ def readout(
     as_json: JsonOption = False,
 ) -> None:
     """Compare what a campaign's list brought with what it was expected to bring, with intervals."""
-    with _refusal_as_json(as_json):
-        from .campaign_readout import read_out_campaign
+    from .campaign_readout import read_out_campaign
 
-        found = read_out_campaign(_settings(settings, warehouse), campaign, run=run)
-        if as_json:
-            _print_json(found.to_dict())
-        else:
-            typer.echo(found.text())
+    found = read_out_campaign(_settings(settings, warehouse), campaign, run=run)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        typer.echo(found.text())
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 @cli.command()
@@ -395,18 +439,6 @@ def _warehouse(path: Path, warehouse: Path | None) -> "Warehouse":
     from ..sql.snapshot import Warehouse
 
     return Warehouse(warehouse if warehouse is not None else _settings(path, None).warehouse)
-
-
-@contextmanager
-def _refusal_as_json(asked: bool) -> Iterator[None]:
-    """Say on stdout, too, why nothing was done: a job reads one object there whatever happens."""
-    try:
-        yield
-    except RegularsError as error:
-        if asked:
-            message = " ".join(str(error).partition("\n\n")[0].split())
-            _print_json({"outcome": "refused", "exit_code": error.exit_code, "message": message})
-        raise
 
 
 def _replay(warehouse: Path, campaign: str, run: str, customer: str, *, as_json: bool) -> None:
@@ -486,14 +518,19 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_json(value: dict[str, Any]) -> None:
+    _answered.set(True)
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _say_error(error: Exception, *, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
-    # the statement behind a failed query stands after a blank line: --debug shows it
-    line = " ".join(str(error).partition("\n\n")[0].split())
+    line = _one_line(str(error))
     if not isinstance(error, RegularsError):
         line = f"unforeseen {type(error).__name__}: {line}; regulars --debug ... shows where, please report it"
     typer.echo(f"regulars: {line}", err=True)
+
+
+def _one_line(message: str) -> str:
+    # the statement behind a failed query stands after a blank line: --debug shows it
+    return " ".join(message.partition("\n\n")[0].split())

@@ -76,6 +76,12 @@ class AlreadyDecided(RegularsError):
     exit_code = 9
 
 
+class DoubtfulReadOut(RegularsError):
+    """What a campaign brought was read out with a blocking finding: the numbers must not be used."""
+
+    exit_code = 10
+
+
 class MissingExtraError(RegularsError):
     """An optional dependency is not installed."""
 

@@ -137,6 +137,63 @@ def test_a_wrong_word_is_exit_code_two(words):
     assert run(*words).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bild", "--json"],
+        ["target", "--json"],
+        ["target", "winback", "--json", "--no-such-option"],
+        ["target", "winback", "--budget", "abc", "--json"],
+        ["target", "winback", "--budget", "inf", "--json"],
+        ["target", "winback", "--budget", "nan", "--json"],
+        ["target", "winback", "--budget", "-5", "--json"],
+        ["target", "winback", "--replay", "", "--json"],
+        ["target", "winback", "--out", "", "--json"],
+        ["readout", "winback", "spring", "--json"],
+        ["runs", "compare", "a", "--json"],
+        ["build", "--json", "--wait", "long"],
+        ["build", "--json", "-s", "no-such.toml"],
+        ["check", "--json", "-s", "no-such.toml"],
+        ["--json"],
+    ],
+)
+def test_a_wrong_word_is_an_object_too_where_json_is_asked_for(words):
+    done = run(*words)
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["exit_code"], told["outcome"]) == (2, 2, "refused")
+    assert told["message"]
+    assert done.stderr
+
+
+@pytest.mark.parametrize("value", ["", " "])
+@pytest.mark.parametrize("option", ["--replay", "--out", "--customer", "--on", "-s", "-w", "--suppress", "--budget"])
+def test_an_option_without_its_value_is_refused(option, value):
+    done = run("target", "winback", option, value)
+    assert done.exit_code == 2
+    assert f"{option} is empty; give a value, or leave it out" in " ".join(done.stderr.split())
+    assert run("readout", "winback", "--run=").exit_code == 2
+    assert run("query", "").exit_code == 2
+
+
+def test_every_error_is_one_object_where_json_is_asked_for(monkeypatch):
+    def answer(error: BaseException):
+        def failed(*_, **__):
+            raise error
+
+        monkeypatch.setattr(command_line, "_warehouse", failed)
+        return run("runs", "--json", catch=True)
+
+    for error, code, outcome in (
+        (errors.WarehouseError("no\nfolder"), 5, "refused"),
+        (ZeroDivisionError("division by zero"), 1, "failed"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ):
+        done = answer(error)
+        told = json.loads(done.stdout)
+        assert (done.exit_code, told["exit_code"], told["outcome"]) == (code, code, outcome)
+    assert json.loads(answer(errors.WarehouseError("no\nfolder")).stdout)["message"] == "no folder"
+
+
 def test_a_missing_settings_file_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for command in ("build", "check", "runs", "score", "app"):

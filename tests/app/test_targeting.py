@@ -379,7 +379,7 @@ def test_what_the_build_found_of_the_scores_stands_beside_what_they_promise(shop
 @pytest.mark.parametrize("command", ["target", "readout"])
 def test_the_help_states_the_exit_codes(command):
     said = " ".join(run(command, "--help").stdout.split())
-    for code in (0, 2, 3, 5, 6, 7, 8, 9):
+    for code in (0, 2, 3, 5, 6, 7, 8, 9, 10):
         assert f"{code} {command_line.EXIT_CODES[code]}" in said
 
 
@@ -393,7 +393,7 @@ def test_refusals_are_json_too(shop):
     assert run("target", "winback", "-s", toml, "--on", "tomorrow").exit_code == 2
     assert run("target", "winback", "-s", toml, "--on", ON, "--out", shop / "list.xlsx").exit_code == 2
     assert run("target", "winback", "-s", toml, "--on", ON, "--customer", "c0001").exit_code == 2
-    assert run("target", "winback", "-s", toml, "--on", ON, "--budget", "-1").exit_code == 6
+    assert run("target", "winback", "-s", toml, "--on", ON, "--budget", "-1").exit_code == 2
 
 
 def test_replay_on_the_command_line_explains_a_customer_and_sees_a_changed_log(shop):
@@ -538,6 +538,32 @@ def test_a_logged_list_is_read_out_when_its_window_is_over(shop):
     assert told["run_id"] == made.target_list.run_id
     assert told["realised"]["value"] == pytest.approx(found.realised.value)
     assert "of incremental profit" in run("readout", "winback", "-s", toml).stdout
+
+
+def test_a_read_out_with_a_blocking_finding_has_its_own_exit_code(shop):
+    toml = write_toml(shop)
+    made = target(toml, "winback", on=ON)
+    log = made.target_list.log
+    publish(shop, "5eed00000000000e", as_of=date(2026, 5, 31), days=customer_days(log, effect=4.0))
+    done = run("readout", "winback", "-s", toml, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["exit_code"]) == (0, 0)
+    # the mailer dropped two of three, and the log does not know
+    arm = [None if a is None else "control" if i % 3 else a for i, a in enumerate(log["arm"].to_pylist())]
+    dropped = log.set_column(log.schema.get_field_index("arm"), "arm", pa.array(arm, pa.string()))
+    pq.write_table(dropped.replace_schema_metadata(log.schema.metadata), made.log)
+    done = run("readout", "winback", "-s", toml, "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["exit_code"]) == (10, 10)
+    assert any(said.startswith("propensities_off (blocking)") for said in told["findings"])
+    plain = run("readout", "winback", "-s", toml)
+    assert (plain.exit_code, "propensities_off (blocking)" in plain.stdout) == (10, True)
+
+
+def test_an_empty_run_is_refused_and_writes_nothing(shop):
+    toml = write_toml(shop)
+    assert run("target", "winback", "-s", toml, "--on", ON, "--replay", "").exit_code == 2
+    assert not (shop / "warehouse" / "decisions").exists()
+    assert not (shop / "warehouse" / "lists").exists()
 
 
 def test_a_log_that_is_none_and_a_lock_are_named(shop):
