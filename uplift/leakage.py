@@ -16,6 +16,11 @@ from .findings import Finding
 # Alone a feature rarely ranks buyers before others better than .9 (AUC) or explains half of an outcome's ranks.
 SETTLED_AUC, SETTLED_R2 = 0.98, 0.9
 TELLING_AUC, TELLING_R2 = 0.85, 0.5
+# Of what ranks with so many ties could explain at all. A correlation of .9 is beyond what past spend tells; and
+# a feature of two values that leaves hardly anyone on the wrong side was made of the outcome.
+SUSPECT_SHARE, SETTLED_SHARE = 0.81, 0.98
+# Outcomes with fewer customers of one value have ranks worth comparing, besides who has an outcome at all.
+DENSE = 0.2
 # A telling feature is suspect at once: its difference between arms need not survive the correction for many features.
 TELLING_LEVEL = 0.001
 # Customers of one value all without (or all with) an outcome, where by chance so many had been expected.
@@ -36,6 +41,8 @@ class Evidence:
     auc, r2 : float
         How well it alone ranks customers with an outcome before those without; share of the outcome's ranks it
         explains.
+    r2_share : float
+        Of the largest ``r2`` that a feature with its ties can reach: .75 for one that splits customers in halves.
     pure : str
         Which of its values settle the outcome, in words; "" where none.
     """
@@ -45,17 +52,24 @@ class Evidence:
     missing_p_value: float
     auc: float
     r2: float
+    r2_share: float
     pure: str
 
     @property
     def settles(self) -> bool:
         """Whether the outcome is known once the feature is."""
-        return self.auc >= SETTLED_AUC or self.r2 >= SETTLED_R2 or bool(self.pure)
+        by_ranks = self.r2 >= SETTLED_R2 or (self.r2 >= TELLING_R2 and self.r2_share >= SETTLED_SHARE)
+        return self.auc >= SETTLED_AUC or by_ranks or bool(self.pure)
 
     @property
     def telling(self) -> bool:
         """Whether it says more of the outcome than features known before mostly do."""
         return self.auc >= TELLING_AUC or self.r2 >= TELLING_R2
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it says more of an outcome's size than anything known before is likely to."""
+        return not self.settles and self.r2 >= TELLING_R2 and self.r2_share >= SUSPECT_SHARE
 
 
 def find_leaks(exp: Experiment, data: ExperimentData, *, level: float = 0.0005) -> list[Finding]:
@@ -127,8 +141,9 @@ def gather(data: ExperimentData, j: int, *, randomised: bool) -> Evidence:
     event = event_of(data)
     auc = max((_auc(column, event) for column in told.T), default=0.5)
     # ranks of a rare event agree with anything that is as rare: there the AUC says it
-    r2 = 0.0 if event is not None else max((_rank_r2(column, data.outcome) for column in told.T), default=0.0)
-    return Evidence(feature.name, arm_p, missing_p, auc, r2, _pure(splits, event))
+    dense = event is None or (np.unique(data.outcome, return_counts=True)[1].max() < DENSE * len(data.outcome))
+    r2, r2_share = max((_rank_r2(column, data.outcome) for column in told.T), default=(0.0, 0.0)) if dense else (0, 0)
+    return Evidence(feature.name, arm_p, missing_p, auc, r2, r2_share, _pure(splits, event))
 
 
 def event_of(data: ExperimentData) -> np.ndarray | None:
@@ -193,7 +208,7 @@ def _judge(evidence: Evidence, each: float) -> list[Finding]:
         how = evidence.pure or (
             f"ranks the customers with an outcome before the others with AUC {evidence.auc:.3f}"
             if evidence.auc >= SETTLED_AUC
-            else f"explains {evidence.r2:.0%} of the outcome's ranks"
+            else _explained(evidence)
         )
         found.append(
             Finding(
@@ -204,7 +219,21 @@ def _judge(evidence: Evidence, each: float) -> list[Finding]:
                 "it was certainly known before the send.",
             )
         )
+    if evidence.suspect:
+        found.append(
+            Finding(
+                "suspiciously_predictive",
+                False,
+                f"feature {name!r} alone {_explained(evidence)}; what is known before a send rarely does.",
+                f"Make sure that {name!r} was measured before the send, and is no part of the outcome.",
+            )
+        )
     return found
+
+
+def _explained(evidence: Evidence) -> str:
+    most = f", {evidence.r2_share:.0%} of what a feature with so many ties can" if evidence.r2_share > 0.0 else ""
+    return f"explains {evidence.r2:.0%} of the outcome's ranks{most if evidence.r2_share > evidence.r2 + 0.01 else ''}"
 
 
 def _arm_p_value(columns: np.ndarray, data: ExperimentData) -> float:
@@ -232,10 +261,16 @@ def _auc(score: np.ndarray, event: np.ndarray | None) -> float:
     return float(max(auc, 1.0 - auc))
 
 
-def _rank_r2(column: np.ndarray, outcome: np.ndarray) -> float:
+def _rank_r2(column: np.ndarray, outcome: np.ndarray) -> tuple[float, float]:
+    """Return the share of the outcome's ranks that a column explains, and that of the most that its ties allow."""
     if np.ptp(column) == 0.0 or np.ptp(outcome) == 0.0:
-        return 0.0
-    return float(np.corrcoef(midranks(column), midranks(outcome))[0, 1] ** 2)
+        return 0.0, 0.0
+    own, other = midranks(column), midranks(outcome)
+    r = float(np.corrcoef(own, other)[0, 1])
+    own.sort()
+    other.sort()
+    most = float(np.corrcoef(own if r > 0.0 else own[::-1], other)[0, 1])
+    return r * r, (r / most) ** 2 if most else 0.0
 
 
 def _level_means(indicators: np.ndarray, outcome: np.ndarray) -> np.ndarray:

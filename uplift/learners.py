@@ -103,8 +103,8 @@ def fit_effects(
         Where a finding blocks and is not overridden, no overlap among them.
     ModelError
         Where there is no such learner, seed or number of threads, a cost is missing, no feature varies, nobody has a
-        counterpart in another arm, or as of `Experiment.read`. In spite of an override: where an arm has fewer than 10 customers, or the outcome is
-        the same for all.
+        counterpart in another arm, or as of `Experiment.read`. In spite of an override: where an arm has fewer than
+        10 customers, or the outcome is the same for all.
     ContractError
         Where a column is missing.
     MissingExtraError

@@ -50,6 +50,7 @@ CODES: Mapping[str, str] = {
     "outcome_in_one_arm": "an arm has no outcomes at all",
     "propensity_mismatch": "arms do not follow the logged propensities",
     "sample_ratio_mismatch": "arms do not have the planned shares",
+    "suspiciously_predictive": "a feature tells almost all of the outcome's size",
     "too_few_clusters": "nothing can be said of an arm with so few clusters",
     "too_few_customers": "nothing can be learnt from so few",
     "too_few_events": "nothing can be learnt from so few outcomes",

@@ -243,6 +243,53 @@ def test_past_spend_that_tells_much_of_future_spend_is_not_taken_for_a_leak():
     assert "determines_outcome" not in codes(preflight(EXP, frame))
 
 
+def _size_of_orders(seed=0, n=20_000):
+    """A null experiment whose outcome is a number of its own for everybody."""
+    rng = np.random.default_rng(seed)
+    rows = {"arm": np.where(rng.random(n) < 0.5, "mail", "control"), "age": rng.integers(18, 90, n)}
+    return pd.DataFrame(rows | {"outcome": rng.gamma(2.0, 30.0, n)}), rng
+
+
+@pytest.mark.parametrize("cut", [0.25, 0.5, 0.7])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_split_of_the_outcome_into_two_is_a_leak_though_nothing_has_an_effect(cut, as_text):
+    frame, _ = _size_of_orders()
+    leak = frame["outcome"] > frame["outcome"].quantile(cut)
+    frame["segment"] = np.where(leak, "high", "low") if as_text else leak
+    (finding,) = preflight(EXP, frame)
+    assert (finding.code, finding.blocking) == ("determines_outcome", True)
+    assert "'segment'" in finding.seen
+
+
+def test_a_blurred_copy_of_the_outcome_is_suspicious():
+    frame, rng = _size_of_orders()
+    wrong = rng.random(len(frame)) < 0.03
+    frame["segment"] = (frame["outcome"] > frame["outcome"].median()) ^ wrong
+    frame["later"] = frame["outcome"] * rng.lognormal(0.0, 0.25, len(frame))
+    found = preflight(EXP, frame)
+    assert {(f.code, f.blocking) for f in found} == {("suspiciously_predictive", False)}
+    assert len(found) == 2
+    assert "before the send" in found[0].advice
+
+
+def test_a_few_customers_without_an_order_do_not_hide_a_leak():
+    frame, _ = _size_of_orders()
+    leak = frame["outcome"] > frame["outcome"].median()
+    frame.loc[frame.index[~leak][:12], "outcome"] = 0.0
+    assert "determines_outcome" in codes(preflight(EXP, frame.assign(leak=leak)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_strong_predictors_known_before_are_no_leaks(seed):
+    # past spend at a rank correlation of .85, its tier of three, and one that marks the best tenth
+    frame, rng = _size_of_orders(seed, 5000)
+    logged = np.log(frame["outcome"])
+    before = logged + rng.normal(0.0, 0.55 * logged.std(), len(frame))
+    assert 0.8 < before.corr(frame["outcome"], method="spearman") < 0.89
+    tier = np.digitize(before, before.quantile([0.33, 0.67]))
+    assert preflight(EXP, frame.assign(before=np.exp(before), tier=tier, best=before > before.quantile(0.9))) == []
+
+
 # ---- what frames are like -------------------------------------------------------------------------------------------
 
 
