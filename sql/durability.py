@@ -87,8 +87,8 @@ def canonical_json(value: Any) -> str:
 
 
 @contextmanager
-def saying(path: Path, doing: str) -> Iterator[None]:
-    """Turn the system's refusals into a `WarehouseError` that names the folder, the cause and the next step.
+def saying(path: Path, doing: str, left: str = "the last good snapshot is untouched") -> Iterator[None]:
+    """Turn the system's refusals into a `WarehouseError` that names the folder, the cause, the next step, what is left.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def saying(path: Path, doing: str) -> Iterator[None]:
             advice = "a file stands where a folder belongs: move it or set [build] warehouse to a folder"
         else:
             advice = "see the system's message"
-        message = f"cannot {doing} {where}: {advice} ({error.strerror or error}); the last good snapshot is untouched"
+        message = f"cannot {doing} {where}: {advice} ({error.strerror or error}); {left}"
         raise WarehouseError(message) from error
 
 

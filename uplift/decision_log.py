@@ -112,6 +112,13 @@ def log_facts(log: "pa.Table") -> dict[str, Any]:
     ModelError
         The table is no log of decisions.
     """
+    import pyarrow as pa
+
+    if not isinstance(log, pa.Table):
+        raise ModelError(
+            f"the log of decisions is a pyarrow.Table, not {type(log).__name__}: read its file with read_log(path), or "
+            "take a target list's .log; frames lose the rules that stand in its metadata"
+        )
     return schema_facts(log.schema)
 
 

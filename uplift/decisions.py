@@ -3,9 +3,12 @@
 Numbers in, numbers out: reading frames, text and files are `target`'s and `decision_log`'s.
 """
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,19 +68,57 @@ class Rules:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.campaign.strip():
-            raise ModelError("campaign is blank; name it")
-        if self.budget is not None and not self.budget >= 0:
-            raise ModelError(f"budget is {self.budget}; it is 0 or more, or None for no limit")
-        if self.frequency_cap is not None and self.frequency_cap < 1:
-            raise ModelError(f"frequency_cap is {self.frequency_cap}; it is 1 or more, or None for no cap")
-        if not 0 <= self.fatigue < 1:
-            raise ModelError(f"fatigue is {self.fatigue}; it is a share in [0, 1)")
-        if not 0 <= self.exploration < 1:
-            raise ModelError(f"exploration is {self.exploration}; it is a share in [0, 1)")
+        if not isinstance(self.campaign, str) or not self.campaign.strip():
+            shown = "blank" if isinstance(self.campaign, str) else repr(self.campaign)
+            raise ModelError(f"campaign is {shown}; name it")
+        if isinstance(self.on, datetime):  # a list is of a day, whatever the hour it was asked for
+            object.__setattr__(self, "on", self.on.date())
+        if not isinstance(self.on, date):
+            raise ModelError(f"on is {self.on!r}; it is the day of the sends, such as datetime.date(2026, 5, 4)")
+        if self.budget is not None:
+            _within("budget", self.budget, "0 or more, or None for no limit", lambda x: 0 <= x < math.inf)
+        if self.frequency_cap is not None:
+            _within(
+                "frequency_cap", self.frequency_cap, "1 or more, or None for no cap", lambda x: x >= 1 and _whole(x)
+            )
+        if self.max_contacts is not None:
+            _within("max_contacts", self.max_contacts, "a count, 0 or more, or None for no limit", _whole)
+        _within("fatigue", self.fatigue, "a share in [0, 1)", _is_share)
+        _within("exploration", self.exploration, "a share in [0, 1)", _is_share)
+        _within("holdout share", self.holdout, "a share in [0, 1)", _is_share)
+        _within("seed", self.seed, "a whole number, 0 or more", _whole)
+        if not isinstance(self.stock, Mapping):
+            raise ModelError(f"stock is {type(self.stock).__name__}; it maps each arm to how many may get it")
         for arm, limit in self.stock.items():
-            if not limit >= 0:
-                raise ModelError(f"stock of {arm!r} is {limit}; it is 0 or more; leave the arm out for no limit")
+            _within(f"stock of {arm!r}", limit, "0 or more; leave the arm out for no limit", lambda x: x >= 0)
+        # as what a log's metadata can hold: numpy's numbers as Python's own
+        for name in ("budget", "frequency_cap", "max_contacts", "fatigue", "exploration", "holdout", "seed"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        object.__setattr__(self, "stock", {arm: _plain(limit) for arm, limit in self.stock.items()})
+        try:
+            json.dumps(dict(self.facts), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"facts cannot be recorded ({error}); they are plain values by name: texts, finite numbers, true or "
+                "false, None, and lists of these"
+            ) from error
+
+
+def _within(name: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool) or not holds(float(value)):
+        raise ModelError(f"{name} is {value!r}; it is {allowed}")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_share(value: float) -> bool:
+    return 0 <= value < 1
+
+
+def _whole(value: float) -> bool:
+    return value >= 0 and value.is_integer()
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ ads").
 # pyarrow.compute makes its functions at import time, unseen by type checkers
 # pyright: reportAttributeAccessIssue=false
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,6 +178,7 @@ def read_out(
     (3.0, True)
     """
     said = log_facts(decisions)
+    _check_terms(margin, absent, seed, level)
     names = [said["rules"]["control"], *said["arms"]]
     log = decisions.filter(decisions["arm"].is_valid())
     place = {name: a for a, name in enumerate(names)}
@@ -219,6 +222,17 @@ def read_out(
         calibration=_calibration(log, names, arm, planned_arm, y, probability, expected, margin, level),
         findings=_findings(arm, probability, without),
     )
+
+
+def _check_terms(margin: object, absent: object, seed: object, level: object) -> None:
+    numbers = {"margin": margin, "seed": seed, "level": level} | ({} if absent is None else {"absent": absent})
+    for name, value in numbers.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(float(value)):
+            raise ModelError(f"{name} is {value!r}; it is a finite number")
+    if not isinstance(seed, Integral) or int(seed) < 0:
+        raise ModelError(f"seed is {seed!r}; it is a whole number, 0 or more")
+    if isinstance(level, Real) and not 0 < float(level) < 1:
+        raise ModelError(f"level is {level!r}; it is a share between 0 and 1, such as 0.95")
 
 
 def _gains(arm: np.ndarray, y: np.ndarray, probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -361,6 +375,11 @@ def _aligned(log: "pa.Table", outcomes: Any, names: list[str], absent: float | N
     asked = log["customer_id"].combine_chunks()
     where = pc.index_in(asked, value_set=customers).to_numpy(zero_copy_only=False)
     missing = np.isnan(where.astype(np.float64))
+    if missing.all():
+        some = f"{customers[0].as_py()!r} against {asked[0].as_py()!r}" if len(customers) else "outcomes have no rows"
+        raise ContractError(
+            f"outcomes hold none of the {len(asked):,} customers of the log ({some}); give outcomes of these customers"
+        )
     if missing.any() and absent is None:
         first = asked[int(np.flatnonzero(missing)[0])].as_py()
         raise ContractError(

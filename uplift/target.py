@@ -100,7 +100,7 @@ class TargetList:
         campaign : str
             Its name.
         on : date
-            Day of the sends.
+            Day of the sends; of a moment, its day.
         budget, stock, max_contacts
             The most that may be spent, that each arm may be given (arm -> count), that may be mailed.
         offers : sequence of str, optional
@@ -148,7 +148,7 @@ class TargetList:
             on=on,
             control=control,
             budget=budget,
-            stock=dict(stock or {}),
+            stock={} if stock is None else stock,
             max_contacts=max_contacts,
             holdout=holdout,
             holdout_salt=holdout_salt,
@@ -156,7 +156,7 @@ class TargetList:
             frequency_cap=frequency_cap,
             fatigue=fatigue,
             seed=seed,
-            facts=dict(facts or {}),
+            facts={} if facts is None else facts,
         )
         if recent_contacts is None and (frequency_cap is not None or fatigue):
             raise ModelError(
@@ -252,7 +252,7 @@ class TargetList:
         format_ = target.suffix.lstrip(".").lower()
         content = self.list_bytes(format_)
         manifest = self._manifest(format_, content)
-        with saying(target, "write the list"):
+        with saying(target, "write the list", "the list was not written"):
             target.parent.mkdir(parents=True, exist_ok=True)
             put(manifest_path(target), canonical_json(manifest).encode())
             put(target, content)
@@ -275,7 +275,7 @@ class TargetList:
         """
         path = Path(folder) / log_name(self.rules.campaign, self.run_id)
         content = self.log_bytes()
-        with saying(path, "log the decisions in"):
+        with saying(path, "log the decisions in", "no decision was logged, and no list written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 if path.read_bytes() == content:

@@ -229,6 +229,50 @@ def test_what_cannot_be_read_out_is_refused():
         read_out(log, bought | {"outcome": np.r_[np.nan, np.ones(299)]})
 
 
+@pytest.mark.parametrize("kind", ["pandas", "path", "bare"])
+def test_what_is_no_log_is_refused(kind, tmp_path):
+    market = Market(300, 10)
+    made = market.send(holdout=0.2)
+    bought = market.buy(made)
+    log = {
+        "pandas": made.log.to_pandas(),
+        "path": made.write_log(tmp_path),
+        "bare": made.log.replace_schema_metadata(None),
+    }[kind]
+    with pytest.raises(ModelError, match=r"read_log\(path\)"):
+        read_out(log, bought)
+    with pytest.raises(ModelError, match=r"read_log\(path\)"):
+        logged_sends(log)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"margin": "x"}, "margin is 'x'; it is a finite number"),
+        ({"margin": float("nan")}, "margin is nan"),
+        ({"absent": "0"}, "absent is '0'"),
+        ({"level": 95}, "level is 95; it is a share between 0 and 1"),
+        ({"seed": -1}, "seed is -1; it is a whole number"),
+        ({"seed": "a"}, "seed is 'a'"),
+    ],
+)
+def test_terms_that_are_none_are_refused(given, said):
+    market = Market(300, 10)
+    made = market.send(holdout=0.2)
+    with pytest.raises(ModelError, match=said):
+        read_out(made.log, market.buy(made), **given)
+
+
+def test_outcomes_of_other_customers_are_no_outcomes():
+    market = Market(300, 10)
+    made = market.send(holdout=0.2)
+    others = {"customer_id": ["x1", "x2"], "outcome": [1.0, 2.0]}
+    with pytest.raises(ContractError, match=r"hold none of the 300 customers of the log \('x1' against 'c000000'\)"):
+        read_out(made.log, others, absent=0.0)
+    with pytest.raises(ContractError, match="outcomes have no rows"):
+        read_out(made.log, {"customer_id": pa.array([], pa.string()), "outcome": []}, absent=0.0)
+
+
 def test_propensities_that_were_not_used_are_seen():
     """The mailer dropped a third of those it should have mailed, and the log does not know."""
     market = Market(6000, 12)

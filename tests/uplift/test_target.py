@@ -18,7 +18,7 @@ import pytest
 
 from regulars.sql.contract import SENDS
 from regulars.sql.errors import ContractError, ModelError, WarehouseError
-from regulars.uplift.allocate import AllocationError, allocate
+from regulars.uplift.allocate import allocate
 from regulars.uplift.decision_log import considered_from, log_facts, logged_sends, read_log
 from regulars.uplift.design import persistent_holdout, unit_interval
 from regulars.uplift.effects import Effects
@@ -209,7 +209,21 @@ def test_budget_zero_sends_only_what_funds_itself_and_ten_customers_are_enough()
         ({}, {"exploration": 1.0}, ModelError, r"exploration is 1.0"),
         ({}, {"fatigue": 1.0}, ModelError, r"fatigue is 1.0"),
         ({}, {"frequency_cap": 0}, ModelError, r"frequency_cap is 0"),
-        ({}, {"max_contacts": -1}, AllocationError, r"max_contacts is -1"),
+        ({}, {"budget": float("inf")}, ModelError, r"budget is inf; it is 0 or more, or None for no limit"),
+        ({}, {"budget": "10"}, ModelError, r"budget is '10'; it is 0 or more"),
+        ({}, {"stock": {"mail": "x"}}, ModelError, r"stock of 'mail' is 'x'"),
+        ({}, {"stock": [1]}, ModelError, r"stock is list; it maps each arm"),
+        ({}, {"holdout": float("nan")}, ModelError, r"holdout share is nan; it is a share in \[0, 1\)"),
+        ({}, {"holdout": "0.1"}, ModelError, r"holdout share is '0.1'"),
+        ({}, {"exploration": None}, ModelError, r"exploration is None"),
+        ({}, {"frequency_cap": 1.5, "recent_contacts": {}}, ModelError, r"frequency_cap is 1.5"),
+        ({}, {"max_contacts": float("nan")}, ModelError, r"max_contacts is nan; it is a count"),
+        ({}, {"seed": -1}, ModelError, r"seed is -1; it is a whole number, 0 or more"),
+        ({}, {"seed": "a"}, ModelError, r"seed is 'a'"),
+        ({}, {"facts": {"x": float("nan")}}, ModelError, r"facts cannot be recorded"),
+        ({}, {"facts": {"x": object()}}, ModelError, r"facts cannot be recorded"),
+        ({}, {"offers": "mail"}, ModelError, r"offers is the text 'mail'; give the arms as a list: \['mail'\]"),
+        ({}, {"max_contacts": -1}, ModelError, r"max_contacts is -1"),
         ({}, {"recent_contacts": {"a": -1}}, ModelError, r"recent_contacts holds -1"),
         ({}, {"suppression": {"": ["a"]}}, ModelError, r"blank reason"),
         ({}, {"suppression": {"bounced": "a"}}, ModelError, r"bounced is str; it is a list"),
@@ -228,10 +242,35 @@ def test_no_rows_and_a_blank_name_are_refused():
         build(scores(0))
     with pytest.raises(ModelError, match="campaign is blank"):
         TargetList.build(scores(), " ", on=ON)
+    with pytest.raises(ModelError, match="campaign is None; name it"):
+        TargetList.build(scores(), None, on=ON)
     named = scores().add_column(0, "campaign", pa.repeat("spring", 400))
     with pytest.raises(ModelError, match="no row of campaign 'sprig'; did you mean 'spring'"):
         TargetList.build(named, "sprig", on=ON)
     assert build(named).list_bytes() == build().list_bytes()
+
+
+@pytest.mark.parametrize("on", ["2026-05-04", None, np.datetime64("2026-05-04"), 20260504])
+def test_a_day_that_is_none_is_refused(on):
+    with pytest.raises(ModelError, match=r"on is .*; it is the day of the sends"):
+        TargetList.build(scores(), "spring", on=on)
+
+
+@pytest.mark.parametrize("on", [pd.Timestamp("2026-05-04 03:00"), datetime(2026, 5, 4, 23, 59)])  # noqa: DTZ001
+def test_a_moment_is_its_day_and_the_run_the_same(on, tmp_path):
+    made = TargetList.build(scores(), "spring", on=on, holdout=0.1)
+    same = build(holdout=0.1)
+    assert (made.run_id, made.rules.on, made.log_bytes()) == (same.run_id, ON, same.log_bytes())
+    assert replay(made.write_log(tmp_path)).same
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    said = {"budget": np.int64(9), "stock": {"mail": np.int32(50)}, "max_contacts": np.int64(60), "seed": np.uint8(3)}
+    plain = {"budget": 9, "stock": {"mail": 50}, "max_contacts": 60, "seed": 3}
+    made = build(**said, holdout=np.float32(0.25), frequency_cap=np.int8(2), recent_contacts={"c00001": np.int64(2)})
+    same = build(**plain, holdout=0.25, frequency_cap=2, recent_contacts={"c00001": 2})
+    assert made.run_id == same.run_id
+    assert replay(made.write_log(tmp_path)).same
 
 
 def test_frames_of_any_kind_give_the_same_list_in_their_own_kind():
@@ -269,8 +308,10 @@ def test_files_are_whole_with_their_manifest_or_not_there(tmp_path):
     with pytest.raises(ModelError, match="format is 'xlsx'"):
         made.write(tmp_path / "list.xlsx")
     (tmp_path / "file").write_text("")
-    with pytest.raises(WarehouseError, match="a file stands where a folder belongs"):
+    with pytest.raises(WarehouseError, match=r"a file stands where a folder belongs.*; the list was not written"):
         made.write(tmp_path / "file" / "list.csv")
+    with pytest.raises(WarehouseError, match="no decision was logged"):
+        made.write_log(tmp_path / "file" / "logs")
 
 
 def test_a_log_replays_and_is_never_overwritten(tmp_path):
