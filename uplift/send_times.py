@@ -354,11 +354,17 @@ def _judge_kept_out(
     columns = holdout_columns(exp, holdout)
     if exp.unit not in columns:
         return []
-    units = ids_of(columns[exp.unit])
-    if exp.treatment in columns:
+    units, called = ids_of(columns[exp.unit]), "held-out customers"
+    advice = "They are no comparison any more: take them out of the holdout, and out of the mailing list."
+    if "why" in columns:
+        # a log of decisions: control is also who was not chosen, and may be sent other things
+        units = units[ids_of(columns["why"]) == "holdout"]
+    elif exp.treatment in columns:
         # the part to be evaluated on may get other campaigns; its control must not have got this one
         units = units[ids_of(columns[exp.treatment]) == exp.control]
         mailed = mailed & (name == own)
+        called = f"customers to judge the effects on who are {exp.control!r} in the frame"
+        advice = "Take the arm that was assigned, and find out why something else was sent."
     reached = mailed & np.isin(customer, units)
     if not reached.any():
         return []
@@ -366,8 +372,8 @@ def _judge_kept_out(
         Finding(
             "holdout_contaminated",
             True,
-            f"{len(np.unique(customer[reached]))} of {len(units)} held-out customers were sent something, e.g. "
+            f"{len(np.unique(customer[reached]))} of {len(units)} {called} were sent something, e.g. "
             f"{str(customer[reached][0])!r} by {str(name[reached][0])!r} ({str(arm[reached][0])!r}).",
-            "They are no comparison any more: take them out of the holdout, and out of the mailing list.",
+            advice,
         )
     ]
