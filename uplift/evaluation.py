@@ -13,6 +13,7 @@ import numpy as np
 
 from ..sql.errors import ModelError, nearest
 from ..sql.frames import columns_of
+from .arguments import whole_number
 from .calibration import calibration_of_effects
 from .estimate import Estimate
 from .evaluation_report import EvaluationReport
@@ -145,7 +146,8 @@ def evaluate(
     ------
     ModelError
         Where the holdout shares customers with the training data, a customer has two rows, an arm is missing, shapes
-        differ, values are not finite, or too few customers overlap.
+        differ, values are not finite, too few customers overlap, or every customer has the same outcome (the last two
+        can be overridden); where ``effects`` is nothing that predicts, or seed, draws or threads no whole numbers.
     ContractError
         Where a column is missing or of another kind than at the fit.
 
@@ -168,6 +170,9 @@ def evaluate(
     >>> report.compare("predicted, top 40%", "treat all with mail")["value"].above_zero
     True
     """
+    _require_effects(effects)
+    seed, draws = whole_number("seed", seed, 0), whole_number("draws", draws, 2)
+    threads = None if threads is None else whole_number("threads", threads, 1)
     experiment: Experiment = effects.experiment
     # without a column of units each row is its own, and a row's number says nothing about the training data
     named = experiment.unit in columns_of(holdout, "a holdout")
@@ -203,7 +208,7 @@ def evaluate(
     )
     rankings["random"] = Ranking(np.zeros(len(predicted)), np.full(len(predicted), everyone))
     rules = _rules(rankings, scored, verdict, policies or {})
-    findings = [*scored.findings, *_verdict_findings(verdict)]
+    findings = [*scored.findings, *_unknown_customers(effects, named), *_verdict_findings(verdict)]
     done = _placebo(scored, rankings, target, seed, threads, findings) if placebo else None
     shared = {"cluster": scored.cluster, "level": level}
     log = (scored.arm, scored.outcome, scored.propensity)
@@ -370,6 +375,31 @@ def _placebo(
     except ModelError as error:  # shuffled clusters can leave a fold without an arm
         findings.append(Finding("placebo_not_run", False, f"Shuffled treatment: {error}", "It needs more clusters."))
         return None
+
+
+def _require_effects(effects: Any) -> None:
+    wanted = ("experiment", "encoder", "arm_names", "value", "cost", "learner", "predict")
+    if not all(hasattr(effects, name) for name in wanted):
+        raise ModelError(
+            f"effects is {type(effects).__name__} {str(effects)[:40]!r}; give what fit_effects returns or Effects.load "
+            "reads, or PredictedEffects(experiment, predictions) for those made elsewhere."
+        )
+
+
+def _unknown_customers(effects: Any, named: bool) -> list[Finding]:
+    """Say where nobody can tell whether the effects were learnt from the customers that are to judge them."""
+    if not hasattr(effects, "learnt_from") or (named and effects.learnt_from is not None):
+        return []
+    which = "The holdout" if effects.learnt_from is not None else "The frame of the fit"
+    return [
+        Finding(
+            "holdout_not_compared",
+            False,
+            f"{which} has no column {effects.experiment.unit!r}, so that nothing tells whether the effects were learnt "
+            "from these customers.",
+            "Keep the ids in both frames: effects look better than they are on customers they were learnt from.",
+        )
+    ]
 
 
 def _verdict_findings(verdict: Verdict) -> tuple[Finding, ...]:

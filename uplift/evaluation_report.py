@@ -80,8 +80,13 @@ class EvaluationReport:
 
     @property
     def sentence(self) -> str:
-        """The verdict and its reason, for people."""
-        return self.verdict.sentence
+        """The verdict and its reason, for people; of an observational study, what it takes to be true."""
+        if self.experiment.kind != "observational":
+            return self.verdict.sentence
+        kept = self.scored.kept.mean()
+        who = "" if kept == 1.0 else f", and of the {kept:.0%} of customers who could have had any arm"
+        far = f"true as far as the features tell all that decided who got what{who}"
+        return f"{self.verdict.sentence} Observational: {far}."
 
     @property
     def arms(self) -> Any:

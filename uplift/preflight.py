@@ -309,7 +309,19 @@ def _clusters(case: _Case) -> list[Finding]:
 
 
 def _sizes(case: _Case) -> list[Finding]:
-    data = case.data
+    return judge_sizes(case.exp, case.data)
+
+
+def judge_sizes(exp: Experiment, data: ExperimentData) -> list[Finding]:
+    """Return whether arms have too few customers or outcomes, or one outcome for all.
+
+    Examples
+    --------
+    >>> frame = {"arm": ["no", "mail"] * 100, "spend": [0.0] * 200}
+    >>> exp = Experiment(treatment="arm", outcome="spend", control="no")
+    >>> [finding.code for finding in judge_sizes(exp, exp.read(frame))]
+    ['few_customers', 'constant_outcome']
+    """
     counts = np.bincount(data.arm, minlength=data.n_arms)
     a = int(counts.argmin())
     found = []
@@ -329,16 +341,15 @@ def _sizes(case: _Case) -> list[Finding]:
             Finding(
                 "constant_outcome",
                 True,
-                f"column {case.exp.outcome!r} is {data.outcome[0]:g} for all {len(data.outcome)} customers.",
+                f"column {exp.outcome!r} is {data.outcome[0]:g} for all {len(data.outcome)} customers.",
                 "Nothing can have moved it: look at another outcome, a longer window, or how the column was joined.",
             )
         )
         return found
-    return found + _events(case, counts)
+    return found + _events(data, counts)
 
 
-def _events(case: _Case, counts: np.ndarray) -> list[Finding]:
-    data = case.data
+def _events(data: ExperimentData, counts: np.ndarray) -> list[Finding]:
     if data.outcome_kind == "number" and (data.outcome == 0.0).mean() < 0.2:
         return []
     event = data.outcome != 0.0

@@ -1,7 +1,7 @@
 """A holdout, read, scored doubly robustly and priced: what every figure of an evaluation is computed from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .experiment import Experiment, ExperimentData
 from .features import FeatureEncoder
 from .findings import Finding
 from .policy_value import gain_per_1000
+from .preflight import judge_sizes
 from .scores import contrast, doubly_robust_scores
 
 
@@ -37,7 +38,7 @@ class ScoredHoldout:
     level : float
         Coverage of the intervals.
     findings : tuple of Finding
-        About overlap.
+        About overlap and sizes.
     """
 
     data: ExperimentData = field(repr=False)
@@ -125,6 +126,8 @@ def score_holdout(
     """
     data = experiment.read(holdout, encoder=encoder, arm_names=arm_names)
     _check_units(data, seen)
+    sizes = _sizes(experiment, data)
+    _check_blocking(sizes, override)
     columns = columns_of(holdout, "a holdout")
     n_rows = len(next(iter(columns.values())))
     found = doubly_robust_scores(
@@ -149,7 +152,21 @@ def score_holdout(
         value=_worth(value, n_rows, rows),
         cost=_price(cost, data.arm_names, n_rows, rows),
         level=level,
-        findings=found.findings,
+        findings=(*sizes, *found.findings),
+    )
+
+
+def _sizes(experiment: Experiment, data: ExperimentData) -> tuple[Finding, ...]:
+    """Return what is said of sizes: few customers are the intervals' business, one outcome for all is nobody's."""
+    found = judge_sizes(experiment, data)
+    blocking = ("constant_outcome", "outcome_in_one_arm")
+    return tuple(
+        each
+        if each.code in blocking
+        else replace(
+            each, blocking=False, advice="The intervals are rough: judge by more customers, or a longer window."
+        )
+        for each in found
     )
 
 

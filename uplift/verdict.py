@@ -7,7 +7,7 @@ does not add false claims.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -122,7 +122,8 @@ def decide(
     -------
     Verdict
         ``rank`` where a ranking beats random order and some top fraction of it pays; else ``treat all`` where giving
-        everyone one arm pays; else ``treat none`` where every arm loses; else ``not enough data``.
+        everyone one arm pays; else ``treat none`` where every arm loses; else ``not enough data``. Where
+        the outcome does not vary, costs alone decide nothing: ``not enough data``.
 
     Raises
     ------
@@ -157,6 +158,8 @@ def decide(
     scores = np.asarray(scores, dtype=np.float64)
     names = [f"arm {a}" for a in range(scores.shape[1])] if arm_names is None else list(arm_names)
     by_arm = _arm_tests(scores, value, cost, weights, cluster, level, seed, names)
+    if _says_nothing(scores):
+        return _no_variance(table, target, by_rank, by_arm)
     return _conclude(table, target, by_rank, by_arm, 1.0 - level)
 
 
@@ -189,6 +192,23 @@ def _conclude(
     sentence = (
         f"Not enough data: treating everyone with {most.name} gains {most.estimate} per head, which may be gain or "
         f"loss. {no_order}"
+    )
+    return Verdict("not enough data", sentence, None, best, None, None, tests, table)
+
+
+def _says_nothing(scores: np.ndarray) -> bool:
+    """Whether no arm's score differs from control's for anybody: the outcome itself has no variance."""
+    most = max(float(np.abs(contrast(scores, a)).max(initial=0.0)) for a in range(1, scores.shape[1]))
+    return most <= 1e-9 * float(np.abs(scores).max(initial=0.0))  # what rounding leaves of a constant outcome
+
+
+def _no_variance(
+    table: RateTable, target: Target, by_rank: list[HypothesisTest], by_arm: list[HypothesisTest]
+) -> Verdict:
+    best = max(table.names, key=lambda name: table.of(target)[name].value)
+    tests = tuple(replace(test, p_value=1.0) for test in (*by_rank, *by_arm))
+    sentence = (
+        "Not enough data: the outcome is the same for every customer; nothing tells what an arm does from chance."
     )
     return Verdict("not enough data", sentence, None, best, None, None, tests, table)
 

@@ -23,6 +23,10 @@ SHARES = uplift.Experiment("arm", "outcome", "control", propensity=0.5)
 FRAMES = ["arms", "rates", "toc", "gain", "policies", "comparisons", "calibration", "off_policy", "sensitivity"]
 
 
+def codes(report) -> list[str]:
+    return [finding.code for finding in report.findings]
+
+
 def true_effects(drawn, **given) -> uplift.PredictedEffects:
     """Predictions that know the truth, and a response model that knows the expected outcome of the treated."""
     return uplift.PredictedEffects(
@@ -272,7 +276,14 @@ def test_customers_learnt_from_are_refused_also_after_saving(tmp_path):
     # row numbers are no ids
     nameless = frame.drop(columns="customer_id")
     anonymous = uplift.fit_effects(SHARES, nameless.iloc[:2000], "t", threads=1)
-    assert uplift.evaluate(anonymous, nameless.iloc[:2000], placebo=False, draws=50).learner == "t"
+    report = uplift.evaluate(anonymous, nameless.iloc[:2000], placebo=False, draws=50)
+    assert report.learner == "t"
+    (finding,) = [finding for finding in report.findings if finding.code == "holdout_not_compared"]
+    assert "frame of the fit has no column 'customer_id'" in finding.seen
+    report = uplift.evaluate(fitted, nameless.iloc[2000:], placebo=False, draws=50)
+    (finding,) = [finding for finding in report.findings if finding.code == "holdout_not_compared"]
+    assert "holdout has no column 'customer_id'" in finding.seen
+    assert "holdout_not_compared" not in codes(uplift.evaluate(fitted, frame.iloc[2000:], placebo=False, draws=50))
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------
@@ -296,11 +307,21 @@ TREATED = np.flatnonzero(SMALL.arm == 1)
         ({"target": "qini"}, "target is 'qini'"),
         ({"level": 1.5}, "level is 1.5"),
         ({"draws": 1}, "draws is 1"),
+        ({"draws": "many"}, "draws is 'many'"),
+        ({"seed": "a"}, "seed is 'a'; it is a whole number"),
+        ({"threads": 0}, "threads is 0; it is a whole number of 1 or more"),
+        ({"threads": -1}, "threads is -1"),
     ],
 )
 def test_what_cannot_be_is_named(arguments, message):
     with pytest.raises(ModelError, match=message):
         uplift.evaluate(true_effects(SMALL), SMALL.frame(), placebo=False, **{"draws": 20} | arguments)
+
+
+@pytest.mark.parametrize("effects", ["x", None, 3, np.zeros(400)])
+def test_what_does_not_predict_is_refused(effects):
+    with pytest.raises(ModelError, match=r"effects is .*give what fit_effects returns"):
+        uplift.evaluate(effects, SMALL.frame())
 
 
 def test_one_arm_only_and_an_arm_missing_from_the_holdout_are_refused():
@@ -324,16 +345,38 @@ def test_ten_customers_are_not_enough_data():
     effects = uplift.PredictedEffects(EXPERIMENT, SMALL.effects[rows])
     report = uplift.evaluate(effects, SMALL.frame().iloc[rows], draws=50)
     assert report.verdict.decision == "not enough data"
+    assert "too_few_customers" in codes(report)
+    assert not any(finding.blocking for finding in report.findings)
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_outcomes_that_are_all_zero_are_an_effect_of_zero():
-    frame = SMALL.frame().assign(outcome=0.0)
-    report = uplift.evaluate(true_effects(SMALL), frame, draws=20)
+@pytest.mark.parametrize("value", [0.0, 5.0])
+@pytest.mark.parametrize("cost", [0.0, 1.0, "by customer"])
+def test_one_outcome_for_all_is_refused_and_proves_nothing_where_overridden(value, cost):
+    frame = SMALL.frame().assign(outcome=value)
+    given = np.linspace(0.5, 1.5, 400)[:, None] if cost == "by customer" else cost
+    with pytest.raises(ModelError, match="constant_outcome") as said:
+        uplift.evaluate(true_effects(SMALL, cost=given), frame, draws=20, placebo=False)
+    assert f"is {value:g} for all 400 customers" in str(said.value)
+    report = uplift.evaluate(
+        true_effects(SMALL, cost=given), frame, draws=20, placebo=False, override=["constant_outcome"]
+    )
     assert report.verdict.decision == "not enough data"
-    assert report.scored.average_effect(1).value == 0.0
-    costly = uplift.evaluate(true_effects(SMALL, cost=1.0), frame, draws=20, placebo=False)
-    assert costly.verdict.decision == "treat none"
+    assert "the outcome is the same for every customer" in report.sentence
+    assert report.scored.average_effect(1).value == pytest.approx(0.0, abs=1e-12)
+    assert {test.p_value for test in report.verdict.tests} == {1.0}
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_the_sentence_of_an_observational_study_says_so():
+    drawn = simulate("confounded", 1500, seed=3)
+    observed = uplift.Experiment("arm", "outcome", "control", kind="observational")
+    frame, few = drawn.frame(), {"draws": 50, "placebo": False}
+    report = uplift.evaluate(true_effects(drawn, experiment=observed), frame, **few)
+    assert "Observational: true as far as" in report.sentence
+    assert report.campaign_effects("may", 28)[0]["sentence"] == report.sentence
+    assert report.sentence in str(report)
+    assert "Observational" not in uplift.evaluate(true_effects(drawn), frame, **few).sentence
 
 
 # ---- Hillstrom ------------------------------------------------------------------------------------------------------
