@@ -47,7 +47,7 @@ def test_examples_in_docstrings_run(name):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("package", ["sql", "clv", "uplift"])
+@pytest.mark.parametrize("package", ["sql", "clv", "uplift", "pricing"])
 def test_every_public_name_has_an_example(package):
     module = importlib.import_module(f"regulars.{package}")
     public = {name: getattr(module, name) for name in module.__all__}
