@@ -354,7 +354,12 @@ class _Job:
 
     def _verdict(self) -> str:
         effects = _rows_of(self.snapshot, "campaign_effects", self.campaign)
-        return "" if effects is None or not effects.num_rows else str(effects["sentence"][0].as_py() or "")
+        if effects is None or not effects.num_rows:
+            return ""
+        sentence = str(effects["sentence"][0].as_py() or "")
+        if effects["kind"][0].as_py() != "observational" or not sentence or "observational" in sentence.lower():
+            return sentence
+        return f"{sentence} It is observational: nobody was drawn, and what was not measured may explain it."
 
 
 def _rows_of(snapshot: "Snapshot", table: str, campaign: str) -> "pa.Table | None":

@@ -238,6 +238,8 @@ def contact_counts(given: Any) -> dict[str, int]:
 
 def contacts_of(customer_ids: "pa.Array", counts: Mapping[str, int]) -> list[int]:
     """Return each customer's recent contacts, 0 where ``counts`` of `contact_counts` does not name him."""
+    if not counts:
+        return [0] * len(customer_ids)
     return [counts.get(text, 0) for text in _plain(customer_ids).to_pylist()]
 
 

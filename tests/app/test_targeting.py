@@ -357,11 +357,12 @@ def test_no_scores_or_scores_of_other_settings_are_refused(shop):
     assert target(settings(shop, {"budget": 11.0, "holdout": 0.3}), "winback", on=ON).outcome == "written"
 
 
-def test_what_the_build_found_of_the_scores_stands_beside_what_they_promise(shop):
+@pytest.mark.parametrize("kind", ["randomised", "observational"])
+def test_what_the_build_found_of_the_scores_stands_beside_what_they_promise(shop, kind):
     sentence = "Not enough data: the gain may be a loss."
     columns = {column.name: None for column in CAMPAIGN_EFFECTS.columns if column.type in ("DOUBLE", "BIGINT")}
     texts = {column.name: "" for column in CAMPAIGN_EFFECTS.columns if column.type == "VARCHAR"}
-    row = columns | texts | {"campaign": "winback", "sentence": sentence, "refused": False}
+    row = columns | texts | {"campaign": "winback", "sentence": sentence, "refused": False, "kind": kind}
     effects = contract_table(CAMPAIGN_EFFECTS, {name: [value] for name, value in row.items()})
     scores = Warehouse(shop / "warehouse").current().read("uplift_scores")
     warehouse = Warehouse(shop / "warehouse")
@@ -370,8 +371,11 @@ def test_what_the_build_found_of_the_scores_stands_beside_what_they_promise(shop
         facts = {name: writer.write_table(name, rows.to_batches(), rows.schema) for name, rows in tables.items()}
         writer.manifest.update({"as_of": AS_OF.isoformat(), "tables": facts, "models": {}})
     made = target(settings(shop), "winback", on=ON)
-    assert made.to_dict()["verdict"] == made.target_list.manifest["rules"]["facts"]["verdict"] == sentence
-    assert sentence in made.sentence()
+    told = made.to_dict()["verdict"]
+    assert told == made.target_list.manifest["rules"]["facts"]["verdict"]
+    assert told.startswith(sentence)
+    assert ("It is observational: nobody was drawn" in told) == (kind == "observational")
+    assert told in made.sentence()
     with pytest.raises(StaleSnapshotError, match="has no scores of spring: it was not configured"):
         target(settings(shop, campaigns={"spring": {}}), "spring", on=ON)
 
