@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from .errors import nearest
 
 CampaignName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ArmName = Annotated[str, StringConstraints(min_length=1)]
@@ -23,6 +25,45 @@ LIST_KEYS = frozenset(
     }
 )
 OFFER_LIST_KEYS = frozenset({"stock"})
+
+# What preflight names its findings by (`uplift.preflight.CODES`, which this layer does not import).
+OVERRIDES = frozenset(
+    {
+        "arm_missing_in_holdout",
+        "cluster_split",
+        "constant_features",
+        "constant_outcome",
+        "contaminated_control",
+        "determines_outcome",
+        "extreme_propensity",
+        "few_clusters",
+        "few_customers",
+        "few_events",
+        "holdout_contaminated",
+        "holdout_duplicated",
+        "holdout_in_training",
+        "low_overlap",
+        "measured_after_send",
+        "measured_by_arm",
+        "missing_by_arm",
+        "names_the_arm",
+        "names_the_customer",
+        "outcome_in_one_arm",
+        "propensity_mismatch",
+        "sample_ratio_mismatch",
+        "suspiciously_predictive",
+        "too_few_clusters",
+        "too_few_customers",
+        "too_few_events",
+        "two_rows_per_customer",
+        "unbalanced_feature",
+        "window_before_send",
+        "window_by_arm",
+        "window_not_closed",
+        "window_overlaps_campaign",
+        "window_reversed",
+    }
+)
 
 
 class _Section(BaseModel):
@@ -101,6 +142,25 @@ class CampaignSettings(_Section):
     require_consent: bool = True
     max_snapshot_age_days: int = Field(default=7, ge=0)
     offers: dict[ArmName, OfferSettings] = Field(default_factory=dict)
+
+    @field_validator("learn_from")
+    @classmethod
+    def _some_campaign(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        # the default is not validated: left out, it is the campaign's own name
+        if not given:
+            raise ValueError("learn_from = [] names no campaign to learn from; leave it out for the campaign itself")
+        return given
+
+    @field_validator("override")
+    @classmethod
+    def _known_codes(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [code for code in given if code not in OVERRIDES]
+        if unknown:
+            raise ValueError(
+                f"override names {unknown[0]!r}{nearest(unknown[0], sorted(OVERRIDES))}; the codes are "
+                f"{', '.join(sorted(OVERRIDES))}"
+            )
+        return given
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -14,13 +14,15 @@ from regulars.app.build import run_build
 from regulars.app.campaign_data import CampaignRefused, propensity_of_each_arm
 from regulars.app.campaigns import campaign_tables, candidate_features, learn_campaigns, split_by_hash
 from regulars.app.demo import demo_settings
+from regulars.sql.campaign_settings import OVERRIDES
 from regulars.sql.contract import CAMPAIGN_EFFECTS, UPLIFT_SCORES
 from regulars.sql.database import Database, connect
 from regulars.sql.engine import DuckDBEngine
-from regulars.sql.errors import MissingExtraError
+from regulars.sql.errors import MissingExtraError, SettingsError
 from regulars.sql.pipeline import Pipeline, settings_parameters
 from regulars.sql.settings import Settings
 from regulars.uplift.effects import Effects
+from regulars.uplift.preflight import CODES
 
 SENT = date(2024, 4, 10)
 AS_OF = date(2024, 6, 30)
@@ -237,7 +239,6 @@ class TestRefused:
             ([row | {"propensity": 1.0} for row in SENDS], {}, "campaign 'april': every customer's arm was certain"),
             ([row | {"propensity": 0.9 if row["arm"] == "mail" else 0.1} for row in SENDS], {}, "sample_ratio_mism"),
             ([row | {"propensity": 0.6} for row in SENDS], {}, "add up to 1.2, not to 1"),
-            (SENDS, {"override": ["low_overlp"]}, "override names 'low_overlp'; did you mean 'low_overlap'?"),
         ],
     )
     def test_with_the_reason(self, learn, sends, changes, said):
@@ -269,6 +270,27 @@ class TestRefused:
         found = learn(campaigns={"a": {"learn_from": ["none"]}, "winback": WINBACK})
         assert [campaign.effects is None for campaign in found] == [True, False]
         assert set(campaign_tables(found)["uplift_scores"].column("campaign").to_pylist()) == {"winback"}
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"learn_from": []}, "learn_from = [] names no campaign to learn from"),
+            ({"override": ["bogus"]}, "override names 'bogus'; the codes are arm_missing_in_holdout, "),
+            ({"override": ["low_overlap", "low_overlp"]}, "override names 'low_overlp'; did you mean 'low_overlap'?"),
+        ],
+    )
+    def test_what_cannot_be_learnt_from_is_refused_before_a_build(self, changes, said):
+        with pytest.raises(SettingsError) as error:
+            Settings.from_mapping({"orders": {"path": "o.parquet"}, "campaigns": {"winback": WINBACK | changes}})
+        assert said in str(error.value)
+
+    def test_every_code_of_preflight_can_be_overridden_and_no_other(self):
+        assert set(CODES) == OVERRIDES
+        campaigns = {"winback": WINBACK | {"override": sorted(CODES)}, "autumn": {}}
+        made = Settings.from_mapping({"orders": {"path": "o.parquet"}, "campaigns": campaigns})
+        assert made.overridden(value={"horizon": 26}).campaign("autumn").learn_from == ("autumn",)
 
 
 class TestLearntFrom:
