@@ -71,7 +71,8 @@ class BuildResult:
         manifest = self.snapshot.manifest
         customers = manifest["tables"]["customer_summary"]["rows"]
         if self.outcome == "unchanged":
-            first = f"unchanged: run {self.snapshot.run_id} is current, as of {manifest['as_of']}, {customers:,} customers"
+            run = self.snapshot.run_id
+            first = f"unchanged: run {run} is current, as of {manifest['as_of']}, {customers:,} customers"
         else:
             first = (
                 f"published run {self.snapshot.run_id} ({self.how}), as of {manifest['as_of']}, {customers:,} "
