@@ -186,6 +186,8 @@ def read_out(
     planned_arm = np.array([place[name] for name in log["planned_arm"].to_pylist()], dtype=np.int64)
     probability = _matrix(log, "propensity", names)
     held_out = np.array([why == "holdout" for why in log["why"].to_pylist()], dtype=np.bool_)
+    if isinstance(features, str):
+        raise ModelError(f"features is the text {features!r}; give the columns as a list: [{features!r}]")
     columns = _aligned(log, outcomes, [outcome, *([cost] if cost else []), *features], absent)
     y, sent = columns[outcome], arm > 0
     _comparable(arm, probability, said["rules"]["campaign"])
@@ -220,7 +222,7 @@ def read_out(
         arms=arms,
         holdout=_from_holdout(held_out, y, margin, float(spent.sum()), level),
         calibration=_calibration(log, names, arm, planned_arm, y, probability, expected, margin, level),
-        findings=_findings(arm, probability, without),
+        findings=_findings(arm, probability, without, y),
     )
 
 
@@ -314,8 +316,17 @@ def _calibration(
     return calibration_of_effects(margin * predicted, margin * effect, bins=_BINS, level=level)
 
 
-def _findings(arm: np.ndarray, probability: np.ndarray, without: int) -> tuple[Finding, ...]:
+def _findings(arm: np.ndarray, probability: np.ndarray, without: int, y: np.ndarray) -> tuple[Finding, ...]:
     found = []
+    if np.ptp(y) == 0:
+        found.append(
+            Finding(
+                "constant_outcome",
+                True,
+                f"The outcome of all {len(y):,} customers is {y[0]:g}: the interval holds no noise of it.",
+                "Look whether outcomes are of this window and these customers; otherwise wait for more of them.",
+            )
+        )
     possible = probability[:, 0] > 0
     # whoever got nothing stands for 1 / p_0 customers: together for all who could have got nothing
     surplus = (arm[possible] == 0) / probability[possible, 0] - 1.0

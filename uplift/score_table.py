@@ -65,6 +65,8 @@ def read_scores(
     known = sorted(pc.unique(labels).to_pylist())
     if isinstance(offers, str):
         raise ModelError(f"offers is the text {offers!r}; give the arms as a list: [{offers!r}]")
+    if offers is not None and not len(offers):
+        raise ModelError(f"offers is empty; name arms to choose from, or leave it out for all: {known}")
     if offers is not None:
         kept = pc.is_in(labels, value_set=text_column({"arm": list(offers)}, "arm"))
         for offer in offers:

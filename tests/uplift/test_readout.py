@@ -254,6 +254,7 @@ def test_what_is_no_log_is_refused(kind, tmp_path):
         ({"level": 95}, "level is 95; it is a share between 0 and 1"),
         ({"seed": -1}, "seed is -1; it is a whole number"),
         ({"seed": "a"}, "seed is 'a'"),
+        ({"features": "before"}, r"features is the text 'before'; give the columns as a list"),
     ],
 )
 def test_terms_that_are_none_are_refused(given, said):
@@ -271,6 +272,14 @@ def test_outcomes_of_other_customers_are_no_outcomes():
         read_out(made.log, others, absent=0.0)
     with pytest.raises(ContractError, match="outcomes have no rows"):
         read_out(made.log, {"customer_id": pa.array([], pa.string()), "outcome": []}, absent=0.0)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.5])
+def test_outcomes_without_variance_are_blocking(value):
+    market = Market(2000, 14)
+    made = market.send(holdout=0.2)
+    found = read_out(made.log, market.buy(made) | {"outcome": np.full(2000, value)}, margin=MARGIN)
+    assert [(finding.code, finding.blocking) for finding in found.findings] == [("constant_outcome", True)]
 
 
 def test_propensities_that_were_not_used_are_seen():

@@ -222,6 +222,7 @@ def test_budget_zero_sends_only_what_funds_itself_and_ten_customers_are_enough()
         ({}, {"seed": "a"}, ModelError, r"seed is 'a'"),
         ({}, {"facts": {"x": float("nan")}}, ModelError, r"facts cannot be recorded"),
         ({}, {"facts": {"x": object()}}, ModelError, r"facts cannot be recorded"),
+        ({}, {"offers": []}, ModelError, r"offers is empty; name arms"),
         ({}, {"offers": "mail"}, ModelError, r"offers is the text 'mail'; give the arms as a list: \['mail'\]"),
         ({}, {"max_contacts": -1}, ModelError, r"max_contacts is -1"),
         ({}, {"recent_contacts": {"a": -1}}, ModelError, r"recent_contacts holds -1"),
