@@ -347,7 +347,8 @@ _ADVICE = {
 
 
 def _may_be_propensity(given: Any) -> bool:
-    return isinstance(given, str | int | float | np.integer | np.floating) and not isinstance(given, bool)
+    is_number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+    return isinstance(given, str) or (is_number and bool(np.isfinite(given)))
 
 
 def _propensities(columns: Mapping[str, Any], given: str | float, kept: np.ndarray) -> np.ndarray:

@@ -50,7 +50,9 @@ def test_a_column_of_probabilities_is_looked_up_among_the_arms_looked_at():
     np.testing.assert_allclose(data.propensity[:, 1], q / (0.5 + q), rtol=1e-12)
 
 
-@pytest.mark.parametrize("given", [[0.5, 0.5], np.array([0.5, 0.5]), (0.5,), True, {"mail": [0.5]}, {"mail": None}])
+@pytest.mark.parametrize(
+    "given", [[0.5, 0.5], np.array([0.5, 0.5]), (0.5,), True, np.nan, {"mail": [0.5]}, {"mail": None}]
+)
 def test_a_propensity_of_another_kind_is_refused(given):
     with pytest.raises(ModelError, match=r"propensity is .*; it is a mapping from arm to its share"):
         Experiment("arm", "outcome", "none", propensity=given)
