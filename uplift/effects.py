@@ -20,6 +20,7 @@ import numpy as np
 from .. import __version__
 from ..sql.durability import canonical_json, replace_text, sync_folder
 from ..sql.errors import ModelError, nearest
+from .arguments import whole_number
 from .boosters import BoostedEffects, Model, from_dict, to_dict, usable_threads
 from .design import unit_interval
 from .estimators import EstimatorEffects
@@ -201,11 +202,12 @@ class Effects:
         Raises
         ------
         ModelError
-            Where the folder holds no effects, a part is missing or damaged, it was written by a newer format, or an
-            estimator was saved by another version of its library.
+            Where ``threads`` is below 1, the folder holds no effects, a part is missing or damaged, it was written by a
+            newer format, or an estimator was saved by another version of its library.
         MissingExtraError
             Where the library of an estimator is not installed.
         """
+        workers = usable_threads(None if threads is None else whole_number("threads", threads, 1))
         source = Path(folder)
         document = _read_document(source)
         names: Mapping[str, str] = document["files"]
@@ -231,7 +233,7 @@ class Effects:
                 model=_model_from(document["model"], content, text),
                 response_model=from_dict(document["response_model"], text),
                 learnt_from=np.frombuffer(content(units), "<f8") if (units := document.get("learnt_from")) else None,
-                threads=usable_threads(threads),
+                threads=workers,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

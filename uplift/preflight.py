@@ -12,6 +12,7 @@ import numpy as np
 
 from ..sql.errors import ModelError, nearest
 from ..sql.frames import columns_of
+from .arguments import whole_number
 from .balance import LEVEL, chi_square, randomised_units, sample_ratio_test
 from .experiment import Experiment, ExperimentData
 from .features import CategoricalFeature
@@ -129,6 +130,7 @@ def preflight(
     >>> [finding.code for finding in preflight(exp, frame.assign(score=frame.outcome * 2 + 1))]
     ['unbalanced_feature', 'determines_outcome']
     """
+    seed = whole_number("seed", seed, 0)
     columns = columns_of(frame, "an experiment")
     data = exp.read(frame)
     case = _Case(exp, columns, data, level, seed)

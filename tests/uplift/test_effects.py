@@ -75,6 +75,13 @@ def test_everything_that_was_declared_comes_back(effects, tmp_path):
     assert [finding.code for finding in loaded.findings if finding.code == "constant_features"]
 
 
+@pytest.mark.parametrize("threads", [0, -1, "all"])
+def test_effects_are_loaded_for_at_least_one_thread(threads, effects, tmp_path):
+    effects.save(tmp_path)
+    with pytest.raises(ModelError, match=f"threads is {threads!r}; it is a whole number of 1 or more"):
+        Effects.load(tmp_path, threads=threads)
+
+
 def test_saving_twice_gives_the_same_bytes_and_leaves_nothing_behind(effects, frame, tmp_path):
     fit_effects(EXPERIMENT, frame, "s", threads=1).save(tmp_path / "one")
     effects.save(tmp_path / "one")

@@ -94,6 +94,12 @@ def test_an_override_that_is_no_code_names_the_nearest():
 # ---- each check at its edges ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("seed", ["a", -1])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ModelError, match="seed is"):
+        preflight(EXP, simulate("linear", 200).frame(), seed=seed)
+
+
 def test_ten_customers_are_too_few_to_fit():
     frame = pd.DataFrame({"arm": ["control", "mail"] * 5, "x": np.arange(10.0) / 3, "outcome": np.arange(10.0)})
     found = preflight(EXP, frame)
