@@ -17,6 +17,7 @@ from regulars.app.demo import demo_settings
 from regulars.sql.campaign_settings import OVERRIDES
 from regulars.sql.contract import CAMPAIGN_EFFECTS, UPLIFT_SCORES
 from regulars.sql.database import Database, connect
+from regulars.sql.decided_sends import RAW_DECISIONS
 from regulars.sql.engine import DuckDBEngine
 from regulars.sql.errors import MissingExtraError, SettingsError
 from regulars.sql.pipeline import Pipeline, settings_parameters
@@ -61,13 +62,15 @@ def learn(stage_lines):
     """Campaigns of the shop; sends and settings may be changed."""
     engines = []
 
-    def run(sends=SENDS, *, customers=(), lines=LINES, as_of=AS_OF, links=(), **settings):
+    def run(sends=SENDS, *, customers=(), lines=LINES, as_of=AS_OF, links=(), decided=None, **settings):
         made = Settings.from_mapping(
             {"orders": {"path": "o.parquet"}, "value": {"margin": 0.4}, "campaigns": {"winback": WINBACK}} | settings
         )
         engine = DuckDBEngine(threads=2)
         engines.append(engine)
         stage_lines(engine, lines, links, (), sends, customers)
+        if decided is not None:
+            engine.register(RAW_DECISIONS, pa.Table.from_pylist(decided))
         return learn_campaigns(Pipeline(engine, settings_parameters(made, as_of)), made)
 
     yield run
@@ -343,6 +346,25 @@ class TestLearntFrom:
         np.testing.assert_allclose(
             campaign.report.scored.propensity, [[1 - share, share]] * len(campaign.report.scored.rows)
         )
+
+    def test_our_own_logs_know_every_arms_probability_among_those_looked_at(self, learn):
+        # chances that differ between customers; every tenth could not have got the mail
+        draw, decided = random.Random(5), []
+        for i, row in enumerate(SENDS):
+            p = {"control": 0.5, "mail": 0.0 if i % 10 == 0 else 0.2 + 0.2 * (i % 2)}
+            p["sms"] = 1.0 - sum(p.values())
+            arm = draw.choices(list(p), list(p.values()))[0]
+            named = {f"propensity_{name}": chance for name, chance in p.items()}
+            decided.append(row | {"arm": arm, "propensity": p[arm]} | named)
+        sends = [{name: row[name] for name in SENDS[0]} for row in decided]
+        campaign = outcome_of(learn(sends, decided=decided))
+        assert campaign.effects is not None, campaign.sentence
+        looked_at = [row for row in decided if row["arm"] != "sms"]
+        away = sum(row["propensity_mail"] == 0.0 for row in looked_at)
+        assert f"{away} customers of april who could not have got every arm are left out" in campaign.notes
+        assert campaign.effects.customers + len(campaign.report.scored.rows) == len(looked_at) - away
+        found = {tuple(row) for row in campaign.report.scored.propensity.round(9).tolist()}
+        assert found == {(round(0.5 / 0.7, 9), round(0.2 / 0.7, 9)), (round(0.5 / 0.9, 9), round(0.4 / 0.9, 9))}
 
     def test_one_offer_of_several_at_probabilities_of_each_customers_own_needs_every_arms(self, learn):
         sends = [
