@@ -152,7 +152,7 @@ def target(
     if dry_run:
         decided, _ = job.decide(replace_list=replace_list)
         return TargetResult("dry run", decided, snapshot, None, None)
-    with saying(job.folder, "log decisions in"):
+    with saying(job.folder, "log decisions in", "no list was written"):
         job.folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(job.folder / ".lock", wait=wait):
         decided, standing = job.decide(replace_list=replace_list)
@@ -227,7 +227,7 @@ class LoggedList:
     def withdraw(self) -> None:
         """Set the log aside: its list was not sent, so it is read back by nobody; it can still be replayed."""
         aside = self.path.parent / WITHDRAWN
-        with saying(aside, "set a log aside in"):
+        with saying(aside, "set a log aside in", "the log and its list stand"):
             aside.mkdir(exist_ok=True)
             self.path.rename(aside / self.path.name)
             sync_folder(aside)

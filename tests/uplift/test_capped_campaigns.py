@@ -49,7 +49,7 @@ class Shop:
 
 @pytest.mark.parametrize("rules", [{"frequency_cap": 1}, {"fatigue": 0.5}])
 def test_after_a_cap_intervals_cover_and_inverse_propensities_are_unbiased(rules):
-    """Nominal 95%: of 60 draws three binomial standard errors below are 86.6%; counting sends alone covers 7.5%."""
+    """Nominal 95%: of 60 draws three binomial standard errors below are 86.6%; counting sends alone covers 25%."""
     covered, errors, weighted, alarms, capped = [], [], [], 0, []
     for seed in range(DRAWS):
         shop = Shop(seed)
