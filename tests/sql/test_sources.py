@@ -459,6 +459,7 @@ def test_further_columns_of_order_lines_are_not_kept(open_shop):
                 "week": date(2020, 1, 27),
                 "display": "front",
                 "mailer": None,
+                "promotion_cost": None,
                 "flag": True,
             },
         ),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from itertools import permutations
 
 import pytest
@@ -21,7 +22,7 @@ def run(program: str) -> str:
 def test_every_name_is_there_and_listed():
     assert sorted(uplift.__all__) == sorted(uplift._MODULES)
     for name in uplift.__all__:
-        assert getattr(uplift, name).__module__ == f"regulars.uplift.{uplift._MODULES[name]}"
+        assert getattr(uplift, name) is getattr(import_module(f"regulars.uplift.{uplift._MODULES[name]}"), name)
         assert name in dir(uplift)
 
 
