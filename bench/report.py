@@ -40,14 +40,18 @@ class Page:
         self.path = path
         self.introduction = introduction
         self.order = tuple(order)
-        self._sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self._sections = self._read()
+
+    def _read(self) -> dict[str, tuple[str, str]]:
+        return _sections(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
 
     def has(self, name: str, key: str) -> bool:
         """Whether the page holds this section, made with ``key``."""
         return name in self._sections and self._sections[name][0] == key
 
     def put(self, section: Section) -> None:
-        """Write the page anew with this section in its place."""
+        """Write the page anew with this section in its place, and what another run wrote meanwhile in its own."""
+        self._sections = self._read()
         self._sections[section.name] = (section.key, section.markdown())
         parts = [self._sections[name][1] for name in self.order if name in self._sections]
         self.path.parent.mkdir(parents=True, exist_ok=True)
