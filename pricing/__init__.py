@@ -6,12 +6,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..sql.findings import Finding
     from .audit import audit_prices
     from .conflict import RulesConflict
     from .cross_price import estimate_cross_elasticities
     from .demand import DemandModel
     from .elasticity import estimate_elasticities
-    from .findings import Finding
     from .gates import Gates
     from .ladder import PlanError
     from .markdown import MarkdownPlan, find_rule_conflict, plan_markdowns
@@ -54,7 +54,7 @@ _MODULES = {
     "DemandModel": "demand",
     "DiscountTiers": "rules",
     "ExitDate": "rules",
-    "Finding": "findings",
+    "Finding": "elasticity",
     "FixedPrice": "rules",
     "Gates": "gates",
     "MarginFloor": "rules",

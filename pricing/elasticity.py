@@ -13,9 +13,9 @@ import numpy as np
 
 from ..sql.contract import ELASTICITIES
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import contract_table, frame_like
 from .category_fit import FEWEST_ITEMS, ItemSlope, fit_category
-from .findings import Finding
 from .gates import Gates
 from .instruments import available, excluded, within
 from .panel_arrays import PanelArrays, read_panel
@@ -197,6 +197,7 @@ def _estimated(
         findings.append(
             Finding(
                 "weak_instruments",
+                False,
                 f"{', '.join(named)} moves the price of {int(strong.sum())} of {len(strong)} items enough.",
                 "Prices are taken as they are: where the shop discounts by what demand it expects, the response is "
                 "understated. Give what promotions cost, or run a price test.",
@@ -258,6 +259,7 @@ def _findings(panel: PanelArrays, censored: bool) -> list[Finding]:
         findings.append(
             Finding(
                 "stock_unknown",
+                False,
                 "The panel knows no stock: weeks that sold out cannot be told from weeks of low demand.",
                 "Demand cut off where discounts are deep makes the response look weaker than it is; map [stock].",
             )
@@ -265,9 +267,9 @@ def _findings(panel: PanelArrays, censored: bool) -> list[Finding]:
     elif panel.sold_out.any():
         share = float(panel.sold_out.mean())
         how = "count as lower bounds of demand" if censored else "count as if demand had ended with stock"
-        findings.append(Finding("sold_out", f"{share:.0%} of rows sold out and {how}.", "Nothing to do."))
+        findings.append(Finding("sold_out", False, f"{share:.0%} of rows sold out and {how}.", "Nothing to do."))
     for reason, count in panel.dropped.items():
-        findings.append(Finding(reason, f"{count} rows have no price and are left out.", "Map unit_price."))
+        findings.append(Finding(reason, False, f"{count} rows have no price and are left out.", "Map unit_price."))
     return findings
 
 
@@ -318,6 +320,7 @@ def _table(
         findings.append(
             Finding(
                 "category_answers",
+                False,
                 f"{int(mute.sum())} of {n} items have the category's answer alone, e.g. for {said[0]}.",
                 "Move their prices, or test them.",
             )

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..sql.findings import Finding
     from .allocate import Allocation, AllocationError, allocate
     from .balance import covariate_balance, cuped, sample_ratio_test
     from .budget_path import budget_path
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .evaluation import PredictedEffects, evaluate
     from .evaluation_report import EvaluationReport
     from .experiment import Experiment, ExperimentData
-    from .findings import Finding
     from .learners import fit_effects
     from .plot import plot_budget, plot_effect_calibration, plot_gain, plot_qini, plot_toc
     from .policy_value import compare_policies, gain_per_1000, off_policy_value, treat_top
@@ -55,7 +55,7 @@ _MODULES = {
     "EvaluationReport": "evaluation_report",
     "Experiment": "experiment",
     "ExperimentData": "experiment",
-    "Finding": "findings",
+    "Finding": "preflight",
     "Power": "design",
     "PredictedEffects": "evaluation",
     "PreflightError": "preflight",

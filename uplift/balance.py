@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..sql.errors import ModelError
+from ..sql.findings import Finding
 from .estimate import Estimate, as_units, checked, interval
 from .experiment import ExperimentData
-from .findings import Finding
 
 if TYPE_CHECKING:
     import pandas as pd

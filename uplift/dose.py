@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..sql.errors import ModelError
+from ..sql.findings import Finding
 from .boosters import ConstantModel, Model, extract
 from .estimate import Estimate, as_units, interval
 from .experiment import Experiment
 from .features import FeatureEncoder
-from .findings import Finding
 from .preflight import preflight, require_clean
 from .scores import doubly_robust_scores
 

@@ -20,13 +20,13 @@ import numpy as np
 from .. import __version__
 from ..sql.durability import canonical_json, replace_text, sync_folder
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from .arguments import whole_number
 from .boosters import BoostedEffects, Model, from_dict, to_dict, usable_threads
 from .design import unit_interval
 from .estimators import EstimatorEffects
 from .experiment import Experiment, OutcomeKind
 from .features import FeatureEncoder
-from .findings import Finding
 from .scores import net_effects
 
 FORMAT = "regulars effects"

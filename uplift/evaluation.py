@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .arguments import whole_number
 from .calibration import calibration_of_effects
@@ -19,7 +20,6 @@ from .estimate import Estimate
 from .evaluation_report import EvaluationReport
 from .experiment import Experiment
 from .features import FeatureEncoder
-from .findings import Finding
 from .policy_value import off_policy_value, policy_matrix, treat_top
 from .rate import Ranking, Target, compare_rankings, rank_by
 from .scored_holdout import ScoredHoldout, score_holdout

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import frame_like
 from .calibration import EffectCalibration
 from .estimate import Estimate, critical_value
 from .experiment import Experiment
-from .findings import Finding
 from .policy_value import Method, PolicyValue, treat_top
 from .rate import GRID, Ranking
 from .scored_holdout import ScoredHoldout

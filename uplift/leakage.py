@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..sql.findings import Finding
 from .balance import arm_scores, chi_square
 from .experiment import Experiment, ExperimentData
 from .features import NumericFeature
-from .findings import Finding
 
 # Alone a feature rarely ranks buyers before others better than .9 (AUC) or explains half of an outcome's ranks.
 SETTLED_AUC, SETTLED_R2 = 0.98, 0.9

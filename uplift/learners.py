@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .arguments import whole_number
 from .boosters import BoostedEffects, ConstantModel, Model, extract, usable_threads
 from .effects import Effects, checked_value, costs_of, places_of
 from .estimators import EstimatorEffects, Sample, fit_estimator, fit_forest, is_estimator, library
 from .experiment import Experiment, ExperimentData
-from .findings import Finding
 from .nuisances import PropensityModel, cross_fit_propensities
 from .outcomes import BaseLearners, base_learners, fresh
 from .preflight import preflight, require_clean

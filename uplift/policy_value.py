@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from .estimate import Estimate, as_weights, checked, mean_estimate
-from .findings import Finding
 from .rate import Ranking
 from .scores import checked_arm, checked_matrix, net_effects
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .arguments import whole_number
 from .balance import LEVEL, chi_square, randomised_units, sample_ratio_test
 from .experiment import Experiment, ExperimentData
 from .features import CategoricalFeature
-from .findings import Finding
 from .leakage import feature_columns, find_leaks, midranks
 from .nuisances import cross_fit_propensities
 from .scores import overlap_region

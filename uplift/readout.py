@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..sql.errors import ContractError, ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .calibration import EffectCalibration, calibration_of_effects
 from .decision_log import log_facts
 from .estimate import Estimate, interval
-from .findings import Finding
 from .nuisances import OutcomeModel, cross_fit_outcomes
 from .score_table import arrow_column, text_column
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .estimate import Estimate, mean_estimate
 from .experiment import Experiment, ExperimentData
 from .features import FeatureEncoder
-from .findings import Finding
 from .policy_value import gain_per_1000
 from .preflight import judge_sizes
 from .scores import contrast, doubly_robust_scores

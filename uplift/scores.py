@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..sql.errors import ModelError
+from ..sql.findings import Finding
 from .estimate import checked
-from .findings import Finding
 from .nuisances import OutcomeModel, PropensityModel, cross_fit_outcomes, cross_fit_propensities
 
 

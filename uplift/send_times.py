@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ContractError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .balance import arm_scores, chi_square
 from .experiment import Experiment, ExperimentData
-from .findings import Finding
 from .leakage import midranks
 
 # Another campaign to so many customers within the window changes what the effect is an effect of.

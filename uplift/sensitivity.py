@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from ..sql.errors import ModelError
+from ..sql.findings import Finding
 from .estimate import Estimate, as_units, as_weights, checked, critical_value
-from .findings import Finding
 from .scores import checked_arm, checked_matrix, propensity_matrix
 
 _STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..sql.errors import ModelError
+from ..sql.findings import Finding
 from .estimate import Estimate, checked, interval, mean_estimate
-from .findings import Finding
 from .nuisances import OUTCOME_MODELS, OutcomeModel, assign_folds, logistic_propensity
 from .scores import aipw_scores, checked_arm, propensity_matrix
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -11,7 +12,7 @@ from regulars import pricing
 def test_every_name_is_there_and_listed():
     assert sorted(pricing.__all__) == sorted(pricing._MODULES)
     for name in pricing.__all__:
-        assert getattr(pricing, name).__module__ == f"regulars.pricing.{pricing._MODULES[name]}"
+        assert getattr(pricing, name) is getattr(import_module(f"regulars.pricing.{pricing._MODULES[name]}"), name)
         assert name in dir(pricing)
     with pytest.raises(AttributeError, match="no attribute 'prices'"):
         _ = pricing.prices

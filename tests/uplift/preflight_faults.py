@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 import regulars
+from regulars.sql.findings import Finding
 from regulars.uplift.design import assign
 from regulars.uplift.experiment import Experiment
-from regulars.uplift.findings import Finding
 from regulars.uplift.preflight import preflight
 from regulars.uplift.simulate import DESIGNS, simulate
 

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from regulars.sql.errors import ContractError, ModelError
+from regulars.sql.findings import Finding
 from regulars.uplift.experiment import Experiment
-from regulars.uplift.findings import Finding
 from regulars.uplift.leakage import find_leaks
 from regulars.uplift.preflight import CODES, PreflightError, preflight, require_clean
 from regulars.uplift.simulate import simulate
