@@ -140,7 +140,17 @@ WarehouseOption = Annotated[
     Path | None, typer.Option("--warehouse", "-w", help="The folder of snapshots, instead of the settings' own.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
-WaitOption = Annotated[float, typer.Option("--wait", help="Seconds to wait for another build to end.")]
+
+
+def _seconds(given: float) -> float:
+    if not 0 <= given < float("inf"):
+        raise typer.BadParameter(f"{given} is no time to wait; give seconds from 0, such as 600")
+    return given
+
+
+WaitOption = Annotated[
+    float, typer.Option("--wait", callback=_seconds, help="Seconds to wait for another build to end.")
+]
 FormatOption = Annotated[Format | None, typer.Option("--format", "-f", help="As --out ends; else a table.")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="A file instead of stdout: .csv, .json, .parquet or .txt.")

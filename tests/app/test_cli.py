@@ -373,6 +373,14 @@ def test_a_reader_that_stops_early_is_no_error():
 # -- a shop from end to end -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wait", ["nan", "-1", "inf", "soon"])
+@pytest.mark.parametrize("command", [("build",), ("target", "winback")])
+def test_a_time_to_wait_is_seconds_from_0(command, wait):
+    done = run(*command, f"--wait={wait}")
+    assert done.exit_code == 2
+    assert "--wait" in done.stderr
+
+
 @pytest.fixture
 def here(shop, monkeypatch):
     """Stand in the folder of a shop with one published run."""
