@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .contract import ID, INPUT_TABLES
+from .contract import INPUT_TABLES
 from .decided_sends import add_decisions, find_decisions
 from .engine import FileSet, QueryError, short_message
 from .errors import ContractError, SourceError
@@ -13,6 +13,7 @@ from .files import Source, find_files
 from .inspection import agree, columns_by_file, name_corrupt_files
 from .mapping import TEXT_KEPT, MappedColumn, map_columns, quoted, staging_sql
 from .readability import scan
+from .tables import ID
 
 if TYPE_CHECKING:
     from .engine import Engine

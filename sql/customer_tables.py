@@ -1,0 +1,319 @@
+"""The contract's tables of money, customers, models and checks."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from .tables import ID, MONEY, Column, Table
+
+# Why a line of money is not in customer_days; the first that applies, in this order.
+SET_ASIDE_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "unreadable_revenue": "revenue is NULL, no number, or beyond DECIMAL(18,2)",
+        "unreadable_date": "ordered_at is NULL or no date",
+        "after_as_of": "the order is later than the as-of date",
+        "missing_customer": "customer_id is NULL or blank and guests are set aside",
+        "missing_exchange_rate": "no rate for the line's currency on or before its day",
+        "non_product": "postage, a fee, a sample or a test line",
+        "duplicate_line": "every column equals another line's and duplicates are set aside",
+        "zero_revenue": "revenue is zero and such lines are set aside",
+        "refund_ignored": "a refund, and refunds are ignored",
+        "return_without_sale": "a refund, or the part of one, that no earlier sale of the customer covers",
+    }
+)
+
+REJECTED_ORDER_LINES = Table(
+    "rejected_order_lines",
+    (),
+    "Lines, or parts of return lines, that were set aside, each with its reason. Nothing is dropped silently.",
+    (
+        Column("reason", "VARCHAR", "", "One of SET_ASIDE_REASONS"),
+        Column("customer_id", ID, "", "As in the input", personal=True),
+        Column("ordered_at", "TIMESTAMP", "local time", "NULL where it could not be read"),
+        Column("ordered_at_text", "VARCHAR", "", "What stood in the input where ordered_at could not be read"),
+        Column("revenue", MONEY, "line's currency", "Money of all these lines; NULL where it could not be read"),
+        Column("revenue_text", "VARCHAR", "", "What stood in the input where revenue could not be read"),
+        Column("currency", "VARCHAR", "", "The line's currency"),
+        Column("order_id", ID, "", "As in the input"),
+        Column("sku", ID, "", "As in the input"),
+        Column("lines", "BIGINT", "lines", "Equal lines this row stands for; a partly covered refund is one"),
+    ),
+)
+
+MONEY_RECONCILIATION = Table(
+    "money_reconciliation",
+    ("disposition", "reason", "currency"),
+    "Money in = used + set aside by reason, to the cent.",
+    (
+        Column("disposition", "VARCHAR", "", "'in', 'used' or 'set_aside'"),
+        Column("reason", "VARCHAR", "", "One of SET_ASIDE_REASONS; '' for in and used"),
+        Column("currency", "VARCHAR", "", "The lines' currency"),
+        Column("lines", "BIGINT", "lines", "Whole lines; a partly covered refund is used, its rest has no line"),
+        Column("revenue", MONEY, "line's currency", "Their money, refunds negative"),
+        Column("revenue_reporting", MONEY, "currency", "The same in the reporting currency; NULL without a rate"),
+    ),
+)
+
+CUSTOMER_DAYS = Table(
+    "customer_days",
+    ("customer_id", "day"),
+    "One row per customer and local calendar day with a purchase; every summary follows from it.",
+    (
+        Column("customer_id", ID, "", "The customer, links followed", personal=True),
+        Column("day", "DATE", "", "Local calendar day"),
+        Column("orders", "BIGINT", "orders", "Distinct orders; 1 where the input has no order_id"),
+        Column("lines", "BIGINT", "lines", "Sale lines"),
+        Column("revenue", MONEY, "currency", "Sales before returns"),
+        Column("returned_revenue", MONEY, "currency", "What of these sales came back later, at most revenue"),
+        Column("discount", MONEY, "currency", "Taken off the regular price; 0 where the input has no discount"),
+    ),
+)
+
+RETURNABLE_SALES = Table(
+    "returnable_sales",
+    ("customer_id", "sku", "order_id", "day"),
+    "Sales that a later refund can still be matched to; carried so that new days need no history.",
+    (
+        Column("customer_id", ID, "", "The customer, links followed", personal=True),
+        Column("sku", ID, "", "The product; '' where the input has no sku"),
+        Column("order_id", ID, "", "The order; '' where the input has no order_id"),
+        Column("day", "DATE", "", "Day of the sale"),
+        Column("revenue", MONEY, "currency", "What was sold"),
+        Column("marked_returned", MONEY, "currency", "What of it the sale lines' own returned_at says came back"),
+        Column("returned_revenue", MONEY, "currency", "What of it has come back so far, marked or matched"),
+    ),
+)
+
+RETURN_LINES = Table(
+    "return_lines",
+    (
+        "customer_id",
+        "ordered_at",
+        "sku",
+        "order_id",
+        "original_order_id",
+        "source_customer_id",
+        "currency",
+        "revenue",
+    ),
+    "Refund lines that count, equal lines together, each with what of it was matched to earlier sales.",
+    (
+        Column("customer_id", ID, "", "The customer, links followed", personal=True),
+        Column("day", "DATE", "", "Local calendar day of the refund"),
+        Column("ordered_at", "TIMESTAMP", "local time", "As in the input"),
+        Column("sku", ID, "", "As in the input"),
+        Column("order_id", ID, "", "As in the input"),
+        Column("original_order_id", ID, "", "As in the input"),
+        Column("source_customer_id", ID, "", "customer_id as in the input", personal=True),
+        Column("currency", "VARCHAR", "", "The line's currency"),
+        Column("lines", "BIGINT", "lines", "How many equal lines this row stands for"),
+        Column("revenue", MONEY, "line's currency", "Money of all of them, negative"),
+        Column("revenue_reporting", MONEY, "currency", "The same in the reporting currency, negative"),
+        Column("matched_revenue", MONEY, "currency", "What of it earlier sales cover, positive"),
+    ),
+)
+
+DAILY_MONEY = Table(
+    "daily_money",
+    ("day", "reason", "currency"),
+    "Lines and money in by day, verdict and currency: what the reconciliation adds up.",
+    (
+        Column("day", "DATE", "", "Local calendar day; NULL where it could not be read"),
+        Column("reason", "VARCHAR", "", "One of SET_ASIDE_REASONS; '' for a line that counts"),
+        Column("currency", "VARCHAR", "", "The lines' currency"),
+        Column("lines", "BIGINT", "lines", "How many lines"),
+        Column("refund_lines", "BIGINT", "lines", "Of these with negative revenue"),
+        Column("zero_lines", "BIGINT", "lines", "Of these with no revenue"),
+        Column("revenue", MONEY, "line's currency", "Their money"),
+        Column("revenue_reporting", MONEY, "currency", "The same in the reporting currency; NULL without a rate"),
+    ),
+)
+
+CUSTOMER_SUMMARY = Table(
+    "customer_summary",
+    ("customer_id",),
+    "What the models read: one row per customer as of the as-of date.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column("frequency", "BIGINT", "purchase days", "Days with a purchase after the first one (x)"),
+        Column("recency", "DOUBLE", "time unit", "From the first to the last purchase day (t_x)"),
+        Column("T", "DOUBLE", "time unit", "From the first purchase day to the as-of date"),
+        Column("monetary_value", "DOUBLE", "currency", "Mean net revenue of the repeat purchase days; 0 without one"),
+        Column("recency_days", "BIGINT", "days", "recency in days"),
+        Column("T_days", "BIGINT", "days", "T in days"),
+        Column("first_order_on", "DATE", "", "First purchase day"),
+        Column("last_order_on", "DATE", "", "Last purchase day"),
+        Column("orders", "BIGINT", "orders", "All orders"),
+        Column("revenue", MONEY, "currency", "All sales less what came back"),
+        Column("first_order_revenue", MONEY, "currency", "Net revenue of the first purchase day"),
+        Column("returned_revenue", MONEY, "currency", "What came back"),
+        Column("return_rate", "DOUBLE", "share", "returned_revenue over sales before returns; NULL without sales"),
+        Column("returnable_revenue", MONEY, "currency", "Net revenue still inside its return window"),
+    ),
+)
+
+HOLDOUT_SUMMARY = Table(
+    "holdout_summary",
+    ("customer_id",),
+    "Customers acquired by calibration_end: their summary then, and what they did until observation_end.",
+    (
+        *(c for c in CUSTOMER_SUMMARY.columns if c.name in {"customer_id", "frequency", "recency", "T"}),
+        CUSTOMER_SUMMARY.column("monetary_value"),
+        CUSTOMER_SUMMARY.column("recency_days"),
+        CUSTOMER_SUMMARY.column("T_days"),
+        Column("frequency_holdout", "BIGINT", "purchase days", "Purchase days in the observation window"),
+        Column("revenue_holdout", MONEY, "currency", "Net revenue of the observation window"),
+        Column("monetary_value_holdout", "DOUBLE", "currency", "Mean net revenue of the holdout's own purchase days"),
+        Column("duration_holdout", "DOUBLE", "time unit", "Length of the observation window"),
+    ),
+)
+
+SUMMARY_COUNTS = Table(
+    "summary_counts",
+    ("frequency", "recency_days", "T_days"),
+    "Counts of distinct (frequency, recency, T): all that a plain BTYD fit needs.",
+    (
+        Column("frequency", "BIGINT", "purchase days", "x"),
+        Column("recency", "DOUBLE", "time unit", "t_x"),
+        Column("T", "DOUBLE", "time unit", "T"),
+        Column("recency_days", "BIGINT", "days", "recency in days"),
+        Column("T_days", "BIGINT", "days", "T in days"),
+        Column("weight", "BIGINT", "customers", "Customers that share the three"),
+    ),
+)
+
+HOLDOUT_COUNTS = Table(
+    "holdout_counts",
+    ("frequency", "recency_days", "T_days", "frequency_holdout"),
+    "Counts of distinct (frequency, recency, T) of the calibration with the purchase days of the observation window.",
+    (
+        *(c for c in SUMMARY_COUNTS.columns if c.name != "weight"),
+        HOLDOUT_SUMMARY.column("frequency_holdout"),
+        Column("weight", "BIGINT", "customers", "Customers that share the four"),
+    ),
+)
+
+CUSTOMER_SCORES = Table(
+    "customer_scores",
+    ("customer_id",),
+    "What each customer is expected to do in the horizon after the as-of date.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column("as_of", "DATE", "", "The date the score speaks from"),
+        Column("probability_alive", "DOUBLE", "probability", "Still a customer at the as-of date"),
+        Column("expected_orders", "DOUBLE", "purchase days", "Expected purchase days in the horizon"),
+        Column("orders_low", "DOUBLE", "purchase days", "Lower end of the 80% predictive interval"),
+        Column("orders_high", "DOUBLE", "purchase days", "Upper end of the 80% predictive interval"),
+        Column("expected_order_value", "DOUBLE", "currency", "Expected net revenue of one purchase day"),
+        Column("customer_value", "DOUBLE", "currency", "Discounted margin expected in the horizon"),
+        Column("value_low", "DOUBLE", "currency", "Lower end of the 80% predictive interval of customer_value"),
+        Column("value_high", "DOUBLE", "currency", "Upper end of the 80% predictive interval of customer_value"),
+        Column("probability_no_order", "DOUBLE", "probability", "No purchase in the horizon"),
+        Column("next_order_days", "DOUBLE", "days", "Median days to the next purchase; NULL where it may never come"),
+        Column("segment", "VARCHAR", "", "One of SEGMENTS"),
+        Column("model_version", "VARCHAR", "", "Model, its fingerprint and the package version"),
+    ),
+)
+
+SEGMENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "best": "likely active and in the top tenth by value",
+        "active": "likely active",
+        "new": "first purchase within the last 30 days, none since",
+        "at_risk": "may have left, and has bought more than once",
+        "one_time": "one purchase day, more than 30 days ago",
+        "lapsed": "has most likely left",
+    }
+)
+
+COHORTS = Table(
+    "cohorts",
+    ("cohort", "age_months"),
+    "Customers by the month of their first purchase, followed month by month.",
+    (
+        Column("cohort", "DATE", "", "First day of the month of the first purchase"),
+        Column("age_months", "BIGINT", "calendar months", "Calendar months since the cohort's month"),
+        Column("customers", "BIGINT", "customers", "Size of the cohort"),
+        Column("active_customers", "BIGINT", "customers", "With a purchase in that month"),
+        Column("orders", "BIGINT", "orders", "Their orders in that month"),
+        Column("revenue", MONEY, "currency", "Net revenue of that month"),
+        Column("is_complete", "BOOLEAN", "", "False for the month that the as-of date cuts"),
+    ),
+)
+
+KPIS = Table(
+    "kpis",
+    ("kpi",),
+    "The figures at the head of the overview, one row each.",
+    (
+        Column("kpi", "VARCHAR", "", "Name of the figure"),
+        Column("value", "DOUBLE", "see unit", "The figure; NULL where there is not enough data"),
+        Column("low", "DOUBLE", "see unit", "Lower end of its 80% interval; NULL for a plain count"),
+        Column("high", "DOUBLE", "see unit", "Upper end of its 80% interval; NULL for a plain count"),
+        Column("unit", "VARCHAR", "", "customers, orders, currency, share or days"),
+        Column("as_of", "DATE", "", "The date the figure speaks from"),
+        Column("meaning", "VARCHAR", "", "What it says, in a sentence"),
+    ),
+)
+
+ORDER_TRACKING = Table(
+    "order_tracking",
+    ("model", "week"),
+    "Repeat purchase days week by week, actual beside each model's expectation.",
+    (
+        Column("model", "VARCHAR", "", "Name of the model"),
+        Column("week", "DATE", "", "First day of the week"),
+        Column("is_holdout", "BOOLEAN", "", "After the calibration's end"),
+        Column("actual", "DOUBLE", "purchase days", "Repeat purchase days in the week"),
+        Column("expected", "DOUBLE", "purchase days", "What the model expected"),
+        Column("actual_cumulative", "DOUBLE", "purchase days", "Sum of actual up to the week"),
+        Column("expected_cumulative", "DOUBLE", "purchase days", "Sum of expected up to the week"),
+    ),
+)
+
+MODEL_REPORTS = Table(
+    "model_reports",
+    ("model",),
+    "Every model and naive baseline fitted on the calibration and judged on the observation window.",
+    (
+        Column("model", "VARCHAR", "", "Name of the model or baseline"),
+        Column("is_baseline", "BOOLEAN", "", "True for the naive ones"),
+        Column("rank", "BIGINT", "", "1 is the winner"),
+        Column("customers", "BIGINT", "customers", "In the calibration"),
+        Column("log_likelihood", "DOUBLE", "", "On the calibration; NULL for a baseline"),
+        Column("parameters", "VARCHAR", "", "JSON of the fitted parameters; '{}' for a baseline"),
+        Column("actual", "DOUBLE", "purchase days", "In the observation window"),
+        Column("predicted", "DOUBLE", "purchase days", "For the same"),
+        Column("total_error", "DOUBLE", "share", "predicted / actual - 1"),
+        Column("mae", "DOUBLE", "purchase days", "Mean absolute error per customer"),
+        Column("rmse", "DOUBLE", "purchase days", "Root mean squared error per customer"),
+        Column("top_decile_share", "DOUBLE", "share", "Share of the holdout's money in the top tenth by prediction"),
+        Column("note", "VARCHAR", "", "What a reader must know, such as 'dropout not identified, NBD selected'"),
+    ),
+)
+
+MODEL_CALIBRATION = Table(
+    "model_calibration",
+    ("model", "decile"),
+    "Predicted and actual purchase days by tenths of the prediction.",
+    (
+        Column("model", "VARCHAR", "", "Name of the model or baseline"),
+        Column("decile", "BIGINT", "", "1 is the lowest prediction"),
+        Column("customers", "BIGINT", "customers", "In the tenth"),
+        Column("predicted", "DOUBLE", "purchase days", "Mean prediction"),
+        Column("actual", "DOUBLE", "purchase days", "Mean observed"),
+    ),
+)
+
+CHECK_RESULTS = Table(
+    "check_results",
+    ("check_name",),
+    "What each check of sql/checks saw.",
+    (
+        Column("check_name", "VARCHAR", "", "Name of the check"),
+        Column("severity", "VARCHAR", "", "'blocking', 'warning' or 'info'"),
+        Column("passed", "BOOLEAN", "", "True where nothing was found"),
+        Column("found", "BIGINT", "lines or rows", "How many were found; of equal lines each counts"),
+        Column("example", "VARCHAR", "", "One of them; '' where none"),
+        Column("message", "VARCHAR", "", "What it means and what to do"),
+    ),
+)
