@@ -305,10 +305,20 @@ def score(
     anew: Annotated[
         bool, typer.Option("--anew", help="Score today's input files with the stored models, without a build.")
     ] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the snapshot's models as SQL that scores customers in DuckDB.")
+    ] = False,
     format_: FormatOption = None,
     out: OutOption = None,
 ) -> None:
     """Print or write every customer's score."""
+    if sql:
+        if anew or format_:
+            raise SettingsError("--sql prints a script: leave --anew and --format out")
+        from .scoring import snapshot_sql
+
+        _write_script(snapshot_sql(_warehouse(settings, warehouse).current()), out)
+        return
     format_ = _format(format_, out)
     house = _warehouse(settings, warehouse)
     if anew:
@@ -501,6 +511,20 @@ def _write(rows: Any, format_: Format | None, out: Path | None) -> None:
     from .printing import write_rows
 
     write_rows(rows, _format(format_, out).value, out)
+
+
+def _write_script(script: str, out: Path | None) -> None:
+    if out is None:
+        typer.echo(script, nl=False)
+        return
+    if out.suffix.lower() != ".sql":
+        raise SettingsError(f"--out {out}: --sql writes a script; name a file that ends in .sql")
+    from ..sql.durability import replace_text
+
+    try:
+        replace_text(out, script)
+    except OSError as error:
+        raise WarehouseError(f"cannot write {out}: {error.strerror or error}; name another file") from None
 
 
 def _format(said: Format | None, out: Path | None) -> Format:

@@ -102,6 +102,7 @@ class RunContent:
         self._write("model_calibration", valuation.calibration, _HOLDOUT, "clv.evaluate_models")
         self._write("order_tracking", valuation.tracking, _TRACKED, "clv.track_orders")
         self._write("customer_scores", valuation.scores, ("customer_summary", *_HOLDOUT), "clv.score_customers")
+        self._write("score_terms", valuation.terms, ("customer_summary", *_HOLDOUT), "clv.score_terms")
         kpis = ("customer_days", "customer_summary", "customer_scores")
         self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
         for name, rows in campaign_tables(campaigns).items():

@@ -1,4 +1,4 @@
-"""Scoring today's orders with the models of a snapshot, between two builds."""
+"""Scoring with the models of a snapshot between two builds: today's orders in Python, any customers in SQL."""
 
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,8 @@ from ..sql.errors import ModelError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..clv.btyd import BTYDModel
+    from ..clv.gamma_gamma import GammaGammaModel
     from ..sql.settings import Settings
     from ..sql.snapshot import Snapshot
 
@@ -25,16 +27,9 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     ModelError
         The snapshot has no model of orders, or one in another time unit than the settings ask for.
     """
-    from ..clv.persistence import load_model
     from ..clv.score import score_customers
 
-    name = snapshot.manifest["model"]["name"]
-    if not name:
-        raise ModelError(
-            f"run {snapshot.run_id} has no model: {'; '.join(snapshot.manifest['notes'])}; build with more orders"
-        )
-    model = load_model(snapshot.model_path(name))
-    spend = load_model(snapshot.model_path("gamma_gamma")) if "gamma_gamma" in snapshot.models() else None
+    model, spend = _models(snapshot)
     value = settings.value
     with connect(settings) as database:
         summary = database.query("customer_summary").sort_by("customer_id")
@@ -48,3 +43,32 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
             discount_rate=value.discount_rate,
             margin=value.margin,
         )
+
+
+def snapshot_sql(snapshot: "Snapshot") -> str:
+    """Return the SQL that scores customers as a snapshot's models do, see `clv.score_sql`.
+
+    Raises
+    ------
+    ModelError
+        The snapshot has no model of orders.
+    """
+    from ..clv.score_sql import score_sql
+
+    model, spend = _models(snapshot)
+    value = snapshot.manifest["settings"]["value"]
+    oldest = float(snapshot.read("customer_summary").column("T").to_numpy().max())
+    terms = {name: value[name] for name in ("horizon", "discount_rate", "margin")}
+    return f"-- Run {snapshot.run_id}.\n" + score_sql(model, spend, **terms, oldest=oldest)
+
+
+def _models(snapshot: "Snapshot") -> "tuple[BTYDModel, GammaGammaModel | None]":
+    from ..clv.persistence import load_model
+
+    name = snapshot.manifest["model"]["name"]
+    if not name:
+        raise ModelError(
+            f"run {snapshot.run_id} has no model: {'; '.join(snapshot.manifest['notes'])}; build with more orders"
+        )
+    spend = load_model(snapshot.model_path("gamma_gamma")) if "gamma_gamma" in snapshot.models() else None
+    return load_model(snapshot.model_path(name)), spend

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ..sql.contract import CUSTOMER_SCORES, KPIS, MODEL_CALIBRATION, MODEL_REPORTS, ORDER_TRACKING
+from ..sql.contract import CUSTOMER_SCORES, KPIS, MODEL_CALIBRATION, MODEL_REPORTS, ORDER_TRACKING, SCORE_TERMS
 from ..sql.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Valuation:
     calibration: "pa.Table"
     tracking: "pa.Table"
     scores: "pa.Table"
+    terms: "pa.Table"
     portfolio: "PortfolioValue | None"
     order_model: "BTYDModel | None"
     spend_model: "GammaGammaModel | None"
@@ -89,11 +90,13 @@ def value_customers(
     spend = _fit_spend(histories.summary, notes)
     step("score customers")
     scores, portfolio = _score(histories.summary, model, spend, settings, as_of)
+    terms = _terms(histories.summary, model, settings)
     return Valuation(
         reports=_reports_of_nothing(why_not) if report is None else report.reports,
         calibration=_empty(MODEL_CALIBRATION) if report is None else report.calibration,
         tracking=_track(report, histories, calibration_end, as_of, settings),
         scores=scores,
+        terms=terms,
         portfolio=portfolio,
         order_model=model,
         spend_model=spend,
@@ -254,6 +257,15 @@ def _score(
         "margin": value.margin,
     }
     return score_customers(model, spend, summary, as_of=as_of, **terms), portfolio_value(model, spend, summary, **terms)
+
+
+def _terms(summary: "pa.Table", model: "BTYDModel | None", settings: "Settings") -> "pa.Table":
+    from ..clv.score_sql import score_terms
+
+    if model is None:
+        return _empty(SCORE_TERMS)
+    value = settings.value
+    return score_terms(model, summary, horizon=value.horizon, discount_rate=value.discount_rate)
 
 
 def _scores_of_nothing(summary: "pa.Table", as_of: date) -> "pa.Table":

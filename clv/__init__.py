@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .persistence import load_model, save_model
     from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
     from .score import score_customers
+    from .score_sql import score_sql, score_terms
     from .segments import assign_segments
     from .simulate import (
         simulate_bg_nbd,
@@ -57,6 +58,8 @@ _MODULES = {
     "recency_frequency_surface": "alive_path",
     "save_model": "persistence",
     "score_customers": "score",
+    "score_sql": "score_sql",
+    "score_terms": "score_sql",
     "simulate_bg_nbd": "simulate",
     "simulate_gamma_gamma": "simulate",
     "simulate_mbg_nbd": "simulate",
@@ -94,6 +97,8 @@ __all__ = [
     "rfm_summary",
     "save_model",
     "score_customers",
+    "score_sql",
+    "score_terms",
     "simulate_bg_nbd",
     "simulate_gamma_gamma",
     "simulate_mbg_nbd",

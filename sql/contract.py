@@ -25,12 +25,23 @@ from .customer_tables import (
     REJECTED_ORDER_LINES,
     RETURN_LINES,
     RETURNABLE_SALES,
+    SCORE_TERMS,
     SEGMENTS,
     SET_ASIDE_REASONS,
     SUMMARY_COUNTS,
 )
 from .input_tables import CUSTOMER_LINKS, CUSTOMERS, EXCHANGE_RATES, ORDER_LINES, PRODUCTS, PROMOTIONS, SENDS, STOCK
-from .price_tables import ELASTICITIES, ITEM_WEEKS, PANEL_LINES_DROPPED, PANEL_REASONS, PRICE_PANEL, PRICE_RULES
+from .price_tables import (
+    ELASTICITIES,
+    ITEM_WEEKS,
+    MARKDOWN_PLAN,
+    MARKDOWN_PLANS,
+    PANEL_LINES_DROPPED,
+    PANEL_REASONS,
+    PRICE_PANEL,
+    PRICE_RULES,
+    STOCK_ON_HAND,
+)
 from .tables import Column, Table
 
 __all__ = [
@@ -51,6 +62,8 @@ __all__ = [
     "INPUT_TABLES",
     "ITEM_WEEKS",
     "KPIS",
+    "MARKDOWN_PLAN",
+    "MARKDOWN_PLANS",
     "MODEL_CALIBRATION",
     "MODEL_REPORTS",
     "MONEY_RECONCILIATION",
@@ -66,11 +79,13 @@ __all__ = [
     "REJECTED_ORDER_LINES",
     "RETURNABLE_SALES",
     "RETURN_LINES",
+    "SCORE_TERMS",
     "SECTIONS",
     "SEGMENTS",
     "SENDS",
     "SET_ASIDE_REASONS",
     "STOCK",
+    "STOCK_ON_HAND",
     "SUMMARY_COUNTS",
     "UPLIFT_SCORES",
     "Column",
@@ -102,10 +117,15 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             MODEL_CALIBRATION,
             ORDER_TRACKING,
             CUSTOMER_SCORES,
+            SCORE_TERMS,
             KPIS,
             CAMPAIGN_EFFECTS,
             CAMPAIGN_VALUES,
             UPLIFT_SCORES,
+            PRICE_PANEL,
+            ELASTICITIES,
+            MARKDOWN_PLANS,
+            MARKDOWN_PLAN,
         )
     }
 )

@@ -214,6 +214,20 @@ CUSTOMER_SCORES = Table(
     ),
 )
 
+SCORE_TERMS = Table(
+    "score_terms",
+    ("frequency", "T_days"),
+    "What a customer who is still one at the as-of date is expected to do in the horizon, by purchase history: with it "
+    "scores are plain SQL.",
+    (
+        Column("frequency", "BIGINT", "purchase days", "Days with a purchase after the first one (x)"),
+        Column("T_days", "BIGINT", "days", "From the first purchase day to the as-of date"),
+        Column("orders_if_alive", "DOUBLE", "purchase days", "Expected purchase days in the horizon"),
+        Column("discounted_orders_if_alive", "DOUBLE", "purchase days", "The same, each discounted to the as-of date"),
+        Column("no_order_if_alive", "DOUBLE", "probability", "No purchase in the horizon"),
+    ),
+)
+
 SEGMENTS: Mapping[str, str] = MappingProxyType(
     {
         "best": "likely active and in the top tenth by value",

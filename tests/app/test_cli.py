@@ -531,6 +531,23 @@ def test_scores_are_printed_written_and_made_anew(here):
     assert [row["customer_value"] for row in anew] == pytest.approx([row["customer_value"] for row in stored])
 
 
+def test_scores_as_sql_run_behind_the_door(here):
+    import duckdb
+
+    stored = {row["customer_id"]: row for row in json.loads(run("score", "-f", "json").stdout)}
+    assert run("score", "--sql", "-o", "scores.sql").stdout == ""
+    script = Path("scores.sql").read_text()
+    assert script == run("score", "--sql").stdout
+    session = duckdb.connect()
+    for text in (Path("warehouse/open.sql").read_text(), script.rpartition("FROM scored")[0]):
+        for statement in duckdb.extract_statements(text):
+            session.execute(statement)
+    rows = session.sql("FROM scored('customer_summary')").fetchall()
+    assert {row[0]: row[-1] for row in rows} == pytest.approx({key: s["customer_value"] for key, s in stored.items()})
+    assert run("score", "--sql", "--anew").exit_code == 2
+    assert "name a file that ends in .sql" in run("score", "--sql", "-o", "scores.csv").stderr
+
+
 def test_scoring_anew_without_a_model_says_why(empty_shop, monkeypatch):
     line = {"customer_id": "a", "ordered_at": "2024-01-05 10:00:00", "revenue": "5.00", "order_id": "o", "sku": "s"}
     empty_shop.write_month("2024-01", [line | {"quantity": 1, "original_order_id": ""}])
