@@ -34,6 +34,13 @@ class CrossElasticities:
         ("substitute", "complement" or "unclear"), ``accepted, reason``.
     usual : dict of str to float
         Mean cross elasticity by category.
+
+    Examples
+    --------
+    >>> from regulars.pricing.simulate import simulate_prices
+    >>> found = estimate_cross_elasticities(simulate_prices(items=4, stores=4, weeks=60, cross=0.4).frame(), others=2)
+    >>> list(found.table.columns)[:3], len(found.rows) == len(found.table)
+    (['item', 'other', 'elasticity'], True)
     """
 
     table: Any

@@ -53,6 +53,15 @@ class WhatIf:
         against the other path; margin is NaN where no cost is known. Kind of frame as the path's.
     total : frame
         One row, over all items.
+
+    Examples
+    --------
+    >>> from regulars.pricing.simulate import simulate_prices
+    >>> history = simulate_prices(items=2, stores=2, weeks=60, seed=2)
+    >>> model = DemandModel(dict(zip(history.items, history.own))).fit(history.frame())
+    >>> answer = model.what_if({"item": ["item_0000"], "week": ["2024-03-04"], "price": [1.0]})
+    >>> answer.total.shape, bool((answer.items["units_lower"] < answer.items["units_upper"]).all())
+    ((1, 18), True)
     """
 
     items: Any
@@ -396,6 +405,17 @@ class DemandModel:
 
         by_item = table([self.items_[i] for i in order], np.array(measures))
         return WhatIf(frame_like(price_path, by_item), frame_like(price_path, table(None, totals)))
+
+    def prices_seen(self, item: str) -> tuple[float, float]:
+        """Return the lowest and the highest price of an item in the panel: beyond them demand is extrapolated.
+
+        Raises
+        ------
+        ModelError
+            The item is not known or was left out.
+        """
+        price = self._data.price[self._data.item == self._known([item])[0]]
+        return float(price.min()), float(price.max())
 
     def lost_demand(self) -> Any:
         """Return what empty shelves hid: a row per row of the panel that sold out, sorted by item, store and week.

@@ -44,6 +44,13 @@ class ElasticityTable:
         In the table's order; ``items`` are the names.
     categories : dict
         Category to (mean elasticity, its standard deviation); the whole is ().
+
+    Examples
+    --------
+    >>> from regulars.pricing.simulate import simulate_prices
+    >>> found = estimate_elasticities(simulate_prices(items=3, stores=4, weeks=60, seed=1).frame(), held_out=False)
+    >>> list(found.as_mapping()), found.answer("a new one")["own_data_share"]
+    (['item_0000', 'item_0001', 'item_0002'], 0.0)
     """
 
     table: Any

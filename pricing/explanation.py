@@ -20,6 +20,11 @@ class Neighbour:
 
     ``worth`` is what the item gains by it once later weeks are planned anew: 0 or less where nothing is shared. It is
     NaN where the price is forbidden; ``forbidden_by`` then names what stands in the way.
+
+    Examples
+    --------
+    >>> print(Neighbour(14.0, -3.2), "|", Neighbour(10.0, float("nan"), ("MaximumStep(share=0.3)",)))
+    14.00 is worth -3.20 | 10.00 is forbidden by MaximumStep(share=0.3)
     """
 
     price: float
@@ -34,7 +39,13 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class WeekExplained:
-    """One week: its price, and the next price up and down, None at the ladder's ends."""
+    """One week: its price, and the next price up and down, None at the ladder's ends.
+
+    Examples
+    --------
+    >>> WeekExplained(0, 16.0, units=8.0, on_hand=30.0, up=None, down=Neighbour(14.0, -3.2)).down.worth
+    -3.2
+    """
 
     week: int
     price: float

@@ -119,6 +119,20 @@ class MarkdownPlan:
         """Check the plan anew, by code that shares nothing with the search."""
         return _audit(self._case, self._rules, self._compiled, self._rungs, self._sold)
 
+    def left(self, item: Any) -> float:
+        """Return the units left of an item's stock at the end; of the whole stock where it is shared.
+
+        Raises
+        ------
+        PlanError
+            Where the plan has no such item.
+        """
+        row = self._row(item)
+        pool = int(self._compiled.pool[row])
+        rows = np.flatnonzero(self._compiled.pool == pool) if pool >= 0 else np.array([row])
+        stock = self._compiled.pools[pool, 0] if pool >= 0 else self._case.number("on_hand")[row]
+        return max(float(stock - self._sold[rows].sum()), 0.0)
+
     def _row(self, item: Any) -> int:
         if item not in self._case.names:
             raise PlanError(

@@ -38,6 +38,12 @@ class PriceTest:
         Response of a whole category whose prices move together, or of one item while others' prices stand.
     unit_of : dict of str to str
         Item to its unit; empty where stores switch.
+
+    Examples
+    --------
+    >>> test = switchback_price_test(["a", "b", "c", "d"], 4, 1, factor=0.9, salt="spring")
+    >>> test.schedule().head(2).to_dict("list")
+    {'unit': ['a', 'a'], 'week': [0, 1], 'factor': [1.0, 0.9], 'counted': [True, True]}
     """
 
     units: tuple[str, ...]
@@ -97,7 +103,15 @@ class PriceTest:
 
 @dataclass(frozen=True)
 class PriceTestPower:
-    """What a price test can see: a difference ``effect`` in elasticity with ``power`` at the two-sided ``level``."""
+    """What a price test can see: a difference ``effect`` in elasticity with ``power`` at the two-sided ``level``.
+
+    Examples
+    --------
+    >>> test = switchback_price_test([f"store {k}" for k in range(40)], 8, 1, factor=0.9, salt="spring")
+    >>> seen = test.power(1.0, sd=0.4)
+    >>> round(seen.standard_error, 2), round(seen.power, 2)
+    (0.42, 0.63)
+    """
 
     effect: float
     standard_error: float
@@ -118,6 +132,12 @@ class PriceResponse:
     units : int
     measures : str
         As the test's.
+
+    Examples
+    --------
+    >>> read = PriceResponse(-2.0, 0.5, -2.9, -1.1, units=20, measures="own")
+    >>> read.upper < 0
+    True
     """
 
     elasticity: float
@@ -328,6 +348,11 @@ class SubstitutionBias:
         Elasticity of all units when every price moves.
     bias : float
         estimate - truth.
+
+    Examples
+    --------
+    >>> SubstitutionBias(estimate=-2.4, truth=-1.2, bias=-1.2).bias
+    -1.2
     """
 
     estimate: float

@@ -52,6 +52,12 @@ class SimulatedPrices:
         xi, the part of ``potential`` that nobody but a confounded shop foresees.
     promotion_bump : float
         What a promotion adds to ``potential`` beside its price.
+
+    Examples
+    --------
+    >>> history = simulate_prices(items=2, stores=1, weeks=3, seed=1)
+    >>> history.items, history.units.shape, history.expected_demand(1.1 * history.price).shape
+    (('item_0000', 'item_0001'), (2, 1, 3), (2, 1, 3))
     """
 
     own: np.ndarray

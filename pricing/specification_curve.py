@@ -30,6 +30,11 @@ class Specification:
 
     ``form`` is "log-log", "semi-log" or "counts"; ``effects`` what is taken out; ``controls`` what else moves demand;
     ``rows`` which rows count; ``objection`` what speaks against it.
+
+    Examples
+    --------
+    >>> Specification("pooled", "log-log", "none", "none", "with units", "dear items sell less anyway").effects
+    'none'
     """
 
     name: str
@@ -53,6 +58,14 @@ class SpecificationCurve:
         Name of the chosen row.
     argument : str
         Why it is that one.
+
+    Examples
+    --------
+    >>> from regulars.pricing.simulate import simulate_prices
+    >>> panel = simulate_prices(items=3, stores=3, weeks=60, seed=3).frame()
+    >>> curve = specification_curve(panel, double_machine_learning=False)
+    >>> curve.chosen, int(curve.table["chosen"].sum()), curve.elasticity("pooled") == curve.elasticity()
+    ('by item, instrumented', 1, False)
     """
 
     table: Any

@@ -32,6 +32,12 @@ class GallegoVanRyzin:
         What a demand without chance would bring, at its one best price: no policy's expectation exceeds it.
     fixed_value, fixed_price : float
         Best expectation of one price for the whole time, and that price.
+
+    Examples
+    --------
+    >>> answer = gallego_van_ryzin(5, rate=27.0)
+    >>> answer.fixed_value < answer.value < answer.fluid_bound
+    True
     """
 
     value: float
@@ -115,6 +121,12 @@ class ContinuousPrices:
         For each week and units on hand; NaN where none is.
     value : ndarray of shape (T + 1, stock + 1)
         Expected worth from there on; the last row is salvage.
+
+    Examples
+    --------
+    >>> plan = continuous_prices(np.full(2, 3.0), -2.5, 4, low=5.0, high=20.0, reference_price=10.0)
+    >>> plan.price.shape, bool(plan.value[0, 4] > plan.value[0, 3])
+    ((2, 5), True)
     """
 
     price: np.ndarray = field(repr=False)
@@ -204,6 +216,12 @@ class Season:
         tau^2: variance of a week's units is ``m + tau^2 m^2``; 0 is Poisson.
     markdown_only : bool
         Whether a price that was cut stays cut.
+
+    Examples
+    --------
+    >>> problem = season(np.ones((1, 4, 2)), np.array([[10.0, 7.0]]), np.array([3]), salvage=1.0)
+    >>> problem.demand.shape, problem.salvage.tolist(), problem.markdown_only
+    ((1, 4, 2), [1.0], True)
     """
 
     demand: np.ndarray = field(repr=False)
@@ -293,6 +311,12 @@ class SeasonPolicy:
         ``rung[i, t, s, r]``: to set in week t with s units on hand while r stands.
     value : ndarray of shape (n, T + 1, S + 1, R), or None
         Expected worth from there on, by the demand it was planned on; the last row is salvage.
+
+    Examples
+    --------
+    >>> problem = season(np.array([[[1.0, 4.0], [1.0, 4.0]]]), np.array([[10.0, 7.0]]), np.array([5]))
+    >>> plan_season(problem).worth_of_a_unit(problem).round(2).tolist()
+    [5.66]
     """
 
     rung: np.ndarray = field(repr=False)
@@ -392,6 +416,13 @@ class SimulatedSeasons:
     sold : ndarray, int
     rung : ndarray, int8
         The rung of each week; that of the last sale stands on when nothing is left.
+
+    Examples
+    --------
+    >>> problem = season(np.ones((1, 4, 1)), np.array([[10.0]]), np.array([3]))
+    >>> sold = simulate_seasons(plan_season(problem), problem, 2, seed=0)
+    >>> sold.sold.shape, sold.rung.shape, bool((sold.worth == 10 * sold.sold).all())
+    ((1, 2), (1, 2, 4), True)
     """
 
     worth: np.ndarray = field(repr=False)
