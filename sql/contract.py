@@ -7,6 +7,14 @@ are all read from here.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from .audit_tables import (
+    AUDIT_ALL_COHORTS,
+    AUDIT_HEALTH,
+    AUDIT_ONE_COHORT,
+    AUDIT_ONE_PERIOD,
+    AUDIT_PERIODS,
+    AUDIT_TWO_PERIODS,
+)
 from .campaign_tables import CAMPAIGN_EFFECTS, CAMPAIGN_VALUES, UPLIFT_SCORES
 from .customer_tables import (
     CHECK_RESULTS,
@@ -45,6 +53,12 @@ from .price_tables import (
 from .tables import Column, Table
 
 __all__ = [
+    "AUDIT_ALL_COHORTS",
+    "AUDIT_HEALTH",
+    "AUDIT_ONE_COHORT",
+    "AUDIT_ONE_PERIOD",
+    "AUDIT_PERIODS",
+    "AUDIT_TWO_PERIODS",
     "CAMPAIGN_EFFECTS",
     "CAMPAIGN_VALUES",
     "CHECK_RESULTS",
@@ -113,6 +127,12 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             CUSTOMER_DAYS,
             CUSTOMER_SUMMARY,
             COHORTS,
+            AUDIT_PERIODS,
+            AUDIT_ONE_PERIOD,
+            AUDIT_TWO_PERIODS,
+            AUDIT_ONE_COHORT,
+            AUDIT_ALL_COHORTS,
+            AUDIT_HEALTH,
             MODEL_REPORTS,
             MODEL_CALIBRATION,
             ORDER_TRACKING,
