@@ -22,7 +22,7 @@ from ..sql.errors import SourceError, WarehouseError
 from ..sql.settings import Settings
 from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
-from . import campaigns
+from . import campaigns, prices
 from .incremental import FullBuildNeeded, Increment, examine_new_lines, plan_increment
 from .progress import Progress
 from .run_content import Ingredients, RunContent
@@ -62,6 +62,7 @@ class BuildResult:
             "customers": manifest["tables"]["customer_summary"]["rows"],
             "model": manifest["model"],
             "campaigns": manifest.get("campaigns", {}),
+            "markdowns": manifest.get("markdowns", {}),
             "notes": manifest["notes"],
             "warnings": list(self.warnings),
         }
@@ -82,6 +83,7 @@ class BuildResult:
             f"campaign {name}{' is refused' if said['refused'] else ''}: {said['sentence']}"
             for name, said in manifest.get("campaigns", {}).items()
         ]
+        learnt += [f"markdown plan {name}: {told['sentence']}" for name, told in manifest.get("markdowns", {}).items()]
         said = [f"note: {note}" for note in manifest["notes"]] + [f"check: {warning}" for warning in self.warnings]
         return "\n".join([first, manifest["model"]["verdict"], *learnt, *said])
 
@@ -126,7 +128,7 @@ def run_build(
     SettingsError, SourceError, ContractError
         The settings or an input are wrong.
     MissingExtraError
-        Campaigns are configured, and what learns from them is not installed.
+        Campaigns or prices are configured, and what learns from them is not installed.
     CheckFailed
         A blocking check found rows, or the money does not reconcile.
     WarehouseError
@@ -135,11 +137,12 @@ def run_build(
     begun = time.monotonic()
     made = settings if isinstance(settings, Settings) else Settings.from_toml(settings)
     campaigns.require_uplift(made)
+    prices.require_pricing(made)
     warehouse = Warehouse(made.warehouse)
     with (
         warehouse.lock(wait=wait),
         warehouse.scratch() as work,
-        Progress(STEPS + len(made.campaigns), shown=progress) as step,
+        Progress(_steps(made), shown=progress) as step,
         _naming_a_full_disk(work),
     ):
         job = _Job(made, warehouse, work, step, today)
@@ -174,9 +177,13 @@ class _Job:
         self.database = Database(settings, self.engine, today=today)
         self.code = {
             "regulars": __version__,
-            "fingerprint": lineage.code_fingerprint(CODE + (campaigns.CODE if settings.campaigns else ())),
+            "fingerprint": lineage.code_fingerprint(
+                CODE + (campaigns.CODE if settings.campaigns else ()) + (prices.CODE if settings.pricing else ())
+            ),
             "versions": lineage.versions(
-                lineage.NUMERICAL_PACKAGES + (campaigns.PACKAGES if settings.campaigns else ())
+                lineage.NUMERICAL_PACKAGES
+                + (campaigns.PACKAGES if settings.campaigns else ())
+                + (prices.PACKAGES if settings.pricing else ())
             ),
         }
         self.sources: dict[str, Source] = {}
@@ -240,6 +247,8 @@ class _Job:
         try:
             if not incremental:
                 raise FullBuildNeeded("asked for")
+            if self.settings.pricing is not None:
+                raise FullBuildNeeded("[pricing] reads every order line")
             orders = self.sources["order_lines"].files
             increment = plan_increment(self._base(), self.inputs, orders, self.settings, self.code)
             staged = stage(self.engine, self.settings, only={"order_lines": increment.new_files})
@@ -261,6 +270,11 @@ class _Job:
         # a convenience: where it cannot be written the snapshot is none the worse
         with suppress(OSError):
             replace_text(self.warehouse.path / "open.sql", open_script(str(self.warehouse.path.resolve())))
+
+
+def _steps(settings: Settings) -> int:
+    pricing = settings.pricing
+    return STEPS + len(settings.campaigns) + (len(prices.STEPS) + len(pricing.markdowns) if pricing else 0)
 
 
 def _read_text_once(engine: Engine, staged: Staged) -> None:

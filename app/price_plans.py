@@ -1,0 +1,311 @@
+"""Markdown plans of a snapshot: what each was made of, kept so that it can be made again, and its rows.
+
+The command line plans anew from what is kept here alone: the same inputs give the same plan, to the last digit.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..sql.contract import MARKDOWN_PLAN, MARKDOWN_PLANS
+from ..sql.durability import canonical_json
+from ..sql.errors import SettingsError, WarehouseError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..pricing.demand import DemandModel
+    from ..pricing.explanation import Explanation, Neighbour
+    from ..pricing.markdown import MarkdownPlan
+    from ..pricing.rules import Objective, Rule
+    from ..sql.pricing_settings import MarkdownSettings
+    from .price_items import ItemState
+
+ITEMS, TERMS = "items.parquet", "plan.json"
+_UNITS = "expected_units"
+
+
+def make_rules(said: Sequence[Mapping[str, Any]], where: str = "rules") -> "tuple[Rule, ...]":
+    """Return the rule objects that tables of the settings name.
+
+    Raises
+    ------
+    SettingsError
+        A rule's own numbers make no sense; the text begins with ``where``.
+
+    Examples
+    --------
+    >>> [str(rule) for rule in make_rules([{"rule": "PriceEndings", "endings": [0.99]}])]
+    ['PriceEndings(endings=(0.99,))']
+    """
+    from ..pricing import rules as r
+
+    made = []
+    for table in said:
+        terms: dict[str, Any] = {key: _tuple(value) for key, value in table.items() if key != "rule"}
+        if "where" in terms:
+            terms["where"] = {key: _tuple(value) for key, value in terms["where"].items()}
+        try:
+            made.append(getattr(r, table["rule"])(**terms))
+        except (r.RuleError, TypeError, IndexError) as error:
+            raise SettingsError(f"{where}: {error}; correct that rule") from error
+    return tuple(made)
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """All that a markdown plan is made of.
+
+    ``items`` is the items frame of `pricing.plan_markdowns`, ``units`` (n, weeks) expected units at the regular price;
+    at another price they are ``(price / regular price) ^ elasticity`` times that.
+    """
+
+    name: str
+    starts: date
+    weeks: int
+    ladder: tuple[float, ...]
+    goal: str
+    salvage: bool
+    rules: tuple[Mapping[str, Any], ...]
+    gap: float
+    items: "pa.Table" = field(repr=False)
+    units: np.ndarray = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, name: str, said: "MarkdownSettings", starts: date, items: "pa.Table", units: np.ndarray
+    ) -> "PlanInputs":
+        """Take what is not about items from the settings."""
+        return cls(
+            name, starts, said.weeks, said.ladder, said.objective, said.salvage is not None, said.rules, said.gap,
+            items, units,
+        )  # fmt: skip
+
+    @property
+    def dates(self) -> list[date]:
+        """The Monday of each week."""
+        return [self.starts + timedelta(weeks=t) for t in range(self.weeks)]
+
+    @property
+    def objective(self) -> "Objective":
+        """What the plan makes as large as it can."""
+        from ..pricing.rules import Objective
+
+        return Objective("margin" if self.goal == "margin" else "revenue", self.salvage)
+
+    def plan(self, rules: "Sequence[Rule] | None" = None) -> "MarkdownPlan":
+        """Plan the prices.
+
+        Raises
+        ------
+        RulesConflict, PlanError, RuleError
+            As `pricing.plan_markdowns`.
+        """
+        from ..pricing.markdown import plan_markdowns
+
+        return plan_markdowns(
+            {name: _array(self.items[name]) for name in self.items.column_names},
+            ladder=self.ladder,
+            weeks=self.dates,
+            rules=make_rules(self.rules) if rules is None else rules,
+            expected_units=self.units,
+            objective=self.objective,
+            gap=self.gap,
+        )
+
+    def unchanged_worth(self) -> float | None:
+        """Worth if no price moved; None where an item may not keep its price, as it leaves before the end."""
+        from ..pricing.rules import ExitDate, MaxMarkdowns
+
+        exits = [rule for rule in make_rules(self.rules) if isinstance(rule, ExitDate)]
+        return self.plan((MaxMarkdowns(0), *exits)).objective
+
+    def save(self, folder: Path) -> None:
+        """Write into a folder what `load` reads, the same bytes for the same inputs."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder.mkdir(parents=True, exist_ok=True)
+        units = pa.array(self.units.tolist(), pa.list_(pa.float64()))
+        pq.write_table(self.items.append_column(_UNITS, units), folder / ITEMS, compression="zstd")
+        terms = {
+            "name": self.name,
+            "starts": self.starts.isoformat(),
+            "weeks": self.weeks,
+            "ladder": list(self.ladder),
+            "goal": self.goal,
+            "salvage": self.salvage,
+            "rules": [dict(rule) for rule in self.rules],
+            "gap": self.gap,
+        }
+        (folder / TERMS).write_text(canonical_json(terms), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "PlanInputs":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        WarehouseError
+            A file is missing or damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            terms = json.loads((folder / TERMS).read_text(encoding="utf-8"))
+            items = pq.read_table(folder / ITEMS)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise WarehouseError(
+                f"{folder}: the plan cannot be read ({error}); 'regulars build --force' makes the run anew"
+            ) from error
+        units = np.array(items[_UNITS].to_pylist(), dtype=np.float64).reshape(items.num_rows, terms["weeks"])
+        terms |= {"starts": date.fromisoformat(terms["starts"]), "ladder": tuple(terms["ladder"])}
+        return cls(**{**terms, "rules": tuple(terms["rules"]), "items": items.drop_columns([_UNITS]), "units": units})
+
+
+def plan_rows(
+    inputs: PlanInputs, plan: "MarkdownPlan", model: "DemandModel | None", states: "Sequence[ItemState]"
+) -> list[dict[str, Any]]:
+    """Return the rows of ``markdown_plan`` for the items that are planned; intervals where there is a demand model."""
+    prices = plan.prices
+    state = {s.name: s for s in states}
+    lower, upper = _intervals(inputs, prices, model)
+    rows = []
+    told: dict[str, Explanation] = {}
+    for at, priced in enumerate(prices.to_dict("records")):
+        name = priced["item"]
+        if name not in told:
+            told[name] = plan.explain(name)
+        own = state[name]
+        week = _day(priced["week"])
+        explained = told[name].weeks[(week - inputs.starts).days // 7]
+        row = dict.fromkeys(MARKDOWN_PLAN.column_names) | {
+            "plan": inputs.name,
+            "item": own.item,
+            "store_id": own.store_id,
+            "week": week,
+            "price": cents(priced["price"]),
+            "regular_price": own.regular_price,
+            "discount": float(priced["discount"]),
+            "units": float(priced["units"]),
+            "units_lower": None if lower is None else float(min(lower[at], priced["on_hand"])),
+            "units_upper": None if upper is None else float(min(upper[at], priced["on_hand"])),
+            "on_hand": float(priced["on_hand"]),
+            "revenue": float(priced["revenue"]),
+            "margin": None
+            if own.unit_cost is None
+            else float(priced["revenue"]) - own.unit_cost * float(priced["units"]),
+            "changed": bool(priced["changed"]),
+            "binding_rule": told[name].binding_rule,
+            "unit_worth": told[name].unit_worth,
+            "stock_rule": own.stock_rule,
+            "reason": "",
+        }
+        rows.append(row | _neighbour("up", explained.up) | _neighbour("down", explained.down))
+    return rows
+
+
+def kept_rows(
+    name: str, dates: Sequence[date], states: "Sequence[ItemState]", reason: str = ""
+) -> list[dict[str, Any]]:
+    """Return rows of ``markdown_plan`` for items that keep their price, for their own reason or the plan's."""
+    return [
+        dict.fromkeys(MARKDOWN_PLAN.column_names)
+        | {
+            "plan": name,
+            "item": state.item,
+            "store_id": state.store_id,
+            "week": week,
+            "price": None if state.price is None else cents(state.price),
+            "regular_price": state.regular_price,
+            "discount": None if state.price is None else state.current_discount,
+            "on_hand": state.on_hand if week == dates[0] else None,
+            "changed": False,
+            "binding_rule": "",
+            "up_forbidden_by": "",
+            "down_forbidden_by": "",
+            "stock_rule": state.stock_rule,
+            "reason": state.reason or reason,
+        }
+        for state in states
+        for week in dates
+    ]
+
+
+def account_row(
+    name: str, said: "MarkdownSettings", starts: date, states: "Sequence[ItemState]", **found: Any
+) -> dict[str, Any]:
+    """Return the row of ``markdown_plans``; ``found`` are the columns that a plan fills."""
+    return dict.fromkeys(MARKDOWN_PLANS.column_names) | {
+        "plan": name,
+        "starts": starts,
+        "weeks": said.weeks,
+        "goal": said.objective,
+        "items": len(states),
+        "planned_items": 0,
+        "method": "",
+        "model_version": "",
+        "conflict": "",
+        **found,
+    }
+
+
+def cents(price: float) -> float:
+    """Return a price to the cent, half up.
+
+    Examples
+    --------
+    >>> cents(4.131), cents(2.345), cents(2.675)
+    (4.13, 2.35, 2.68)
+    """
+    return float(np.floor(price * 100.0 + 0.5 + 1e-9) / 100.0)
+
+
+def _intervals(
+    inputs: PlanInputs, prices: Any, model: "DemandModel | None"
+) -> "tuple[np.ndarray, np.ndarray] | tuple[None, None]":
+    if model is None or not len(prices):
+        return None, None
+    place = {row["item"]: row for row in inputs.items.select(["item", "product", "store_id"]).to_pylist()}
+    path: dict[str, Any] = {
+        "item": [place[name]["product"] for name in prices["item"]],
+        "week": np.array([_day(week) for week in prices["week"]], dtype="datetime64[D]"),
+        "price": prices["price"].to_numpy(),
+    }
+    stores = [place[name]["store_id"] for name in prices["item"]]
+    if any(stores):
+        path["store_id"] = stores
+    predicted = model.predict(path)
+    return predicted["units_lower"].to_numpy(), predicted["units_upper"].to_numpy()
+
+
+def _neighbour(side: str, other: "Neighbour | None") -> dict[str, Any]:
+    return {
+        f"{side}_price": None if other is None else cents(other.price),
+        f"{side}_worth": None if other is None or other.forbidden_by else float(other.worth),
+        f"{side}_forbidden_by": "" if other is None else " with ".join(other.forbidden_by),
+    }
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _array(column: "pa.ChunkedArray") -> np.ndarray:
+    import pyarrow as pa
+
+    if pa.types.is_date(column.type):
+        return column.to_numpy().astype("datetime64[D]")
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _day(week: Any) -> date:
+    return week.date() if hasattr(week, "date") else week

@@ -1,0 +1,418 @@
+"""The prices' part of a build: the panel of the configured items, their price response, and each markdown plan.
+
+What cannot be estimated or planned is a row or a note that says why, never a build that fails.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..sql.contract import ELASTICITIES, MARKDOWN_PLAN, MARKDOWN_PLANS, PRICE_PANEL, Table
+from ..sql.errors import ContractError, MissingExtraError, ModelError, SettingsError, nearest
+from .price_items import CATEGORIES, ItemState, choose, first_monday_after, item_states, planned_frame, read_facts
+from .price_plans import PlanInputs, account_row, kept_rows, make_rules, plan_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..pricing.demand import DemandModel
+    from ..sql.database import Database
+    from ..sql.pipeline import Pipeline
+    from ..sql.pricing_settings import MarkdownSettings, PricingSettings
+    from ..sql.settings import Settings
+    from .price_items import ShopFacts
+
+# What the numbers depend on besides the rest of a build.
+CODE = ("pricing", "app/prices.py", "app/price_items.py", "app/price_plans.py")
+PACKAGES = ("highspy", "holidays")
+STEPS = ("price panel", "price response")
+
+_COUPLED = ("Budget", "AllOrNothing", "AtMostOnePromoted", "SharedStock")
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a build makes of ``[pricing]``: tables by name, what each plan was made of, and what a reader must know."""
+
+    tables: "Mapping[str, pa.Table]"
+    plans: Mapping[str, PlanInputs]
+    notes: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, Mapping[str, Any]]:
+        """Return what the manifest says of each plan."""
+        said = ("items", "planned_items", "objective", "bound", "gap", "conflict", "sentence", "model_version")
+        rows = self.tables[MARKDOWN_PLANS.name].to_pylist()
+        return {row["plan"]: {name: row[name] for name in said} for row in rows}
+
+
+@dataclass(frozen=True)
+class _Response:
+    """Price response and demand of the panel's items; ``model`` is None, and ``reason`` says why, without demand."""
+
+    table: "pd.DataFrame"
+    method: str
+    version: str
+    model: "DemandModel | None"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """As much of a database as a price panel asks for."""
+
+    settings: "Settings"
+    pipeline: "Pipeline"
+
+    def query(self, name: str, **parameters: Any) -> "pa.Table":
+        return self.pipeline.run(name, **{key: value for key, value in parameters.items() if value is not None})
+
+
+def require_pricing(settings: "Settings") -> None:
+    """Stop before anything is read where ``[pricing]`` asks for what cannot be.
+
+    Raises
+    ------
+    MissingExtraError
+        A package of the extra ``pricing`` is missing.
+    SettingsError
+        A rule's own numbers make no sense, or weeks that do not begin on Monday.
+    """
+    pricing = settings.pricing
+    if pricing is None:
+        return
+    if pricing.period == "week" and settings.shop.week_starts_on != "monday":
+        raise SettingsError(
+            f"{settings.origin}: [shop] week_starts_on = {settings.shop.week_starts_on!r}: weeks of a price panel "
+            "begin on Monday; write 'monday', or [pricing] period = 'day'"
+        )
+    wanted = {"holidays": "[pricing] holidays"} if pricing.holidays else {}
+    for name, plan in pricing.markdowns.items():
+        make_rules(plan.rules, f"{settings.origin}: [pricing.markdowns.{name}] rules")
+        if any(rule["rule"] in _COUPLED for rule in plan.rules):
+            wanted["highspy"] = f"a rule of [pricing.markdowns.{name}] that ties items together"
+    for package, why in wanted.items():
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"{why} needs {package}, which is not installed: pip install 'regulars[pricing]', or take it out of "
+                "the settings"
+            )
+
+
+def learn_prices(
+    pipeline: "Pipeline", settings: "Settings", as_of: date, step: Callable[[str], None] = lambda _: None
+) -> Prices:
+    """Make the panel, estimate price response and demand, and plan every ``[pricing.markdowns.NAME]``.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Where the queries run; every order line must be staged.
+    settings : Settings
+    as_of : date
+        Last day of the data.
+    step : callable
+        Called with the name of each long step before it begins.
+
+    Returns
+    -------
+    Prices
+        Tables without rows where nothing is configured.
+    """
+    pricing = settings.pricing
+    if pricing is None:
+        return Prices(_tables(None, None, [], []), {})
+    notes: list[str] = []
+    step(STEPS[0])
+    panel = _panel(pipeline, settings, pricing, notes)
+    step(STEPS[1])
+    response = _response(panel, pricing, settings.build.seed, notes) if len(panel) else _none("the panel has no row")
+    facts = read_facts(pipeline, pricing)
+    plans, accounts, rows = {}, [], []
+    for name in sorted(pricing.markdowns):
+        step(f"markdown plan {name}")
+        inputs, account, own = _plan(name, pricing.markdowns[name], panel, response, facts, as_of)
+        accounts.append(account)
+        rows += own
+        if inputs is not None:
+            plans[name] = inputs
+    return Prices(_tables(panel, response.table, accounts, rows), plans, tuple(notes))
+
+
+# ---- panel and response ---------------------------------------------------------------------------------------------
+
+
+def _panel(pipeline: "Pipeline", settings: "Settings", pricing: "PricingSettings", notes: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    from ..pricing.panel import price_panel
+
+    # items named one by one are looked for among all
+    categories = None if pricing.items or not pricing.categories else list(pricing.categories)
+    asked = {
+        "stores": pricing.stores,
+        "period": pricing.period,
+        "unsold": pricing.unsold,
+        "item_level": pricing.item_level,
+        "holidays": pricing.holidays,
+    }
+    try:
+        panel = price_panel(cast("Database", _Queries(settings, pipeline)), categories, **asked)
+    except (ContractError, ModelError) as error:
+        notes.append(f"[pricing] has no price panel: {_in_a_line(error)}")
+        return pd.DataFrame({column.name: [] for column in PRICE_PANEL.columns})
+    counts = "; ".join(f"{v['lines']:,} {k}" for k, v in panel.attrs["dropped"].items() if k)
+    if counts:
+        notes.append(f"order lines that [pricing] does not count: {counts}")
+    known = {str(name) for level in CATEGORIES for name in panel[level].dropna().unique()}
+    for category in pricing.categories:
+        if category not in known:
+            notes.append(f"[pricing] category {category!r} has no order line{nearest(category, sorted(known))}")
+    everything = set(panel["item"])
+    for item in pricing.items:
+        if item not in everything:
+            notes.append(f"[pricing] item {item!r} has no order line{nearest(item, sorted(everything)[:100_000])}")
+    return panel.loc[choose(panel, pricing.categories, pricing.items)].reset_index(drop=True)
+
+
+def _none(reason: str) -> _Response:
+    import pandas as pd
+
+    return _Response(pd.DataFrame({name: [] for name in ELASTICITIES.column_names}), "", "", None, reason)
+
+
+def _response(panel: "pd.DataFrame", pricing: "PricingSettings", seed: int, notes: list[str]) -> _Response:
+    import pandas as pd
+
+    from ..pricing.demand import DemandModel
+
+    tables, methods = [], []
+    try:
+        tables, methods = _estimated(panel, pricing, notes)
+    except (ContractError, ModelError) as error:
+        # one category that cannot be estimated must not take the others with it
+        groups = [rows for _, rows in panel.groupby(panel["category_1"].fillna(""), sort=True)]
+        if len(groups) < 2:
+            notes.append(f"[pricing] no price response: {_in_a_line(error)}")
+        for rows in groups if len(groups) > 1 else []:
+            try:
+                some, own = _estimated(rows.reset_index(drop=True), pricing, notes)
+            except (ContractError, ModelError) as cause:
+                name = rows["category_1"].iloc[0]
+                notes.append(f"[pricing] no price response of category {name!r}: {_in_a_line(cause)}")
+                continue
+            tables, methods = [*tables, *some], [*methods, *own]
+    if not tables:
+        return _none("no price response could be estimated")
+    table = pd.concat(tables, ignore_index=True)
+    method = ", ".join(dict.fromkeys(methods))
+    digest = hashlib.sha256("\n".join(table["item"]).encode())
+    for name in ("elasticity", "standard_error"):
+        digest.update(table[name].to_numpy(dtype=np.float64).tobytes())
+    version = f"{method.replace(' ', '_')}:{digest.hexdigest()[:12]}"
+    try:
+        model = DemandModel(table, season=pricing.season, half_life=pricing.half_life, seed=seed).fit(
+            panel[panel["item"].isin(table["item"])].reset_index(drop=True)
+        )
+    except (ContractError, ModelError) as error:
+        notes.append(f"[pricing] no demand model: {_in_a_line(error)}")
+        return _Response(table, method, version, None, _in_a_line(error))
+    return _Response(table, method, version, model)
+
+
+def _estimated(
+    panel: "pd.DataFrame", pricing: "PricingSettings", notes: list[str]
+) -> "tuple[list[pd.DataFrame], list[str]]":
+    from ..pricing.elasticity import estimate_elasticities
+
+    found = estimate_elasticities(panel, method=pricing.method, held_out=pricing.held_out)
+    notes += [f"[pricing] {finding}" for finding in found.findings]
+    return [found.table], [found.method]
+
+
+# ---- one plan -------------------------------------------------------------------------------------------------------
+
+
+def _plan(
+    name: str,
+    said: "MarkdownSettings",
+    panel: "pd.DataFrame",
+    response: _Response,
+    facts: "ShopFacts",
+    as_of: date,
+) -> tuple[PlanInputs | None, dict[str, Any], list[dict[str, Any]]]:
+    """Return what the plan is made of (None without a plan), its row of accounts and its rows."""
+    from ..pricing.conflict import RulesConflict
+
+    starts = said.starts or first_monday_after(as_of)
+    states = item_states(panel, facts, said, starts, as_of) if len(panel) else _unseen(said)
+    states = [_judged(state, said, response) for state in states]
+    states, inputs = _with_demand(name, said, starts, states, response)
+    dates = inputs.dates
+    found: dict[str, Any] = {"method": response.method, "model_version": response.version}
+    planned = [state for state in states if not state.reason]
+    refused = ""
+    if starts <= as_of:
+        refused = f"it starts on {starts}, not after {as_of}, the last day of the data: give a later starts, or none"
+    elif not planned:
+        refused = "no item can be planned: " + _reasons(states)
+    plan = unchanged = None
+    if not refused:
+        try:
+            plan = inputs.plan()
+            unchanged = inputs.unchanged_worth()
+        except RulesConflict as error:
+            refused = f"its rules conflict: {_in_a_line(error)}"
+            found["conflict"] = _in_a_line(error)
+        except ModelError as error:
+            refused = _in_a_line(error)
+    if plan is None:
+        found["sentence"] = f"no plan: {refused}"
+        kept = kept_rows(name, dates, states, f"no plan: {refused}")
+        # rules that conflict can be looked at again, with other rules, from the same inputs
+        return (inputs if planned else None), account_row(name, said, starts, states, **found), kept
+    rows = plan_rows(inputs, plan, response.model, planned)
+    rows = _with_response(rows, response) + kept_rows(name, dates, [s for s in states if s.reason])
+    found |= {
+        "planned_items": len(planned),
+        "objective": plan.objective,
+        "bound": plan.bound,
+        "gap": plan.gap,
+        "unchanged": unchanged,
+        "revenue": float(np.sum([row["revenue"] for row in rows if row["revenue"] is not None])),
+        "markdowns": sum(bool(row["changed"]) for row in rows),
+    }
+    found["sentence"] = account_sentence(found, states, said)
+    return inputs, account_row(name, said, starts, states, **found), rows
+
+
+def account_sentence(found: Mapping[str, Any], states: list[ItemState], said: "MarkdownSettings") -> str:
+    """Return the account of a plan in words."""
+    worth = f"worth {found['objective']:,.2f} in {said.objective}"
+    more = None if found["unchanged"] is None else found["objective"] - found["unchanged"]
+    against = "" if more is None else f", {more:+,.2f} against no change"
+    proven = "the best there is" if found["gap"] == 0.0 else f"at most {found['gap']:.4%} below the best there is"
+    first = f"{found['planned_items']} of {len(states)} items planned, {found['markdowns']} price changes"
+    assumed = sum(state.stock_rule.startswith("assumed") and not state.reason for state in states)
+    stock = f"; stock of {assumed} items is assumed" if assumed else ""
+    left = f"; not planned: {_reasons(states)}" if found["planned_items"] < len(states) else ""
+    return f"{first}, {worth}{against}, {proven}{stock}{left}"
+
+
+def _unseen(said: "MarkdownSettings") -> list[ItemState]:
+    reason = "it is not in the price panel: it never sold, or [pricing] leaves it out"
+    return [ItemState(item, "", reason=reason) for item in sorted(set(said.items))]
+
+
+def _judged(state: ItemState, said: "MarkdownSettings", response: _Response) -> ItemState:
+    """Give a state the reason that price response or costs have against planning it."""
+    if state.reason:
+        return state
+    if response.model is None:
+        return replace(state, reason=f"no demand is known: {response.reason}")
+    if state.item not in response.model.items_:
+        return replace(state, reason=response.model.left_out_.get(state.item, "it has no elasticity"))
+    if said.objective == "margin" and state.unit_cost is None:
+        return replace(state, reason="no unit cost is known, which a plan for margin needs: map unit_cost")
+    return state
+
+
+def _with_demand(
+    name: str, said: "MarkdownSettings", starts: date, states: list[ItemState], response: _Response
+) -> tuple[list[ItemState], PlanInputs]:
+    """Return the states, those without expected demand refused, and what the others are planned with."""
+    planned = [state for state in states if not state.reason]
+    units = np.zeros((0, said.weeks))
+    if planned and response.model is not None:
+        units = _units(response.model, planned, starts, said.weeks)
+        idle = {state.name for state, sold in zip(planned, units, strict=True) if not sold.sum() > 0.0}
+        if idle:
+            states = [replace(s, reason="no demand is expected") if s.name in idle else s for s in states]
+            units = units[[state.name not in idle for state in planned]]
+            planned = [state for state in planned if state.name not in idle]
+    elasticity = dict(zip(response.table["item"], response.table["elasticity"], strict=True))
+    return states, PlanInputs.of(name, said, starts, planned_frame(planned, said, elasticity), units)
+
+
+def _units(model: "DemandModel", planned: list[ItemState], starts: date, weeks: int) -> np.ndarray:
+    """Expected units at the regular price (n, weeks); at a rung they are its price's power of these."""
+    regular = np.array([[state.regular_price] for state in planned], dtype=np.float64)
+    if not any(state.store_id for state in planned):
+        return model.expected_units(regular, starts, weeks, items=[state.item for state in planned])[:, :, 0]
+    dates = np.datetime64(starts) + 7 * np.arange(weeks)
+    path = {
+        "item": [state.item for state in planned for _ in range(weeks)],
+        "store_id": [state.store_id for state in planned for _ in range(weeks)],
+        "week": np.tile(dates, len(planned)),
+        "price": np.repeat(regular[:, 0], weeks),
+    }
+    return model.predict(path)["units"].to_numpy().reshape(len(planned), weeks)
+
+
+def _with_response(rows: list[dict[str, Any]], response: _Response) -> list[dict[str, Any]]:
+    found = {row["item"]: row for row in response.table.to_dict("records")}
+    return [
+        row
+        | {
+            "elasticity": found[row["item"]]["elasticity"],
+            "elasticity_lower": found[row["item"]]["lower"],
+            "elasticity_upper": found[row["item"]]["upper"],
+            "own_data_share": found[row["item"]]["own_data_share"],
+        }
+        for row in rows
+    ]
+
+
+def _reasons(states: list[ItemState]) -> str:
+    """Count reasons by what stands before their particulars."""
+    counts: dict[str, int] = {}
+    for state in states:
+        if state.reason:
+            kind = state.reason.partition(":")[0].partition("(")[0].strip()
+            counts[kind] = counts.get(kind, 0) + 1
+    told = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{count} {kind}" for kind, count in told) or "the plan names no item of the panel"
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def _tables(
+    panel: "pd.DataFrame | None",
+    elasticities: "pd.DataFrame | None",
+    accounts: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+) -> "dict[str, pa.Table]":
+    return {
+        PRICE_PANEL.name: _arrow(PRICE_PANEL, panel),
+        ELASTICITIES.name: _arrow(ELASTICITIES, elasticities),
+        MARKDOWN_PLANS.name: _arrow(MARKDOWN_PLANS, accounts),
+        MARKDOWN_PLAN.name: _arrow(MARKDOWN_PLAN, rows),
+    }
+
+
+def _arrow(table: Table, given: "pd.DataFrame | list[dict[str, Any]] | None") -> "pa.Table":
+    import pyarrow as pa
+
+    types = {
+        "VARCHAR": pa.string(),
+        "DATE": pa.date32(),
+        "BOOLEAN": pa.bool_(),
+        "BIGINT": pa.int64(),
+    }
+    # money as doubles until it is written: the writer makes decimals of them
+    schema = pa.schema([(column.name, types.get(column.type, pa.float64())) for column in table.columns])
+    if given is None:
+        return schema.empty_table()
+    if isinstance(given, list):
+        return pa.Table.from_pylist(given, schema)
+    return pa.Table.from_pandas(given[list(table.column_names)], schema, preserve_index=False)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
