@@ -94,6 +94,12 @@ def _pricing(section: str, *arguments: object) -> Section:
     return getattr(pricing_studies, section)(*arguments)
 
 
+def _rule_sets(sets: int, key: str) -> Section:
+    from rule_sets import rule_sets_section
+
+    return rule_sets_section(sets, key)
+
+
 def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     """Every study by name: what it is made with, and how to run it."""
     n_sets, n_customers = (4, 500) if small else (1000, 5000)
@@ -114,9 +120,11 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     items, seasons = (24, 5) if small else (300, 200)
     key = f"{items} items x {seasons} seasons, seed {SEED}"
     found["markdown-regret"] = (key, partial(_markdown_regret, items, seasons, key))
+    sets = 20 if small else 10_000
+    found["rule-sets"] = (f"{sets} sets", partial(_rule_sets, sets, f"{sets} sets"))
     seeds, at_least = (1, 8) if small else (20, 1000)
-    for name, size in (("twins", seeds), ("censored", at_least), ("coverage", at_least)):
-        key = f"{size}{' small' if small else ''}"
+    for name, size, of in (("twins", seeds, "seeds"), ("censored", at_least, "items"), ("coverage", at_least, "items")):
+        key = f"{size}{' small' if small else ''} {of}"
         called = {"twins": "price-twins", "censored": "price-stock-outs", "coverage": "price-coverage"}[name]
         found[called] = (key, partial(_pricing, f"{name}_section", size, small, key))
     if not small:  # tests/app/test_kill.py has a small shop for it
