@@ -22,6 +22,7 @@ _WEEKS_A_CONTROL = 10
 _ROWS_WITH_INSTRUMENTS = 40
 _OWN_VARIATION = 0.1
 _PASSES = 2
+_LEAST_KNOWN = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def fit_category(
     items : sequence of int
         Items of one category; from `FEWEST_ITEMS` on their weeks' common shocks are taken out, below that the calendar.
     controls : sequence of str
-        Columns that move demand besides the price, such as ``promoted``.
+        Columns that move demand besides the price, such as ``promoted``. Rows without a competitor's price are left out
+        where that is a control, except for items of which less than half are known: these go without it.
     instruments : ndarray of shape (rows of the panel, q), optional
         Excluded from demand; each item's price is instrumented.
     censored : bool
@@ -142,6 +144,11 @@ def _item(
         known = np.isfinite(instruments[rows]).all(axis=1)
         rows = rows[known]
         z = instruments[rows]
+    if "log_competitor_price" in controls:
+        known = np.isfinite(panel.columns["log_competitor_price"][rows])
+        # a competitor's price taken for usual where it is not known would leave its effect to the item's own
+        if known.mean() >= _LEAST_KNOWN:
+            rows, z = rows[known], None if z is None else z[known]
     price = panel.price[rows]
     with_controls = [np.nan_to_num(panel.columns[name][rows]) for name in controls]
     part = _Item(

@@ -58,8 +58,11 @@ def double_ml(
         from sklearn.ensemble import HistGradientBoostingRegressor
     except ImportError:
         raise MissingExtraError("double machine learning needs econml: pip install 'regulars[pricing]'") from None
-    arrays = read_panel(panel)
-    rows = np.flatnonzero(arrays.units > 0)
+    arrays = read_panel(panel, controls or ())
+    sold = arrays.units > 0
+    if "log_competitor_price" in controls and "log_competitor_price" in arrays.columns:
+        sold &= np.isfinite(arrays.columns["log_competitor_price"])
+    rows = np.flatnonzero(sold)
     weeks = np.unique(arrays.week[rows])
     if len(rows) < _FEWEST_ROWS or len(weeks) < folds:
         raise ModelError(

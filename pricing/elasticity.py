@@ -119,7 +119,8 @@ def estimate_elasticities(
     ----------
     panel : frame
         As of `price_panel`: ``item, week, units, price``, and what else is known: ``store_id``, ``promoted``,
-        ``display``, ``mailer``, ``unit_cost``, ``promotion_cost``, ``on_hand`` or ``sold_out``, ``category_1..3``.
+        ``display``, ``mailer``, ``unit_cost``, ``promotion_cost``, ``on_hand`` or ``sold_out``, ``competitor_price``,
+        ``category_1..3``.
     method : str
         ``"poisson"``: demand on price, the weeks' common shocks and what was promoted. ``"instruments"``: the same with
         the price instrumented. ``"auto"``: instruments where the panel knows the shop's costs and they are strong in
@@ -127,8 +128,8 @@ def estimate_elasticities(
     instruments : sequence of str, optional
         Of ``"promotion_cost"``, ``"cost"``, ``"regular_price"``; what the panel has of the first two without.
     controls : sequence of str, optional
-        Columns that move demand besides the price. Without: ``display`` and ``mailer`` where they are known, else
-        ``promoted``.
+        Columns that move demand besides the price, of the panel's own or any with numbers. Without: ``display`` and
+        ``mailer`` where they are known, else ``promoted``; and the logarithm of ``competitor_price`` where it is known.
     censored : bool
         Whether weeks that sold out are lower bounds; only for comparison should they not be.
     shrunk : bool
@@ -172,9 +173,9 @@ def estimate_elasticities(
     if form not in ("log", "linear"):
         raise ModelError(f"form = {form!r} is not allowed; give 'log' or 'linear'")
     gates = gates or Gates()
-    arrays = read_panel(panel)
-    findings = _findings(arrays, censored)
-    with_controls = _controls(arrays, controls)
+    arrays = read_panel(panel, controls or ())
+    with_controls = control_columns(arrays, controls)
+    findings = _findings(arrays, censored, with_controls)
     named = tuple(instruments) if instruments is not None else available(arrays)
     if method == "instruments" and not named:
         raise ModelError(
@@ -246,21 +247,31 @@ def _later(panel: PanelArrays, chosen: str, named: tuple[str, ...], options: Map
     return gap / np.sqrt([a.variance + b.variance for a, b in zip(before, after, strict=True)])
 
 
-def _controls(panel: PanelArrays, asked: Sequence[str] | None) -> tuple[str, ...]:
+def control_columns(panel: PanelArrays, asked: Sequence[str] | None) -> tuple[str, ...]:
+    """Columns of the panel's arrays that move demand besides the price: those asked for, or what is known.
+
+    Raises
+    ------
+    ModelError
+        A column that the panel does not have.
+    """
     if asked is not None:
-        for name in asked:
+        named = tuple("log_competitor_price" if name == "competitor_price" else name for name in asked)
+        for name in named:
             if name not in panel.columns:
                 raise ModelError(
                     f"control {name!r} is no column with numbers in the panel{nearest(name, list(panel.columns))}; it "
                     f"has {', '.join(sorted(panel.columns))}"
                 )
-        return tuple(asked)
+        return named
     shown = [name for name in ("display", "mailer") if name in panel.columns and np.ptp(panel.columns[name]) > 0]
+    theirs = ["log_competitor_price"] if np.nanstd(panel.columns.get("log_competitor_price", np.zeros(1))) > 0 else []
     # a flag made of the discount itself says something only where nothing better is known
-    return tuple(shown) or (("promoted",) if "promoted" in panel.columns else ())
+    flag = ["promoted"] if not shown and "promoted" in panel.columns else []
+    return (*shown, *flag, *theirs)
 
 
-def _findings(panel: PanelArrays, censored: bool) -> list[Finding]:
+def _findings(panel: PanelArrays, censored: bool, controls: Sequence[str]) -> list[Finding]:
     findings = []
     if panel.sold_out is None:
         findings.append(
@@ -275,6 +286,18 @@ def _findings(panel: PanelArrays, censored: bool) -> list[Finding]:
         share = float(panel.sold_out.mean())
         how = "count as lower bounds of demand" if censored else "count as if demand had ended with stock"
         findings.append(Finding("sold_out", False, f"{share:.0%} of rows sold out and {how}.", "Nothing to do."))
+    if "log_competitor_price" in controls:
+        unknown = float(np.isnan(panel.columns["log_competitor_price"]).mean())
+        if unknown:
+            findings.append(
+                Finding(
+                    "competitor_price_unknown",
+                    False,
+                    f"{unknown:.0%} of rows have no competitor's price: they are left out, and items of which less "
+                    "than half are known go without it.",
+                    "Fill it in where it is known to have stood.",
+                )
+            )
     for reason, count in panel.dropped.items():
         findings.append(Finding(reason, False, f"{count} rows have no price and are left out.", "Map unit_price."))
     return findings

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..sql.errors import MissingExtraError, ModelError
 from ..sql.frames import columns_of
+from .panel_arrays import log_competitor_price
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +183,7 @@ def _first_stage(fit: Any) -> float:
 
 
 def panel_frame(panel: Any) -> "pd.DataFrame":
-    """Return the rows that have a price, with ``log_price``, and flags as numbers."""
+    """Return the rows that have a price, with ``log_price``, ``log_competitor_price`` if any, and flags as numbers."""
     import pandas as pd
 
     columns = columns_of(panel, "a price panel")
@@ -193,5 +194,9 @@ def panel_frame(panel: Any) -> "pd.DataFrame":
     price = frame["price"].to_numpy(dtype=float)
     frame = frame.loc[np.isfinite(price) & (price > 0)]
     frame = frame.assign(log_price=np.log(frame["price"].to_numpy(dtype=float)))
+    if "competitor_price" in frame:
+        theirs = frame["competitor_price"].to_numpy(dtype=float)
+        item = frame["item"].to_numpy() if "item" in frame else np.zeros(len(frame), dtype=np.int64)
+        frame = frame.assign(log_competitor_price=log_competitor_price(theirs, item))
     flags = frame.columns[[kind == "b" for kind in (t.kind for t in frame.dtypes)]]
     return frame.assign(**{name: frame[name].astype(float) for name in flags})

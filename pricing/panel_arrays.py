@@ -1,5 +1,6 @@
 """A price panel read into arrays and held to what an estimator can take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,8 @@ CATEGORY_LEVELS = ("category_1", "category_2", "category_3")
 _NEEDED = ("item", "week", "units", "price")
 _KNOWN = (
     *_NEEDED, "store_id", "regular_price", "discount", "promoted", "display", "mailer", "on_hand", "sold_out",
-    "unit_cost", "promotion_cost", "age_weeks", "holiday", "sin_1", "cos_1", "sin_2", "cos_2", *CATEGORY_LEVELS,
+    "unit_cost", "promotion_cost", "age_weeks", "holiday", "sin_1", "cos_1", "sin_2", "cos_2", "competitor_price",
+    *CATEGORY_LEVELS,
 )  # fmt: skip
 
 
@@ -33,7 +35,8 @@ class PanelArrays:
     sold_out : ndarray of shape (n,), bool, or None
         Rows whose units are a lower bound of demand; None where the panel knows no stock.
     columns : dict of str to ndarray of shape (n,)
-        Further numbers that the panel has: regular_price, promoted, display, unit_cost, sin_1, ...
+        Further numbers that the panel has: regular_price, promoted, display, unit_cost, sin_1, ... A competitor's price
+        stands there as ``log_competitor_price``, less its item's mean, NaN where it is not known.
     holiday : ndarray of shape (n,), bool, or None
     path : tuple of tuple of str
         For each item its categories from the widest, those that are known.
@@ -61,16 +64,17 @@ class PanelArrays:
         return slice(int(self.starts[item]), int(self.starts[item + 1]))
 
 
-def read_panel(panel: Any) -> PanelArrays:
+def read_panel(panel: Any, further: Sequence[str] = ()) -> PanelArrays:
     """Read a frame in the shape of ``contract.PRICE_PANEL``; only ``item, week, units, price`` are needed.
 
-    Rows without a price are set aside and counted. Stock that is not known is None, never guessed.
+    Rows without a price are set aside and counted. Stock that is not known is None, never guessed. ``further`` names
+    columns of numbers besides those of the contract.
 
     Raises
     ------
     ContractError
-        A needed column is missing; a price is zero, negative or infinite; units or stock are negative or no numbers;
-        an item, store and week stands twice; rows have several currencies; or no row is left.
+        A needed column is missing; a price, own or a competitor's, is zero, negative or infinite; units or stock are
+        negative or no numbers; an item, store and week stands twice; rows have several currencies; or no row is left.
 
     Examples
     --------
@@ -95,10 +99,15 @@ def read_panel(panel: Any) -> PanelArrays:
     _refuse("units", units, ~(units >= 0.0), item, week, "a number from 0; returns do not belong into units")
     missing = np.isnan(price)
     _refuse("price", price, ~missing & ~((price > 0.0) & np.isfinite(price)), item, week, "above 0, or missing")
-    extra = {name: _numbers(frame, name) for name in _KNOWN[5:] if name in frame and name not in
-             ("sold_out", "holiday", *CATEGORY_LEVELS)}  # fmt: skip
+    extra = {name: _numbers(frame, name) for name in dict.fromkeys((*_KNOWN[5:], *further)) if name in frame and
+             name not in ("sold_out", "holiday", *CATEGORY_LEVELS)}  # fmt: skip
     if "on_hand" in extra:
         _refuse("on_hand", extra["on_hand"], extra["on_hand"] < 0.0, item, week, "from 0, or missing where not known")
+    if "competitor_price" in extra:
+        theirs = extra.pop("competitor_price")
+        wrong = ~np.isnan(theirs) & ~((theirs > 0.0) & np.isfinite(theirs))
+        _refuse("competitor_price", theirs, wrong, item, week, "above 0, or missing where not known")
+        extra["log_competitor_price"] = log_competitor_price(theirs, item)
     dropped = {
         "missing_price": int((missing & (units == 0)).sum()),
         "units_without_price": int((missing & (units > 0)).sum()),
@@ -130,6 +139,15 @@ def read_panel(panel: Any) -> PanelArrays:
         path=_paths(frame, kept, item_code, len(items)),
         dropped={reason: count for reason, count in dropped.items() if count},
     )
+
+
+def log_competitor_price(theirs: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Return a competitor's log price less its item's mean; NaN where it is not known."""
+    log_price = np.log(theirs)
+    known = ~np.isnan(log_price)
+    names, code = np.unique(item, return_inverse=True)
+    count = np.bincount(code[known], minlength=len(names))
+    return log_price - (np.bincount(code[known], log_price[known], len(names)) / np.maximum(count, 1))[code]
 
 
 def _one_currency(frame: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ..sql.errors import ModelError, RegularsError
 from ..sql.frames import frame_like
 from .double_ml import double_ml
-from .elasticity import ElasticityTable, estimate_elasticities
+from .elasticity import ElasticityTable, control_columns, estimate_elasticities
 from .instruments import available
 from .log_linear import Regression, log_linear, panel_frame
 from .panel_arrays import PanelArrays, read_panel
@@ -98,7 +98,7 @@ def specification_curve(
     panel : frame
         As of `price_panel`.
     controls : sequence of str, optional
-        What else moves demand; ``display`` and ``mailer`` where they are known, else ``promoted``.
+        What else moves demand, as in `estimate_elasticities`.
     double_machine_learning : bool
         Whether its row is made; it takes longest.
     seed : int
@@ -119,11 +119,11 @@ def specification_curve(
     >>> bool(abs(curve.elasticity() - history.own.mean()) < 0.2), bool(curve.elasticity("poisson") > -2)
     (True, True)
     """
-    arrays = read_panel(panel)
+    arrays = read_panel(panel, controls or ())
     frame = panel_frame(panel)
     if "store_id" not in frame:
         frame = frame.assign(store_id="")
-    asked = _controls(arrays) if controls is None else tuple(controls)
+    asked = control_columns(arrays, controls)
     entries = _entries(frame, arrays, asked, double_machine_learning, seed)
     items: dict[str, ElasticityTable] = {}
     rows = [_row(specification, run) for specification, run in entries]
@@ -335,11 +335,6 @@ def _row(specification: Specification, run: Callable[[], Regression]) -> dict[st
         "objection": specification.objection,
         "failed": failed,
     }
-
-
-def _controls(arrays: PanelArrays) -> tuple[str, ...]:
-    shown = [name for name in ("display", "mailer") if name in arrays.columns and np.ptp(arrays.columns[name]) > 0]
-    return tuple(shown) or (("promoted",) if "promoted" in arrays.columns else ())
 
 
 def _as_table(rows: Sequence[dict[str, Any]]) -> Any:
