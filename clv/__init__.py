@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alive_path import probability_alive_path, recency_frequency_surface
     from .beta_geo import BetaGeoModel
+    from .boosted_value import TwoPartValueModel, ValueWindow, ZILNModel, value_window
     from .btyd import BTYDModel
+    from .covariates import CovariateModel
     from .evaluate import ModelReport, evaluate_models
     from .gamma_gamma import GammaGammaModel, fit_spend
     from .histories import PurchaseHistories, read_histories
     from .lifetimes_bridge import from_lifetimes, to_lifetimes
+    from .likelihood_ratio import LikelihoodRatioTest, LikelihoodRatioTest, likelihood_ratio_test, likelihood_ratio_test
     from .modified_beta_geo import ModifiedBetaGeoModel
     from .nbd import NBDModel
     from .pareto_nbd import ParetoNBDModel
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
     from .score import score_customers
     from .score_sql import score_sql, score_terms
+    from .seasonal import SeasonalBetaGeoModel, SeasonalModifiedBetaGeoModel
+    from .seasonal_clock import FittedClock, SeasonalClock
     from .segments import assign_segments
     from .simulate import (
         simulate_bg_nbd,
@@ -27,20 +32,30 @@ if TYPE_CHECKING:
         simulate_pareto_nbd,
         simulate_purchases,
     )
+    from .simulate_seasons import simulate_seasonal_purchases, summarise_purchase_days
+    from .spend_covariates import SpendCovariateModel
     from .summary import holdout_summary, rfm_summary, summary_counts
     from .tracking import track_orders
     from .value import customer_lifetime_value
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
+    "TwoPartValueModel": "boosted_value",
+    "ValueWindow": "boosted_value",
+    "ZILNModel": "boosted_value",
+    "value_window": "boosted_value",
     "BTYDModel": "btyd",
     "BetaGeoModel": "beta_geo",
+    "FittedClock": "seasonal_clock",
     "GammaGammaModel": "gamma_gamma",
     "ModelReport": "evaluate",
     "ModifiedBetaGeoModel": "modified_beta_geo",
     "NBDModel": "nbd",
     "ParetoNBDModel": "pareto_nbd",
     "PurchaseHistories": "histories",
+    "SeasonalBetaGeoModel": "seasonal",
+    "SeasonalClock": "seasonal_clock",
+    "SeasonalModifiedBetaGeoModel": "seasonal",
     "assign_segments": "segments",
     "customer_lifetime_value": "value",
     "evaluate_models": "evaluate",
@@ -54,8 +69,8 @@ _MODULES = {
     "plot_tracking": "plot",
     "probability_alive_path": "alive_path",
     "read_histories": "histories",
-    "rfm_summary": "summary",
     "recency_frequency_surface": "alive_path",
+    "rfm_summary": "summary",
     "save_model": "persistence",
     "score_customers": "score",
     "score_sql": "score_sql",
@@ -66,26 +81,43 @@ _MODULES = {
     "simulate_nbd": "simulate",
     "simulate_pareto_nbd": "simulate",
     "simulate_purchases": "simulate",
+    "simulate_seasonal_purchases": "simulate_seasons",
+    "summarise_purchase_days": "simulate_seasons",
     "summary_counts": "summary",
     "to_lifetimes": "lifetimes_bridge",
     "track_orders": "tracking",
+    "CovariateModel": "covariates",
+    "SpendCovariateModel": "spend_covariates",
+    "likelihood_ratio_test": "likelihood_ratio",
+    "LikelihoodRatioTest": "likelihood_ratio",
 }
 
 __all__ = [
     "BTYDModel",
     "BetaGeoModel",
+    "CovariateModel",
+    "FittedClock",
     "GammaGammaModel",
+    "LikelihoodRatioTest",
     "ModelReport",
     "ModifiedBetaGeoModel",
     "NBDModel",
     "ParetoNBDModel",
     "PurchaseHistories",
+    "SeasonalBetaGeoModel",
+    "SeasonalClock",
+    "SeasonalModifiedBetaGeoModel",
+    "SpendCovariateModel",
+    "TwoPartValueModel",
+    "ValueWindow",
+    "ZILNModel",
     "assign_segments",
     "customer_lifetime_value",
     "evaluate_models",
     "fit_spend",
     "from_lifetimes",
     "holdout_summary",
+    "likelihood_ratio_test",
     "load_model",
     "plot_alive_path",
     "plot_calibration",
@@ -105,9 +137,12 @@ __all__ = [
     "simulate_nbd",
     "simulate_pareto_nbd",
     "simulate_purchases",
+    "simulate_seasonal_purchases",
+    "summarise_purchase_days",
     "summary_counts",
     "to_lifetimes",
     "track_orders",
+    "value_window",
 ]
 
 
