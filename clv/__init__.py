@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .gamma_gamma import GammaGammaModel, fit_spend
     from .histories import PurchaseHistories, read_histories
     from .lifetimes_bridge import from_lifetimes, to_lifetimes
-    from .likelihood_ratio import LikelihoodRatioTest, LikelihoodRatioTest, likelihood_ratio_test, likelihood_ratio_test
+    from .likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
     from .modified_beta_geo import ModifiedBetaGeoModel
     from .nbd import NBDModel
     from .pareto_nbd import ParetoNBDModel

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +67,11 @@ class BTYDModel(ABC):
     """
 
     name: str
-    parameter_names: ClassVar[tuple[str, ...]]
+    parameter_names: tuple[str, ...]
     # Parameters in the time unit (the others have none).
-    time_parameters: ClassVar[tuple[str, ...]]
+    time_parameters: tuple[str, ...]
     # The two parameters of dropout; () for the model without.
-    dropout_parameters: ClassVar[tuple[str, ...]]
+    dropout_parameters: tuple[str, ...]
 
     params_: dict[str, float]
     log_likelihood_: float
@@ -204,6 +204,29 @@ class BTYDModel(ABC):
         self.converged_ = simpler.converged_
         self.identified_ = False
         self.message_ = "; ".join(note for note in (NO_DROPOUT, simpler.message_) if note)
+
+    def unfitted(self) -> Self:
+        """Return a model of the same kind that is not fitted yet.
+
+        Examples
+        --------
+        >>> from regulars.clv.nbd import NBDModel
+        >>> NBDModel.from_parameters(r=0.4, alpha=12.0).unfitted()
+        <NBDModel, not fitted>
+        """
+        return type(self)()
+
+    def histories(self, summary: Any) -> PurchaseHistories:
+        """Read what the model needs of a summary, once for many calls; every method takes it in the frame's place.
+
+        Examples
+        --------
+        >>> from regulars.clv.nbd import NBDModel
+        >>> model = NBDModel.from_parameters(r=0.4, alpha=12.0)
+        >>> len(model.histories({"frequency": [2], "recency": [30.43], "T": [38.86]}))
+        1
+        """
+        return read_histories(summary)
 
     def log_likelihood(self, summary: Any) -> float:
         """Log-likelihood of a summary at this model's parameters, summed by weight; for data other than the fit's.
@@ -512,6 +535,24 @@ class BTYDModel(ABC):
             data.last_alive[key] = alive
         return alive
 
+    # ---------------------------------------------------------------- the parameters' own uncertainty
+
+    def _coordinates(self) -> tuple[Array, Array]:
+        """Where the estimate lies on a scale on which it is nearly normal, (k,), and its covariance there (k, k).
+
+        What the data do not identify, or a model of given parameters, has covariance 0.
+        """
+        estimate = np.array([self.params_[name] for name in self.parameter_names])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            covariance = self.covariance_ / np.outer(estimate, estimate)
+        known = np.isfinite(np.diag(covariance))
+        return np.log(estimate), np.where(np.outer(known, known), covariance, 0.0)
+
+    def _at(self, coordinates: Array) -> "BTYDModel":
+        """The model whose parameters lie there."""
+        values = dict(zip(self.parameter_names, np.exp(coordinates).tolist(), strict=True))
+        return type(self).from_parameters(time_unit=self.time_unit_, **values)
+
     # ---------------------------------------------------------------- before a prediction
 
     def _require_fitted(self) -> None:
@@ -533,7 +574,7 @@ class BTYDModel(ABC):
 
     def _ready(self, summary: Any) -> tuple["BTYDModel", PurchaseHistories]:
         self._require_fitted()
-        histories = read_histories(summary)
+        histories = self.histories(summary)
         if histories.time_unit is not None and histories.time_unit != self.time_unit_:
             raise ModelError(
                 f"the summary counts in {histories.time_unit}s, the model in {self.time_unit_}s; "

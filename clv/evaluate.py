@@ -242,7 +242,7 @@ def _fresh(models: "Iterable[str | BTYDModel] | None") -> "list[BTYDModel]":
     for model in MODELS if models is None else models:
         if isinstance(model, str) and model not in classes:
             raise ModelError(f"no model {model!r}{nearest(model, list(classes))}; there are {', '.join(classes)}")
-        fresh.append(classes[model]() if isinstance(model, str) else type(model)())
+        fresh.append(classes[model]() if isinstance(model, str) else model.unfitted())
     if not fresh:
         raise ModelError(f"no model to evaluate; there are {', '.join(classes)}")
     return fresh

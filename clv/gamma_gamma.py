@@ -236,6 +236,11 @@ class GammaGammaModel:
         p, q, v = self._prediction_params.values()
         return p * x + q, v + x * np.where(x > 0, np.maximum(m, 0.0), 0.0)
 
+    def posterior_shape(self, frequency: Array) -> Array:
+        """Shape of the posterior Gamma distribution of nu, p x + q, shape of ``frequency``."""
+        self._require_fitted()
+        return self._prediction_params["p"] * np.asarray(frequency, dtype=float) + self._prediction_params["q"]
+
     @property
     def spend_shape_(self) -> float:
         """The p that predictions use: that of `params_` but for q <= 1, see `conditional_expected_value`."""

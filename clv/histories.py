@@ -145,6 +145,17 @@ class PurchaseHistories:
         """The distinct histories, their weights summed; rows as they are where hardly any two are equal."""
         return _distinct(self)
 
+    def once_each(self) -> "PurchaseHistories":
+        """Return the distinct histories as rows of their own."""
+        d = self.distinct
+        return PurchaseHistories(d.frequency, d.recency, d.T, d.weight, self.time_unit)
+
+    def take(self, rows: np.ndarray) -> "PurchaseHistories":
+        """Return some of the rows, in the order asked for."""
+        return PurchaseHistories(
+            self.frequency[rows], self.recency[rows], self.T[rows], self.weight[rows], self.time_unit
+        )
+
 
 def read_histories(summary: Any) -> PurchaseHistories:
     """Read ``frequency``, ``recency``, ``T`` and, where present, ``weight`` from a frame and check every row.

@@ -126,7 +126,12 @@ def maximise(
     return Maximum(point, value, gradient, hessian, at_bound, converged, evaluations)
 
 
-def climb(objective: Objective, starts: list[np.ndarray], first_look: Objective | None = None) -> Maximum:
+def climb(
+    objective: Objective,
+    starts: list[np.ndarray],
+    first_look: Objective | None = None,
+    box: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Maximum:
     """Return the highest maximum from several starts; from the first alone where that ends well inside the box.
 
     Parameters
@@ -137,6 +142,8 @@ def climb(objective: Objective, starts: list[np.ndarray], first_look: Objective 
         (k,) logarithms each, the most promising first.
     first_look
         A cheap likeness of the objective, such as that of a sample: where it ends, the climb begins.
+    box
+        (k,) each: where not all parameters are logarithms of what the usual box holds.
 
     Examples
     --------
@@ -145,7 +152,7 @@ def climb(objective: Objective, starts: list[np.ndarray], first_look: Objective 
     >>> climb(bowl, [np.ones(2)]).converged
     True
     """
-    lower, upper = np.full(starts[0].size, _LOWEST), np.full(starts[0].size, _HIGHEST)
+    lower, upper = box or log_box(starts[0].size)
     if first_look is not None:
         starts = [maximise(first_look, starts[0], lower, upper, tolerance=1e-4).log_parameters, *starts]
     best = maximise(objective, starts[0], lower, upper)
@@ -155,6 +162,18 @@ def climb(objective: Objective, starts: list[np.ndarray], first_look: Objective 
         found = maximise(objective, start, lower, upper)
         best = found if found.value > best.value else best
     return best
+
+
+def log_box(n_parameters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds of logarithms of positive parameters, in scaled time, (k,) each.
+
+    Examples
+    --------
+    >>> lower, upper = log_box(1)
+    >>> np.exp(upper).round().tolist()
+    [100000.0]
+    """
+    return np.full(n_parameters, _LOWEST), np.full(n_parameters, _HIGHEST)
 
 
 def identified_parameters(found: Maximum) -> np.ndarray:

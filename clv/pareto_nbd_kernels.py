@@ -80,101 +80,117 @@ def leaving_integral(n, s, alpha, beta, t0, t1, nodes, weights):
 
 
 @compiled
+def leaving_row(n, s, alpha, beta, t0, t1, grown_a, grown_b, nodes, weights, first, second):
+    """ln(1 + e^z) of one history, e^z the odds of having left before T; P(left); and P(left) P(alive).
+
+    z = ln s + n ln((alpha+T)/(alpha+t_x)) + s ln((beta+T)/(beta+t_x)) + ln K. Fills z's derivatives by
+    (r, alpha, s, beta): ``first`` (4,) and the Hessian's upper triangle ``second`` (10,), row by row.
+    """
+    rate_is_shorter = alpha <= beta
+    a0, b0, a1, b1 = alpha + t0, beta + t0, alpha + t1, beta + t1
+    length, fall = _path(n, s, alpha, beta, t0, t1, grown_a, grown_b)
+    panels = 1 + int(length / _PANEL)
+    width = length / panels
+    rule, rule_end = _rule(length, fall)
+    inverse_a0, inverse_b0 = 1.0 / a0, 1.0 / b0
+    mass = 0.0
+    la = lb = ia = ib = 0.0
+    la_la = la_ia = la_lb = la_ib = ia_ia = ia_lb = ia_ib = lb_lb = lb_ib = ib_ib = 0.0
+    for panel in range(panels):
+        for k in range(rule, rule_end):
+            v = width * (panel + nodes[k])
+            if rate_is_shorter:
+                a = a0 * math.exp(v)
+                b = a + (beta - alpha)
+                log_rise_a, log_rise_b = v, math.log(b * inverse_b0)
+            else:
+                b = b0 * math.exp(v)
+                a = b + (alpha - beta)
+                log_rise_a, log_rise_b = math.log(a * inverse_a0), v
+            density = weights[k] * math.exp(v - n * log_rise_a - (s + 1.0) * log_rise_b)
+            inverse_a, inverse_b = 1.0 / a, 1.0 / b
+            mass += density
+            d_la, d_ia = density * log_rise_a, density * inverse_a
+            d_lb, d_ib = density * log_rise_b, density * inverse_b
+            la += d_la
+            ia += d_ia
+            lb += d_lb
+            ib += d_ib
+            la_la += d_la * log_rise_a
+            la_ia += d_la * inverse_a
+            la_lb += d_la * log_rise_b
+            la_ib += d_la * inverse_b
+            ia_ia += d_ia * inverse_a
+            ia_lb += d_ia * log_rise_b
+            ia_ib += d_ia * inverse_b
+            lb_lb += d_lb * log_rise_b
+            lb_ib += d_lb * inverse_b
+            ib_ib += d_ib * inverse_b
+    scale = 1.0 / mass
+    la, lb, ia, ib = la * scale, lb * scale, ia * scale, ib * scale
+    z = math.log(s) + n * grown_a + s * grown_b
+    z += math.log(mass * width * (a0 if rate_is_shorter else b0) / b0)
+    if z > 0:
+        e = math.exp(-z)
+        value, left = z + math.log1p(e), 1.0 / (1.0 + e)
+        spread = left * left * e
+    else:
+        e = math.exp(z)
+        value, left = math.log1p(e), e / (1.0 + e)
+        spread = left / (1.0 + e)
+    n2, s1, inverse_s = n * n, s + 1.0, 1.0 / s
+    first[0] = grown_a - la
+    first[1] = n * (1.0 / a1 - ia)
+    first[2] = inverse_s + grown_b - lb
+    first[3] = s / b1 - s1 * ib
+    second[0] = la_la * scale - la * la
+    second[1] = 1.0 / a1 - ia + n * (la_ia * scale - la * ia)
+    second[2] = la_lb * scale - la * lb
+    second[3] = s1 * (la_ib * scale - la * ib)
+    second[4] = n2 * (ia_ia * scale - ia * ia) + n * (ia_ia * scale - 1.0 / (a1 * a1))
+    second[5] = n * (ia_lb * scale - ia * lb)
+    second[6] = n * s1 * (ia_ib * scale - ia * ib)
+    second[7] = lb_lb * scale - lb * lb - inverse_s * inverse_s
+    second[8] = 1.0 / b1 - ib + s1 * (lb_ib * scale - lb * ib)
+    second[9] = s1 * s1 * (ib_ib * scale - ib * ib) + s1 * ib_ib * scale - s / (b1 * b1)
+    return value, left, spread
+
+
+@compiled
 def leaving_sums(
     start, stop, x, recency_index, T_index, weight, times, log_a, log_b, r, alpha, s, beta, nodes, weights
 ):
-    """Sum over rows of ln(1 + e^z), e^z the odds of having left before T, with derivatives by (r, alpha, s, beta).
+    """Sum over rows of ln(1 + e^z), see ``leaving_row``, with derivatives by (r, alpha, s, beta).
 
-    z = ln s + (r+x) ln((alpha+T)/(alpha+t_x)) + s ln((beta+T)/(beta+t_x)) + ln K. Returns (15,): value, gradient (4,),
-    the Hessian's upper triangle (10,), row by row.
+    Returns (15,): value, gradient (4,), the Hessian's upper triangle (10,), row by row.
     """
     total = np.zeros(15)
     first, second = np.empty(4), np.empty(10)
-    rate_is_shorter = alpha <= beta
-    log_s, inverse_s = math.log(s), 1.0 / s
     for i in range(start, stop):
         t0, t1 = times[recency_index[i]], times[T_index[i]]
         if t1 <= t0:
             continue
-        n = r + x[i]
-        a0, b0, a1, b1 = alpha + t0, beta + t0, alpha + t1, beta + t1
         grown_a = log_a[T_index[i]] - log_a[recency_index[i]]
         grown_b = log_b[T_index[i]] - log_b[recency_index[i]]
-        length, fall = _path(n, s, alpha, beta, t0, t1, grown_a, grown_b)
-        panels = 1 + int(length / _PANEL)
-        width = length / panels
-        rule, rule_end = _rule(length, fall)
-        inverse_a0, inverse_b0 = 1.0 / a0, 1.0 / b0
-        mass = 0.0
-        la = lb = ia = ib = 0.0
-        la_la = la_ia = la_lb = la_ib = ia_ia = ia_lb = ia_ib = lb_lb = lb_ib = ib_ib = 0.0
-        for panel in range(panels):
-            for k in range(rule, rule_end):
-                v = width * (panel + nodes[k])
-                if rate_is_shorter:
-                    a = a0 * math.exp(v)
-                    b = a + (beta - alpha)
-                    log_rise_a, log_rise_b = v, math.log(b * inverse_b0)
-                else:
-                    b = b0 * math.exp(v)
-                    a = b + (alpha - beta)
-                    log_rise_a, log_rise_b = math.log(a * inverse_a0), v
-                density = weights[k] * math.exp(v - n * log_rise_a - (s + 1.0) * log_rise_b)
-                inverse_a, inverse_b = 1.0 / a, 1.0 / b
-                mass += density
-                d_la, d_ia = density * log_rise_a, density * inverse_a
-                d_lb, d_ib = density * log_rise_b, density * inverse_b
-                la += d_la
-                ia += d_ia
-                lb += d_lb
-                ib += d_ib
-                la_la += d_la * log_rise_a
-                la_ia += d_la * inverse_a
-                la_lb += d_la * log_rise_b
-                la_ib += d_la * inverse_b
-                ia_ia += d_ia * inverse_a
-                ia_lb += d_ia * log_rise_b
-                ia_ib += d_ia * inverse_b
-                lb_lb += d_lb * log_rise_b
-                lb_ib += d_lb * inverse_b
-                ib_ib += d_ib * inverse_b
-        scale = 1.0 / mass
-        la, lb, ia, ib = la * scale, lb * scale, ia * scale, ib * scale
-        z = log_s + n * grown_a + s * grown_b
-        z += math.log(mass * width * (a0 if rate_is_shorter else b0) / b0)
-        if z > 0:
-            e = math.exp(-z)
-            value, left = z + math.log1p(e), 1.0 / (1.0 + e)
-            spread = left * left * e
-        else:
-            e = math.exp(z)
-            value, left = math.log1p(e), e / (1.0 + e)
-            spread = left / (1.0 + e)
-        w, n2, s1 = weight[i], n * n, s + 1.0
-        total[0] += w * value
-        left *= w
-        spread *= w
-        first[0] = grown_a - la
-        first[1] = n * (1.0 / a1 - ia)
-        first[2] = inverse_s + grown_b - lb
-        first[3] = s / b1 - s1 * ib
-        second[0] = la_la * scale - la * la
-        second[1] = 1.0 / a1 - ia + n * (la_ia * scale - la * ia)
-        second[2] = la_lb * scale - la * lb
-        second[3] = s1 * (la_ib * scale - la * ib)
-        second[4] = n2 * (ia_ia * scale - ia * ia) + n * (ia_ia * scale - 1.0 / (a1 * a1))
-        second[5] = n * (ia_lb * scale - ia * lb)
-        second[6] = n * s1 * (ia_ib * scale - ia * ib)
-        second[7] = lb_lb * scale - lb * lb - inverse_s * inverse_s
-        second[8] = 1.0 / b1 - ib + s1 * (lb_ib * scale - lb * ib)
-        second[9] = s1 * s1 * (ib_ib * scale - ib * ib) + s1 * ib_ib * scale - s / (b1 * b1)
-        position = 5
-        for p in range(4):
-            total[1 + p] += left * first[p]
-            for q in range(p, 4):
-                total[position] += left * second[position - 5] + spread * first[p] * first[q]
-                position += 1
+        value, left, spread = leaving_row(
+            r + x[i], s, alpha, beta, t0, t1, grown_a, grown_b, nodes, weights, first, second
+        )
+        total[0] += weight[i] * value
+        add_mixture(total, weight[i], left, spread, first, second)
     return total
+
+
+@compiled
+def add_mixture(total, weight, left, spread, first, second):
+    """Add the derivatives of ``weight`` ln(1 + e^z) to ``total`` (15,) from those of z."""
+    left *= weight
+    spread *= weight
+    position = 5
+    for p in range(4):
+        total[1 + p] += left * first[p]
+        for q in range(p, 4):
+            total[position] += left * second[position - 5] + spread * first[p] * first[q]
+            position += 1
 
 
 @compiled

@@ -23,6 +23,13 @@ _MODELS: Mapping[str, tuple[str, str]] = {
     "mbg_nbd": ("modified_beta_geo", "ModifiedBetaGeoModel"),
     "pareto_nbd": ("pareto_nbd", "ParetoNBDModel"),
     "gamma_gamma": ("gamma_gamma", "GammaGammaModel"),
+    "seasonal_bg_nbd": ("seasonal", "SeasonalBetaGeoModel"),
+    "seasonal_mbg_nbd": ("seasonal", "SeasonalModifiedBetaGeoModel"),
+    "nbd_covariates": ("covariates", "CovariateModel"),
+    "bg_nbd_covariates": ("covariates", "CovariateModel"),
+    "mbg_nbd_covariates": ("covariates", "CovariateModel"),
+    "pareto_nbd_covariates": ("covariates", "CovariateModel"),
+    "gamma_gamma_covariates": ("spend_covariates", "SpendCovariateModel"),
 }
 _NOT_FINITE = "not_finite"
 

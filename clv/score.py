@@ -13,7 +13,7 @@ from ..sql.errors import ContractError, nearest
 from ..sql.frames import columns_of, contract_table
 from .arguments import require_margin, require_time
 from .gamma_gamma import GammaGammaModel
-from .histories import PurchaseHistories, read_histories
+from .histories import PurchaseHistories
 from .intervals import OrderIntervals, predictive_intervals
 from .persistence import model_version as version_of
 from .segments import assign_segments
@@ -96,7 +96,7 @@ def score_customers(
     {'customer_id': 'b', 'orders_low': 0.0, 'orders_high': 7.0, 'segment': 'best'}
     """
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
-    histories = read_histories(summary)
+    histories = model.histories(summary)
     found = _score_histories(model, spend, histories, horizon, discount_rate)
     by_row = histories.distinct.scatter
     expected_orders = by_row(found.expected_orders)
@@ -152,13 +152,12 @@ def _score_histories(
     discount_rate: float,
 ) -> _HistoryScores:
     distinct = histories.distinct
-    rows = _once_each(histories)
+    rows = histories.once_each()
     expected = model.expected_purchases(rows, horizon)
     discounted = discounted_orders(model, rows, horizon, discount_rate)
     shape = None
     if spend is not None:
-        x = distinct.frequency.astype(float)
-        shape = spend.spend_shape_, spend.posterior({"frequency": x, "monetary_value": np.zeros_like(x)})[0]
+        shape = spend.spend_shape_, spend.posterior_shape(distinct.frequency)
     return _HistoryScores(
         probability_alive=np.clip(model.probability_alive(rows), 0.0, 1.0),
         expected_orders=expected,
@@ -169,17 +168,9 @@ def _score_histories(
     )
 
 
-def _once_each(histories: PurchaseHistories) -> PurchaseHistories:
-    distinct = histories.distinct
-    return PurchaseHistories(distinct.frequency, distinct.recency, distinct.T, distinct.weight, histories.time_unit)
-
-
 def _pmf(model: "BTYDModel", rows: PurchaseHistories, horizon: float) -> Callable[[NDArray[np.intp], int], Array]:
     def pmf(chosen: NDArray[np.intp], n_max: int) -> Array:
-        part = PurchaseHistories(
-            rows.frequency[chosen], rows.recency[chosen], rows.T[chosen], rows.weight[chosen], rows.time_unit
-        )
-        return model.purchase_probabilities(part, horizon, n_max)
+        return model.purchase_probabilities(rows.take(chosen), horizon, n_max)
 
     return pmf
 

@@ -32,7 +32,7 @@ class _Lives:
 
 
 def simulate_nbd(
-    params: Mapping[str, float],
+    params: Mapping[str, Any],
     n_customers: int,
     T: Any,
     seed: int,
@@ -52,7 +52,7 @@ def simulate_nbd(
 
 
 def simulate_bg_nbd(
-    params: Mapping[str, float],
+    params: Mapping[str, Any],
     n_customers: int,
     T: Any,
     seed: int,
@@ -66,7 +66,7 @@ def simulate_bg_nbd(
     Parameters
     ----------
     params
-        Name -> value, times in ``time_unit``.
+        Name -> value, times in ``time_unit``; one for all, or (n_customers,), as covariates make them.
     n_customers
         How many.
     T
@@ -100,7 +100,7 @@ def simulate_bg_nbd(
 
 
 def simulate_mbg_nbd(
-    params: Mapping[str, float],
+    params: Mapping[str, Any],
     n_customers: int,
     T: Any,
     seed: int,
@@ -121,7 +121,7 @@ def simulate_mbg_nbd(
 
 
 def simulate_pareto_nbd(
-    params: Mapping[str, float],
+    params: Mapping[str, Any],
     n_customers: int,
     T: Any,
     seed: int,
@@ -142,7 +142,7 @@ def simulate_pareto_nbd(
 
 
 def simulate_purchases(
-    model: str, params: Mapping[str, float], n_customers: int, T: Any, seed: int, *, time_unit: str = "week"
+    model: str, params: Mapping[str, Any], n_customers: int, T: Any, seed: int, *, time_unit: str = "week"
 ) -> "pd.DataFrame":
     """Draw every purchase of new customers until T, the first at time 0.
 
@@ -176,7 +176,7 @@ def simulate_purchases(
     return frame
 
 
-def simulate_gamma_gamma(params: Mapping[str, float], frequency: Any, seed: int) -> "pd.DataFrame":
+def simulate_gamma_gamma(params: Mapping[str, Any], frequency: Any, seed: int) -> "pd.DataFrame":
     """Draw mean spends from Gamma-Gamma for customers with given numbers of repeat purchases.
 
     Parameters
@@ -214,12 +214,12 @@ def simulate_gamma_gamma(params: Mapping[str, float], frequency: Any, seed: int)
 
 
 def _start(
-    model: str, params: Mapping[str, float], n_customers: int, T: Any, seed: int
+    model: str, params: Mapping[str, Any], n_customers: int, T: Any, seed: int
 ) -> tuple[Generator, _Lives, Array]:
     if model not in _LIVES:
         raise ModelError(f"model {model!r} cannot be simulated; there are {', '.join(_LIVES)}")
     names, draw = _LIVES[model]
-    if set(params) != set(names) or not all(np.isfinite(v) and v > 0 for v in params.values()):
+    if set(params) != set(names) or not all(np.all(np.isfinite(v) & (np.asarray(v) > 0)) for v in params.values()):
         raise ModelError(f"{model} takes positive {', '.join(names)}; given were {dict(params)}")
     ages = np.broadcast_to(np.asarray(T, dtype=np.float64), (n_customers,))
     if not np.all(np.isfinite(ages)) or np.any(ages < 0):
@@ -228,30 +228,30 @@ def _start(
     return rng, draw(rng, params, n_customers), ages
 
 
-def _nbd(rng: Generator, params: Mapping[str, float], n: int) -> _Lives:
+def _nbd(rng: Generator, params: Mapping[str, Any], n: int) -> _Lives:
     rate = rng.gamma(params["r"], 1.0 / params["alpha"], n)
     return _Lives(rate, np.full(n, _NEVER), np.full(n, np.inf))
 
 
-def _bg_nbd(rng: Generator, params: Mapping[str, float], n: int) -> _Lives:
+def _bg_nbd(rng: Generator, params: Mapping[str, Any], n: int) -> _Lives:
     lives = _nbd(rng, params, n)
     p = np.maximum(rng.beta(params["a"], params["b"], n), 1e-18)
     return _Lives(lives.rate, rng.geometric(p), lives.lifetime)
 
 
-def _mbg_nbd(rng: Generator, params: Mapping[str, float], n: int) -> _Lives:
+def _mbg_nbd(rng: Generator, params: Mapping[str, Any], n: int) -> _Lives:
     lives = _bg_nbd(rng, params, n)
     return _Lives(lives.rate, lives.last_purchase - 1, lives.lifetime)
 
 
-def _pareto_nbd(rng: Generator, params: Mapping[str, float], n: int) -> _Lives:
+def _pareto_nbd(rng: Generator, params: Mapping[str, Any], n: int) -> _Lives:
     lives = _nbd(rng, params, n)
     death = rng.gamma(params["s"], 1.0 / params["beta"], n)
     with np.errstate(divide="ignore", over="ignore"):
         return _Lives(lives.rate, lives.last_purchase, rng.exponential(size=n) / death)
 
 
-_Draw = Callable[[Generator, Mapping[str, float], int], _Lives]
+_Draw = Callable[[Generator, Mapping[str, Any], int], _Lives]
 _LIVES: dict[str, tuple[tuple[str, ...], _Draw]] = {
     "nbd": (("r", "alpha"), _nbd),
     "bg_nbd": (("r", "alpha", "a", "b"), _bg_nbd),
@@ -262,7 +262,7 @@ _LIVES: dict[str, tuple[tuple[str, ...], _Draw]] = {
 
 def _summary(
     model: str,
-    params: Mapping[str, float],
+    params: Mapping[str, Any],
     n_customers: int,
     T: Any,
     seed: int,
