@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..sql.errors import ModelError, nearest
 from .btyd import DEFAULT_TIME_UNIT, NO_DROPOUT, NO_GAIN, BTYDModel
 from .covariate_histories import CovariateHistories, DistinctCovariateHistories
+from .covariate_likelihood import Effects, by_free_of, effects_on, free_values, likelihood_with, tied_names
 from .covariate_predictions import LeavingAtAnyTime, LeavingAtPurchases, OwnRates, SteadyRows
 from .design_matrix import Design, DesignRows, Missing
 from .histories import DistinctHistories, PurchaseHistories, read_histories, require_repeats
@@ -24,8 +25,6 @@ from .maximum_likelihood import (
     log_box,
     log_scale_interval,
 )
-from .purchase_rates import rising_sums
-from .quadrature import legendre_rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,31 +46,6 @@ def _plain(model: str) -> BTYDModel:
     if model not in classes:
         raise ModelError(f"no model {model!r}{nearest(model, list(classes))}; there are {', '.join(classes)}")
     return classes[model]()
-
-
-@dataclass(frozen=True)
-class Effects:
-    """Which coefficient moves which parameter: an entry is a coefficient's name, parameter, sign and column.
-
-    Attributes
-    ----------
-    names
-        The coefficients, such as ``purchase.channel[web]``.
-    predictor, factor, column
-        (c,) position of the parameter, sign of the coefficient in its logarithm, column of the design matrix.
-    free
-        (c,) which free coefficient each is: those held equal share one.
-    """
-
-    names: tuple[str, ...]
-    predictor: NDArray[np.int64]
-    factor: Array
-    column: NDArray[np.int64]
-    free: NDArray[np.int64]
-
-    @property
-    def n_free(self) -> int:
-        return int(self.free.max(initial=-1)) + 1
 
 
 class CovariateModel(BTYDModel):
@@ -260,7 +234,7 @@ class CovariateModel(BTYDModel):
         free = identified_parameters(found)
         estimate = np.exp(found.log_parameters[:k]) * units
         # columns of coefficients by free ones: one over the spread that stands for a group
-        to_names = _by_free(effects, spread) / spread[effects.column][:, None] if effects.names else np.zeros((0, 0))
+        to_names = by_free_of(effects, spread) / spread[effects.column][:, None] if effects.names else np.zeros((0, 0))
         self.params_ = dict(zip(self.parameter_names, estimate.tolist(), strict=True))
         coefficients = to_names @ found.log_parameters[k:]
         self.coefficients_ = dict(zip(effects.names, coefficients.tolist(), strict=True))
@@ -273,7 +247,7 @@ class CovariateModel(BTYDModel):
         covariance[unknown, :] = np.nan
         covariance[:, unknown] = np.nan
         self.covariance_ = covariance
-        penalty = 0.5 * self.ridge * float(((_by_free(effects, spread) @ found.log_parameters[k:]) ** 2).sum())
+        penalty = 0.5 * self.ridge * float(((by_free_of(effects, spread) @ found.log_parameters[k:]) ** 2).sum())
         time_factor = float(data.weight @ data.frequency) * math.log(units[1])
         self.log_likelihood_ = found.value + penalty - time_factor
         self.n_parameters_ = free.size
@@ -281,7 +255,7 @@ class CovariateModel(BTYDModel):
         self.identified_ = bool(free.all())
         self.message_ = ""
         if not self.identified_:
-            names = [*self.parameter_names, *(_group_name(effects, i) for i in range(effects.n_free))]
+            names = [*self.parameter_names, *(tied_names(effects, i) for i in range(effects.n_free))]
             flat = [name for name, is_free in zip(names, free, strict=True) if not is_free]
             self.message_ = f"the data do not identify {', '.join(flat)}: at the boundary; a ridge above 0 bounds them"
         elif not found.converged:
@@ -356,7 +330,7 @@ class CovariateModel(BTYDModel):
         likelihood = likelihood_with(self._kind, data, effects, spread)
         if self.ridge == 0:
             return likelihood
-        by_free = _by_free(effects, spread)
+        by_free = by_free_of(effects, spread)
         curvature = self.ridge * (by_free[:, :, None] * by_free[:, None, :]).sum(axis=0)
         k = len(self.parameter_names)
 
@@ -398,10 +372,10 @@ class CovariateModel(BTYDModel):
         k = 4
         if self.dropout_parameters and self.params_[self.dropout_parameters[0]] == 0:
             kind, k = _plain("nbd"), 2
-            effects = _only(effects, "purchase")
+            effects = effects_on(effects, "purchase")
         values = np.array(list(self.params_.values()))[: min(k, len(self.params_))]
         ones = np.ones(data.matrix.shape[1])
-        point = np.append(np.log(values), _free_values(effects, self.coefficients_))
+        point = np.append(np.log(values), free_values(effects, self.coefficients_))
         return likelihood_with(kind, data, effects, ones)(point)[0]
 
     def _ready(self, summary: Any) -> tuple[BTYDModel, PurchaseHistories]:
@@ -598,88 +572,6 @@ class CovariateModel(BTYDModel):
             return f"<{arguments}), not fitted>"
         values = ", ".join(f"{name} {value:.4g}" for name, value in {**self.params_, **self.coefficients_}.items())
         return f"<{arguments}): {values}{'; ' + self.message_ if self.message_ else ''}>"
-
-
-def likelihood_with(kind: BTYDModel, data: DistinctCovariateHistories, effects: Effects, spread: Array) -> Objective:
-    """Log-likelihood by the logarithms of the parameters and by the free coefficients, with gradient and Hessian.
-
-    Parameters
-    ----------
-    kind : BTYDModel
-        The plain model.
-    data : DistinctCovariateHistories
-        Sorted by covariates.
-    effects : Effects
-        What the coefficients move.
-    spread : ndarray, shape (q,)
-        Unit of each column's coefficient.
-    """
-    from .compiled import sum_over_rows
-    from .covariate_kernels import AT_ANY_TIME, AT_PURCHASES, NO_DROPOUT, covariate_sums
-    from .pareto_nbd_kernels import RULES
-
-    k = len(kind.parameter_names)
-    family = NO_DROPOUT if k == 2 else AT_ANY_TIME if "s" in kind.parameter_names else AT_PURCHASES
-    chances = getattr(kind, "chances_at_start", 0)
-    x_max = int(data.frequency.max(initial=0))
-    recency, T = data.recency, data.T
-    group_unit = _group_units(effects, spread)
-    predictor = np.append(np.arange(k), effects.predictor)
-    column = np.append(np.full(k, -1), effects.column)
-    factor = np.append(np.ones(k), effects.factor / group_unit[effects.free])
-    position = np.append(np.arange(k), k + effects.free)
-    n_free = k + effects.n_free
-    nodes, weights = legendre_rules(RULES)
-
-    def objective(point: Array) -> tuple[float, Array, Array]:
-        logarithms = np.tile(point[:k], (len(data.matrix), 1))
-        for p, c, f, q in zip(predictor[k:], column[k:], factor[k:], position[k:], strict=True):
-            logarithms[:, p] += f * point[q] * data.matrix[:, c]
-        found = sum_over_rows(
-            covariate_sums,
-            data.frequency.size,
-            *(family, chances, data.frequency, recency, T, data.weight, data.pattern, logarithms),
-            *(np.array(rising_sums(float(np.exp(point[0])), x_max)), nodes, weights, data.matrix),
-            *(predictor, column, factor, position, n_free),
-        )
-        return float(found[0]), found[1 : 1 + n_free].copy(), found[1 + n_free :].reshape(n_free, n_free).copy()
-
-    return objective
-
-
-def _group_units(effects: Effects, spread: Array) -> Array:
-    """Spread that stands for each free coefficient: that of the first column it moves, (n_free,)."""
-    first = [int(effects.column[np.argmax(effects.free == i)]) for i in range(effects.n_free)]
-    return spread[first] if first else np.ones(0)
-
-
-def _by_free(effects: Effects, spread: Array) -> Array:
-    """Coefficients by standard deviation of their own column, per free one, (c, n_free)."""
-    matrix = np.zeros((len(effects.names), effects.n_free))
-    matrix[np.arange(len(effects.names)), effects.free] = spread[effects.column]
-    return matrix / _group_units(effects, spread)[None, :]
-
-
-def _group_name(effects: Effects, free: int) -> str:
-    return " = ".join(name for name, i in zip(effects.names, effects.free, strict=True) if i == free)
-
-
-def _free_values(effects: Effects, coefficients: Mapping[str, float]) -> Array:
-    values = np.zeros(effects.n_free)
-    for name, free in zip(effects.names, effects.free, strict=True):
-        values[free] = coefficients[name]
-    return values
-
-
-def _only(effects: Effects, target: str) -> Effects:
-    keep = [i for i, name in enumerate(effects.names) if name.startswith(f"{target}.")]
-    return Effects(
-        tuple(effects.names[i] for i in keep),
-        effects.predictor[keep],
-        effects.factor[keep],
-        effects.column[keep],
-        np.arange(len(keep)),
-    )
 
 
 def _with_design(plain: PurchaseHistories, design: Design, rows: DesignRows) -> CovariateHistories:

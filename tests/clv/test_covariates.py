@@ -9,7 +9,7 @@ from scipy import stats
 
 from regulars import clv
 from regulars.clv import CovariateModel, likelihood_ratio_test, load_model, simulate
-from regulars.clv.covariates import likelihood_with
+from regulars.clv.covariate_likelihood import likelihood_with
 from regulars.sql.errors import ContractError, ModelError
 
 PLAIN = {
