@@ -42,7 +42,9 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
         "uplift-scores": partial(
             _uplift, "uplift_score_section", *((1_000, 2_000) if small else (64_000, 1_000_000)), few
         ),
-        "price-fits": partial(_price_fits, 60_000 if small else 1_600_000),
+        "price-fits": partial(_price_fits, 16_000 if small else 1_600_000),
+        "markdown-paths": partial(_markdown, "paths_section", *((300, 1) if small else (100_000, few))),
+        "markdown-budgets": partial(_markdown, "budgets_section", *((60, 10, 5.0) if small else (10_000, 100, 120.0))),
     }
 
 
@@ -63,6 +65,12 @@ def _price_fits(rows: int) -> Section:
     from pricing_fits import fits_section
 
     return fits_section(rows)
+
+
+def _markdown(section: str, *sizes: int | float) -> Section:
+    import markdown_plans
+
+    return getattr(markdown_plans, section)(*sizes)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -62,6 +62,9 @@ ROWS = {
     "allocation": ["2,000 customers x 5 offers, one budget", "100 x 5, the same limits, HiGHS's integer programme"],
     "learners": ["regulars, `x`"],
     "uplift-scores": ["effects of 2,000 customers from a frame", "target list of 2,000 customers from their scores"],
+    "price-fits": ["least squares, even effects", "Poisson, alternating, entangled effects"],
+    "markdown-paths": ["search, prices only fall", "plan_markdowns, five rules, re-checked"],
+    "markdown-budgets": ["regulars, 60 items", "HiGHS big-M, 10 items, stopped at 5 s"],
 }
 
 
@@ -92,6 +95,20 @@ def test_the_studies_of_uplift_run_and_go_on_where_they_were(tmp_path):
     kept[0].write_text(kept[0].read_text().replace("not enough data", "treat all"))
     again = run("study.py", "null-verdict", "--small", folder=tmp_path)
     assert "| any false claim | 100.0% |" in again
+
+
+def test_the_studies_of_prices_run(tmp_path):
+    names = ("price-twins", "price-stock-outs", "price-coverage", "rule-sets", "markdown-regret")
+    printed = run("study.py", *names, "--small", folder=tmp_path)
+    rivals = ("default", "IV by item", "PPML", "OLS, two-way", "OLS, pooled", "double machine", "LightGBM", "no change")
+    assert [name for name in rivals if f"| {name}" not in printed] == []
+    assert printed.count("| lower bounds |") == 5
+    assert [name for name in ("clean", "confounded", "censored", "sparse") if f"| {name} |" not in printed] == []
+    # of 20 drawn rule sets, as of 10,000
+    assert "| ... with a violation found by the independent checker | 0 | 0 |" in printed
+    assert "| ... that holds after all, or that is not minimal | 0 | 0 |" in printed
+    plans = ("default: estimated demand", "open loop on estimated", "rule 20/40/60", "no markdown")
+    assert [name for name in plans if f"| confounded: {name}" not in printed] == []
 
 
 def test_chunks_are_of_one_state_of_what_they_measure(chunks, tmp_path, monkeypatch):
