@@ -44,7 +44,7 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
         ),
         "price-fits": partial(_price_fits, 16_000 if small else 1_600_000),
         "markdown-paths": partial(_markdown, "paths_section", *((300, 1) if small else (100_000, few))),
-        "markdown-budgets": partial(_markdown, "budgets_section", *((60, 10, 5.0) if small else (10_000, 100, 120.0))),
+        "markdown-budgets": partial(_markdown, "budgets_section", *((30, 10, 2.0) if small else (10_000, 100, 120.0))),
     }
 
 

@@ -64,7 +64,7 @@ ROWS = {
     "uplift-scores": ["effects of 2,000 customers from a frame", "target list of 2,000 customers from their scores"],
     "price-fits": ["least squares, even effects", "Poisson, alternating, entangled effects"],
     "markdown-paths": ["search, prices only fall", "plan_markdowns, five rules, re-checked"],
-    "markdown-budgets": ["regulars, 60 items", "HiGHS big-M, 10 items, stopped at 5 s"],
+    "markdown-budgets": ["regulars, 30 items", "HiGHS big-M, 10 items, stopped at 2 s"],
 }
 
 
