@@ -23,13 +23,16 @@ from .customer_tables import (
     CUSTOMER_SCORES,
     CUSTOMER_SUMMARY,
     DAILY_MONEY,
+    GAP_FEATURES,
     HOLDOUT_COUNTS,
     HOLDOUT_SUMMARY,
     KPIS,
     MODEL_CALIBRATION,
     MODEL_REPORTS,
     MONEY_RECONCILIATION,
+    ORDER_GAPS,
     ORDER_TRACKING,
+    PREDICTION_TRACKING,
     REJECTED_ORDER_LINES,
     RETURN_LINES,
     RETURNABLE_SALES,
@@ -59,6 +62,7 @@ __all__ = [
     "AUDIT_ONE_PERIOD",
     "AUDIT_PERIODS",
     "AUDIT_TWO_PERIODS",
+    "BESIDE_TABLES",
     "CAMPAIGN_EFFECTS",
     "CAMPAIGN_VALUES",
     "CHECK_RESULTS",
@@ -71,6 +75,7 @@ __all__ = [
     "DAILY_MONEY",
     "ELASTICITIES",
     "EXCHANGE_RATES",
+    "GAP_FEATURES",
     "HOLDOUT_COUNTS",
     "HOLDOUT_SUMMARY",
     "INPUT_TABLES",
@@ -81,11 +86,13 @@ __all__ = [
     "MODEL_CALIBRATION",
     "MODEL_REPORTS",
     "MONEY_RECONCILIATION",
+    "ORDER_GAPS",
     "ORDER_LINES",
     "ORDER_TRACKING",
     "OUTPUT_TABLES",
     "PANEL_LINES_DROPPED",
     "PANEL_REASONS",
+    "PREDICTION_TRACKING",
     "PRICE_PANEL",
     "PRICE_RULES",
     "PRODUCTS",
@@ -112,6 +119,9 @@ INPUT_TABLES: Mapping[str, Table] = MappingProxyType(
 
 # The section of regulars.toml that feeds each input table.
 SECTIONS: Mapping[str, str] = MappingProxyType({n: "orders" if n == "order_lines" else n for n in INPUT_TABLES})
+
+# Kept beside the snapshots: what depends on the runs before.
+BESIDE_TABLES: Mapping[str, Table] = MappingProxyType({PREDICTION_TRACKING.name: PREDICTION_TRACKING})
 
 # What a snapshot holds, in the order in which it is built.
 OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(

@@ -239,6 +239,50 @@ SEGMENTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+ORDER_GAPS = Table(
+    "order_gaps",
+    ("customer_id", "starts"),
+    "One row per interval between purchase days, with what was known at the end of the day it starts on.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column("gap_number", "BIGINT", "", "1 for the interval after the first purchase day"),
+        Column("starts", "DATE", "", "The purchase day it starts on"),
+        Column("ends", "DATE", "", "The next purchase day; the as-of date where there is none yet"),
+        Column("duration", "BIGINT", "days", "From starts to ends"),
+        Column("event", "BOOLEAN", "", "True where it ended with a purchase; false where it is still open"),
+        Column("frequency", "BIGINT", "purchase days", "Purchase days before the one it starts on"),
+        Column("tenure", "BIGINT", "days", "Since the first purchase day"),
+        Column("previous_gap", "BIGINT", "days", "Length of the interval before; NULL for the first"),
+        Column("gap_before_previous", "BIGINT", "days", "Length of the one before that; NULL for the first two"),
+        Column("mean_gap", "DOUBLE", "days", "Mean length of the intervals so far; NULL for the first"),
+        Column("longest_gap", "BIGINT", "days", "The longest interval so far; NULL for the first"),
+        Column("gap_variation", "DOUBLE", "", "Standard deviation of the intervals so far over their mean"),
+        Column("purchases_28", "BIGINT", "purchase days", "In the 28 days up to the start, that day included"),
+        Column("purchases_91", "BIGINT", "purchase days", "In the 91 days up to the start, that day included"),
+        Column("basket_value", "DOUBLE", "currency", "Sold on the day it starts on, before returns"),
+        Column("mean_value", "DOUBLE", "currency", "Mean of a purchase day so far, before returns"),
+        Column("discount_share", "DOUBLE", "share", "Discounts so far over money and discounts so far"),
+        Column("orders", "BIGINT", "orders", "On the day it starts on"),
+        Column("month", "BIGINT", "", "Calendar month of the start, 1 to 12"),
+        Column("day_of_year", "BIGINT", "days", "From the 1st of January to the start"),
+    ),
+)
+
+GAP_FEATURES = Table(
+    "gap_features",
+    ("customer_id", "starts"),
+    "What the basket of the day that an interval starts on says beside its money.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column("starts", "DATE", "", "The purchase day"),
+        Column("products", "BIGINT", "products", "Distinct SKUs"),
+        Column("categories", "BIGINT", "categories", "Distinct category_1; 0 without products of known category"),
+        Column("main_category", "VARCHAR", "", "The category_1 that most of the money went to"),
+        Column("main_category_share", "DOUBLE", "share", "That category's share of the money"),
+        Column("main_channel", "VARCHAR", "", "The channel that most of the money came in by"),
+    ),
+)
+
 COHORTS = Table(
     "cohorts",
     ("cohort", "age_months"),
@@ -281,6 +325,28 @@ ORDER_TRACKING = Table(
         Column("expected", "DOUBLE", "purchase days", "What the model expected"),
         Column("actual_cumulative", "DOUBLE", "purchase days", "Sum of actual up to the week"),
         Column("expected_cumulative", "DOUBLE", "purchase days", "Sum of expected up to the week"),
+    ),
+)
+
+PREDICTION_TRACKING = Table(
+    "prediction_tracking",
+    ("run_id", "decile"),
+    "What earlier snapshots predicted of their customers, held against what has come since.",
+    (
+        Column("run_id", "VARCHAR", "", "The run that predicted"),
+        Column("decile", "BIGINT", "", "0 is everybody; 1 to 10 the tenths by predicted orders, 10 the most"),
+        Column("as_of", "DATE", "", "The date the prediction spoke from"),
+        Column("until", "DATE", "", "Last day of what has come since"),
+        Column("customers", "BIGINT", "customers", "Those known then; who came later counts on neither side"),
+        Column("predicted_orders", "DOUBLE", "purchase days", "For these days"),
+        Column("actual_orders", "DOUBLE", "purchase days", "In these days"),
+        Column("orders_low", "DOUBLE", "purchase days", "Lower end of the total's 99% interval; NULL for a tenth"),
+        Column("orders_high", "DOUBLE", "purchase days", "Upper end of the same"),
+        Column("predicted_money", "DOUBLE", "currency", "Net revenue for these days, undiscounted"),
+        Column("actual_money", "DOUBLE", "currency", "Net revenue in these days"),
+        Column("money_low", "DOUBLE", "currency", "Lower end of the total's 99% interval; NULL for a tenth"),
+        Column("money_high", "DOUBLE", "currency", "Upper end of the same"),
+        Column("drift", "VARCHAR", "", "'orders', 'money': outside its interval and off by over 10%; '' where neither"),
     ),
 )
 

@@ -77,6 +77,14 @@ SET VARIABLE guests = (
   SELECT CAST(parameters ->> 'guests' AS VARCHAR)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE ids_below = (
+  SELECT coalesce(CAST(parameters ->> 'ids_below' AS VARCHAR), 'g')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE intervals = (
+  SELECT coalesce(CAST(parameters ->> 'intervals' AS VARCHAR), 'all')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE item_level = (
   SELECT coalesce(CAST(parameters ->> 'item_level' AS VARCHAR), 'style_color')
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -144,6 +152,12 @@ CREATE OR REPLACE VIEW returnable_sales AS FROM read_parquet(getvariable('run') 
 CREATE OR REPLACE VIEW customer_days AS FROM read_parquet(getvariable('run') || '/customer_days.parquet');
 CREATE OR REPLACE VIEW customer_summary AS FROM read_parquet(getvariable('run') || '/customer_summary.parquet');
 CREATE OR REPLACE VIEW cohorts AS FROM read_parquet(getvariable('run') || '/cohorts.parquet');
+CREATE OR REPLACE VIEW audit_periods AS FROM read_parquet(getvariable('run') || '/audit_periods.parquet');
+CREATE OR REPLACE VIEW audit_one_period AS FROM read_parquet(getvariable('run') || '/audit_one_period.parquet');
+CREATE OR REPLACE VIEW audit_two_periods AS FROM read_parquet(getvariable('run') || '/audit_two_periods.parquet');
+CREATE OR REPLACE VIEW audit_one_cohort AS FROM read_parquet(getvariable('run') || '/audit_one_cohort.parquet');
+CREATE OR REPLACE VIEW audit_all_cohorts AS FROM read_parquet(getvariable('run') || '/audit_all_cohorts.parquet');
+CREATE OR REPLACE VIEW audit_health AS FROM read_parquet(getvariable('run') || '/audit_health.parquet');
 CREATE OR REPLACE VIEW model_reports AS FROM read_parquet(getvariable('run') || '/model_reports.parquet');
 CREATE OR REPLACE VIEW model_calibration AS FROM read_parquet(getvariable('run') || '/model_calibration.parquet');
 CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') || '/order_tracking.parquet');
@@ -153,6 +167,13 @@ CREATE OR REPLACE VIEW kpis AS FROM read_parquet(getvariable('run') || '/kpis.pa
 CREATE OR REPLACE VIEW campaign_effects AS FROM read_parquet(getvariable('run') || '/campaign_effects.parquet');
 CREATE OR REPLACE VIEW campaign_values AS FROM read_parquet(getvariable('run') || '/campaign_values.parquet');
 CREATE OR REPLACE VIEW uplift_scores AS FROM read_parquet(getvariable('run') || '/uplift_scores.parquet');
+CREATE OR REPLACE VIEW price_panel AS FROM read_parquet(getvariable('run') || '/price_panel.parquet');
+CREATE OR REPLACE VIEW elasticities AS FROM read_parquet(getvariable('run') || '/elasticities.parquet');
+CREATE OR REPLACE VIEW markdown_plans AS FROM read_parquet(getvariable('run') || '/markdown_plans.parquet');
+CREATE OR REPLACE VIEW markdown_plan AS FROM read_parquet(getvariable('run') || '/markdown_plan.parquet');
+
+-- Beside the snapshots.
+CREATE OR REPLACE VIEW prediction_tracking AS FROM read_parquet(getvariable('warehouse') || '/prediction_tracking.parquet');
 
 -- Input tables, read from the files behind the snapshot where they still lie.
 SET VARIABLE input = (
@@ -461,6 +482,82 @@ FROM customer_summary
 ORDER BY orders DESC, customer_id
 LIMIT getvariable('customers');
 
+CREATE OR REPLACE VIEW order_gaps AS
+WITH days AS (
+    SELECT
+        customer_id,
+        day,
+        date_diff('day', day, getvariable('as_of')) AS days_before,
+        orders,
+        revenue,
+        discount
+    FROM customer_days
+    WHERE day <= getvariable('as_of') AND substr(md5(customer_id), 1, 4) < getvariable('ids_below')
+),
+walked AS (
+    SELECT
+        customer_id,
+        day,
+        days_before,
+        orders,
+        revenue,
+        (row_number() OVER history) - 1 AS frequency,
+        (max(days_before) OVER history) - days_before AS tenure,
+        (lag(days_before) OVER history) - days_before AS previous_gap,
+        (lag(days_before, 2) OVER history) - (lag(days_before) OVER history) AS gap_before_previous,
+        days_before - (lead(days_before) OVER history) AS duration,
+        lead(day) OVER history AS next_day,
+        sum(revenue) OVER history AS revenue_so_far,
+        sum(discount) OVER history AS discount_so_far,
+        -- recent days have a smaller days_before
+        count(*) OVER (
+            PARTITION BY customer_id ORDER BY days_before RANGE BETWEEN CURRENT ROW AND 27 FOLLOWING
+        ) AS purchases_28,
+        count(*) OVER (
+            PARTITION BY customer_id ORDER BY days_before RANGE BETWEEN CURRENT ROW AND 90 FOLLOWING
+        ) AS purchases_91
+    FROM days
+    WINDOW history AS (PARTITION BY customer_id ORDER BY day)
+),
+regular AS (
+    SELECT
+        *,
+        max(previous_gap) OVER history AS longest_gap,
+        sum(previous_gap * previous_gap) OVER history AS squared_gaps
+    FROM walked
+    WINDOW history AS (PARTITION BY customer_id ORDER BY day)
+)
+SELECT
+    customer_id,
+    CAST(frequency + 1 AS BIGINT) AS gap_number,
+    day AS starts,
+    coalesce(next_day, getvariable('as_of')) AS ends,
+    CAST(coalesce(duration, days_before) AS BIGINT) AS duration,
+    next_day IS NOT NULL AS event,
+    CAST(frequency AS BIGINT) AS frequency,
+    CAST(tenure AS BIGINT) AS tenure,
+    CAST(previous_gap AS BIGINT) AS previous_gap,
+    CAST(gap_before_previous AS BIGINT) AS gap_before_previous,
+    CAST(tenure AS DOUBLE) / nullif(frequency, 0) AS mean_gap,
+    CAST(longest_gap AS BIGINT) AS longest_gap,
+    CASE
+        WHEN frequency > 1
+            THEN sqrt(
+                greatest(CAST(frequency * squared_gaps - tenure * tenure AS DOUBLE), 0)
+                / nullif(CAST(frequency * (frequency - 1) AS DOUBLE), 0)
+            ) / nullif(CAST(tenure AS DOUBLE) / nullif(frequency, 0), 0)
+    END AS gap_variation,
+    CAST(purchases_28 AS BIGINT) AS purchases_28,
+    CAST(purchases_91 AS BIGINT) AS purchases_91,
+    CAST(revenue AS DOUBLE) AS basket_value,
+    CAST(revenue_so_far AS DOUBLE) / nullif(frequency + 1, 0) AS mean_value,
+    CAST(discount_so_far AS DOUBLE) / nullif(CAST(discount_so_far + revenue_so_far AS DOUBLE), 0) AS discount_share,
+    CAST(orders AS BIGINT) AS orders,
+    CAST(month(day) AS BIGINT) AS month,
+    CAST(date_diff('day', CAST(date_trunc('year', day) AS DATE), day) AS BIGINT) AS day_of_year
+FROM regular
+WHERE getvariable('intervals') = 'all' OR next_day IS NULL;
+
 CREATE OR REPLACE VIEW pending_returns AS
 SELECT count(*) AS lines
 FROM order_lines
@@ -504,6 +601,31 @@ walk AS (
 SELECT old_id, arg_max(customer_id, hops) AS customer_id
 FROM walk
 GROUP BY old_id;
+
+CREATE OR REPLACE VIEW stock_on_hand AS
+WITH named AS (
+    SELECT sku, coalesce(min(CASE WHEN getvariable('item_level') = 'style_color' THEN style_color END), sku) AS item
+    FROM products
+    GROUP BY sku
+),
+known AS (
+    SELECT sku, coalesce(store_id, '') AS store, week, on_hand
+    FROM stock
+    WHERE week <= getvariable('as_of') AND on_hand IS NOT NULL
+),
+newest AS (
+    SELECT sku, store, max(week) AS week FROM known GROUP BY sku, store
+)
+SELECT
+    coalesce(named.item, known.sku) AS item,
+    CASE WHEN getvariable('stores') = 'apart' THEN known.store ELSE '' END AS store_id,
+    max(known.week) AS week,
+    CAST(sum(known.on_hand) AS DECIMAL(18, 3)) AS on_hand,
+    min(known.on_hand) AS least
+FROM known
+JOIN newest ON known.sku = newest.sku AND known.store = newest.store AND known.week = newest.week
+LEFT JOIN named ON known.sku = named.sku
+GROUP BY 1, 2;
 
 CREATE OR REPLACE VIEW summary_counts AS
 SELECT
@@ -644,7 +766,7 @@ dated AS (
         coalesce(currency, getvariable('currency')) AS line_currency,
         coalesce(currency = getvariable('currency'), TRUE) AS is_reporting_currency,
         currency AS foreign_currency,
-        ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, original_order_id, discount, is_product,
+        ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, original_order_id, discount, is_product, channel,
         CAST(returned_at AS DATE) AS returned_on,
         copy
     FROM numbered
@@ -673,6 +795,7 @@ SELECT
     discount_reporting,
     order_id,
     sku,
+    channel,
     original_order_id,
     returned_on,
     source_customer_id,
@@ -963,6 +1086,67 @@ SELECT
     CAST(window_revenue AS DOUBLE) AS window_revenue
 FROM shown
 WHERE first_before > getvariable('window_days');
+
+CREATE OR REPLACE VIEW gap_features AS
+WITH categories AS (
+    SELECT sku, min(category_1) AS category FROM products GROUP BY sku
+),
+sold AS (
+    SELECT
+        judged_order_lines.customer_id,
+        judged_order_lines.day AS starts,
+        judged_order_lines.sku,
+        judged_order_lines.channel,
+        categories.category,
+        judged_order_lines.revenue_reporting AS money
+    FROM judged_order_lines
+    LEFT JOIN categories ON judged_order_lines.sku = categories.sku
+    WHERE judged_order_lines.is_used AND judged_order_lines.revenue >= 0
+),
+baskets AS (
+    SELECT
+        customer_id,
+        starts,
+        count(DISTINCT sku) AS products,
+        count(DISTINCT category) AS categories,
+        sum(money) AS money
+    FROM sold
+    GROUP BY customer_id, starts
+),
+by_category AS (
+    SELECT
+        customer_id,
+        starts,
+        category,
+        sum(money) AS money,
+        row_number() OVER (PARTITION BY customer_id, starts ORDER BY sum(money) DESC, category) AS place
+    FROM sold
+    WHERE sold.category IS NOT NULL
+    GROUP BY customer_id, starts, category
+),
+by_channel AS (
+    SELECT
+        customer_id,
+        starts,
+        channel,
+        row_number() OVER (PARTITION BY customer_id, starts ORDER BY sum(money) DESC, channel) AS place
+    FROM sold
+    WHERE sold.channel IS NOT NULL
+    GROUP BY customer_id, starts, channel
+)
+SELECT
+    baskets.customer_id,
+    baskets.starts,
+    CAST(baskets.products AS BIGINT) AS products,
+    CAST(baskets.categories AS BIGINT) AS categories,
+    by_category.category AS main_category,
+    CAST(by_category.money AS DOUBLE) / nullif(CAST(baskets.money AS DOUBLE), 0) AS main_category_share,
+    by_channel.channel AS main_channel
+FROM baskets
+LEFT JOIN by_category
+    ON baskets.customer_id = by_category.customer_id AND baskets.starts = by_category.starts AND by_category.place = 1
+LEFT JOIN by_channel
+    ON baskets.customer_id = by_channel.customer_id AND baskets.starts = by_channel.starts AND by_channel.place = 1;
 
 CREATE OR REPLACE VIEW item_weeks AS
 WITH named AS (

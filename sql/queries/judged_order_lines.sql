@@ -30,7 +30,7 @@ dated AS (
         coalesce(currency, $currency) AS line_currency,
         coalesce(currency = $currency, TRUE) AS is_reporting_currency,
         currency AS foreign_currency,
-        ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, original_order_id, discount, is_product,
+        ordered_at, ordered_at_text, revenue, revenue_text, order_id, sku, original_order_id, discount, is_product, channel,
         CAST(returned_at AS DATE) AS returned_on,
         copy
     FROM numbered
@@ -59,6 +59,7 @@ SELECT
     discount_reporting,
     order_id,
     sku,
+    channel,
     original_order_id,
     returned_on,
     source_customer_id,
