@@ -24,6 +24,7 @@ from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
 from . import campaigns, prices
 from .incremental import FullBuildNeeded, Increment, examine_new_lines, plan_increment
+from .monitoring import track_predictions, write_tracking
 from .progress import Progress
 from .run_content import Ingredients, RunContent
 
@@ -215,9 +216,12 @@ class _Job:
                 writer.log(f"{how} build: {reason}")
                 for name, seconds in self.step.taken:
                     writer.log(f"{name}: {seconds:.3f} s")
+                tracked, drifted = track_predictions(self.warehouse, content.pipeline, as_of)
+                content.warnings += drifted
                 for said in (*content.notes, *content.warnings):
                     writer.log(said)
                 self.step("publish")
+        content.warnings += self._leave_tracking(tracked)
         self._leave_door()
         snapshot, seconds = self.warehouse.current(), time.monotonic() - begun
         return BuildResult(snapshot, "published", how, reason, seconds, tuple(content.warnings))
@@ -265,6 +269,14 @@ class _Job:
             return self.warehouse.current()
         except WarehouseError:
             return None
+
+    def _leave_tracking(self, tracked: "pa.Table") -> list[str]:
+        # beside the snapshot, which stands without it
+        try:
+            write_tracking(self.warehouse, tracked)
+        except WarehouseError as error:
+            return [str(error)]
+        return []
 
     def _leave_door(self) -> None:
         # a convenience: where it cannot be written the snapshot is none the worse

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from ..sql.catalog import Parameter, queries
-from ..sql.contract import OUTPUT_TABLES
+from ..sql.contract import BESIDE_TABLES, OUTPUT_TABLES
 from ..sql.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def listing() -> list[dict[str, Any]]:
     rows = {
         name: {"name": name, "parameters": "", "meaning": f"(table of the snapshot) {table.meaning}"}
         for name, table in OUTPUT_TABLES.items()
+    }
+    rows |= {
+        name: {"name": name, "parameters": "", "meaning": f"(table beside the snapshots) {table.meaning}"}
+        for name, table in BESIDE_TABLES.items()
     }
     for name, query in queries().items():
         parameters = ", ".join(f"{p.name} {p.type}" for p in query.parameters)
@@ -96,9 +100,11 @@ def rows(
     """
     if engine not in ENGINES:
         raise SettingsError(f"--engine {engine!r}: allowed are {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
-    known = sorted({*queries(), *OUTPUT_TABLES})
+    known = sorted({*queries(), *OUTPUT_TABLES, *BESIDE_TABLES})
     if name not in known:
         raise SettingsError(f"no query or table {name!r}{nearest(name, known)}; 'regulars query' lists them all")
+    if name in BESIDE_TABLES:
+        return warehouse().beside(name)
     if not fresh and engine == "duckdb":
         if name in OUTPUT_TABLES and not parameters:
             return warehouse().current().read(name)

@@ -29,7 +29,7 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     """
     from ..clv.score import score_customers
 
-    model, spend = _models(snapshot)
+    model, spend = snapshot_models(snapshot)
     value = settings.value
     with connect(settings) as database:
         summary = database.query("customer_summary").sort_by("customer_id")
@@ -55,14 +55,21 @@ def snapshot_sql(snapshot: "Snapshot") -> str:
     """
     from ..clv.score_sql import score_sql
 
-    model, spend = _models(snapshot)
+    model, spend = snapshot_models(snapshot)
     value = snapshot.manifest["settings"]["value"]
     oldest = float(snapshot.read("customer_summary").column("T").to_numpy().max())
     terms = {name: value[name] for name in ("horizon", "discount_rate", "margin")}
     return f"-- Run {snapshot.run_id}.\n" + score_sql(model, spend, **terms, oldest=oldest)
 
 
-def _models(snapshot: "Snapshot") -> "tuple[BTYDModel, GammaGammaModel | None]":
+def snapshot_models(snapshot: "Snapshot") -> "tuple[BTYDModel, GammaGammaModel | None]":
+    """Return a snapshot's fitted models of orders and of spend; None where no order ever brought money.
+
+    Raises
+    ------
+    ModelError
+        The snapshot has no model of orders.
+    """
     from ..clv.persistence import load_model
 
     name = snapshot.manifest["model"]["name"]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .boosted_value import TwoPartValueModel, ValueWindow, ZILNModel, value_window
     from .btyd import BTYDModel
     from .covariates import CovariateModel
+    from .drift import hold_predictions
     from .evaluate import ModelReport, evaluate_models
     from .gamma_gamma import GammaGammaModel, fit_spend
     from .histories import PurchaseHistories, read_histories
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
+    "hold_predictions": "drift",
     "TwoPartValueModel": "boosted_value",
     "ValueWindow": "boosted_value",
     "ZILNModel": "boosted_value",
@@ -116,6 +118,7 @@ __all__ = [
     "evaluate_models",
     "fit_spend",
     "from_lifetimes",
+    "hold_predictions",
     "holdout_summary",
     "likelihood_ratio_test",
     "load_model",

@@ -27,7 +27,11 @@ def data_dictionary() -> str:
         NOTE,
         "Ids are VARCHAR, a week is the DATE of its first day, money is DECIMAL(18,2) in one reporting currency.",
     ]
-    for title, tables in (("Input tables", contract.INPUT_TABLES), ("Tables of a snapshot", contract.OUTPUT_TABLES)):
+    for title, tables in (
+        ("Input tables", contract.INPUT_TABLES),
+        ("Tables of a snapshot", contract.OUTPUT_TABLES),
+        ("Tables beside the snapshots", contract.BESIDE_TABLES),
+    ):
         parts.append(f"## {title}")
         for table in tables.values():
             grain = f" One row per {', '.join(f'`{name}`' for name in table.grain)}." if table.grain else ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Parameter, Query, checks, queries
-from .contract import INPUT_TABLES, OUTPUT_TABLES
+from .contract import BESIDE_TABLES, INPUT_TABLES, OUTPUT_TABLES
 from .decided_sends import file_set, sends_sql
 from .engine import FileSet, literal_path, reader_sql
 from .pipeline import CARRIED_TABLES, PREVIOUS
@@ -51,6 +51,11 @@ def open_script(warehouse: str = "warehouse") -> str:
     parts += [_variable(parameter) for parameter in _parameters().values()]
     parts.append("\n-- Tables of the snapshot.")
     parts += [_stored(name) for name in OUTPUT_TABLES]
+    parts.append("\n-- Beside the snapshots.")
+    parts += [
+        f"CREATE OR REPLACE VIEW {name} AS FROM read_parquet(getvariable('warehouse') || '/{name}.parquet');"
+        for name in BESIDE_TABLES
+    ]
     parts.append("\n-- Input tables, read from the files behind the snapshot where they still lie.")
     parts += [_input(name) for name in INPUT_TABLES]
     parts.append("-- What an incremental build takes over from the snapshot before; by hand all is read anew.")

@@ -234,6 +234,23 @@ class Warehouse:
             )
         return snapshot
 
+    def beside(self, name: str) -> "pa.Table":
+        """Read a table that lies beside the snapshots, one of ``contract.BESIDE_TABLES``.
+
+        Raises
+        ------
+        WarehouseError
+            It is not there, or cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path / f"{name}.parquet"
+        try:
+            return pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise WarehouseError(f"{path}: cannot be read ({error}); 'regulars build' writes it") from error
+
     def snapshot(self, run_id: str) -> Snapshot:
         """Return the run of that id, or of that beginning of an id where only one has it.
 

@@ -232,10 +232,10 @@ def test_an_empty_warehouse_names_the_next_step(tmp_path):
 
 def test_query_without_a_name_lists_every_query_and_table():
     from regulars.sql.catalog import queries
-    from regulars.sql.contract import OUTPUT_TABLES
+    from regulars.sql.contract import BESIDE_TABLES, OUTPUT_TABLES
 
     listed = {line.split(" ")[0] for line in run("query").stdout.splitlines()[2:]}
-    assert listed == {*queries(), *OUTPUT_TABLES}
+    assert listed == {*queries(), *OUTPUT_TABLES, *BESIDE_TABLES}
 
 
 @pytest.mark.parametrize(

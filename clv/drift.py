@@ -1,0 +1,137 @@
+"""Old predictions held against what has come since: totals with their intervals, calibration by tenth, and drift."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sql.contract import PREDICTION_TRACKING
+from ..sql.errors import ContractError, ModelError
+from ..sql.frames import contract_table
+from .evaluate import sums_by_tenth
+from .histories import read_histories
+from .portfolio import portfolio_value
+from .time_units import days_per_unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .btyd import BTYDModel
+    from .gamma_gamma import GammaGammaModel
+
+Array = NDArray[np.float64]
+
+# Of the totals' intervals; a season or a shock is in none of them, so a miss must also be this large to be drift.
+LEVEL = 0.99
+NOTABLE = 0.10
+
+
+def hold_predictions(
+    model: "BTYDModel",
+    spend: "GammaGammaModel | None",
+    summary: Any,
+    orders: Any,
+    money: Any,
+    *,
+    predicted_on: date,
+    until: date,
+    run_id: str = "",
+) -> "pa.Table":
+    """Hold what a model said of its customers on a day against what they have done since.
+
+    Parameters
+    ----------
+    model : BTYDModel
+        As it was fitted then.
+    spend : GammaGammaModel or None
+        As it was fitted then; None predicts no money.
+    summary : frame
+        As it was then: ``frequency``, ``recency``, ``T``, ``monetary_value``, a row per customer.
+    orders, money : array, shape (n,)
+        Purchase days and net revenue of each since then, in the summary's order; customers who came later count on
+        neither side.
+    predicted_on, until : date
+        As-of date of the prediction; last day of what has come.
+    run_id : str
+        The run that predicted.
+
+    Returns
+    -------
+    pyarrow.Table
+        In the shape of ``contract.PREDICTION_TRACKING``: the total, with 99% intervals, as decile 0, and each tenth of
+        the customers by predicted orders. ``drift`` of the total names what lies outside its interval and is off by
+        more than 10%.
+
+    Raises
+    ------
+    ContractError
+        Lengths differ.
+    ModelError
+        ``until`` is not later than ``predicted_on``.
+
+    Examples
+    --------
+    >>> from regulars.clv import NBDModel
+    >>> model = NBDModel.from_parameters(r=0.5, alpha=10.0)
+    >>> base = {"frequency": [0] * 50, "recency": [0.0] * 50, "T": [20.0] * 50}
+    >>> held = hold_predictions(
+    ...     model, None, base, [4] * 50, [0.0] * 50, predicted_on=date(2024, 1, 1), until=date(2024, 4, 1)
+    ... )
+    >>> held["drift"][0].as_py()
+    'orders'
+    """
+    days = (until - predicted_on).days
+    if days < 1:
+        raise ModelError(f"nothing has come since {predicted_on}: until is {until}, give a later day")
+    histories = read_histories(summary)
+    orders, money = np.asarray(orders, dtype=float), np.asarray(money, dtype=float)
+    if not len(histories) == len(orders) == len(money):
+        raise ContractError(f"{len(histories)} customers, {len(orders)} of orders and {len(money)} of money")
+    horizon = days / days_per_unit(model.time_unit_)
+    expected = model.expected_purchases(histories, horizon)
+    worth = expected * (np.zeros(len(expected)) if spend is None else spend.conditional_expected_value(summary))
+    total = portfolio_value(model, spend, summary, horizon=horizon, discount_rate=0.0, margin=1.0, level=LEVEL)
+    drift = _drift(
+        ("orders", float(orders.sum()), float(expected.sum()), total.orders_low, total.orders_high),
+        ("money", float(money.sum()), float(worth.sum()), total.value_low, total.value_high),
+    )
+    everyone = np.ones(len(expected))
+    customers, tenths = sums_by_tenth(expected, everyone, expected, orders, worth, money)
+    some = np.flatnonzero(customers)
+    n = 1 + len(some)
+
+    def stacked(whole: Array, by_tenth: Array) -> Array:
+        return np.concatenate([[whole.sum()], by_tenth[some]])
+
+    def of_total(value: float) -> list[float | None]:
+        return [value if np.isfinite(value) else None, *[None] * len(some)]
+
+    return contract_table(
+        PREDICTION_TRACKING,
+        {
+            "run_id": [run_id] * n,
+            "decile": np.concatenate([[0], some + 1]),
+            "as_of": [predicted_on] * n,
+            "until": [until] * n,
+            "customers": np.concatenate([[len(expected)], customers[some]]),
+            "predicted_orders": stacked(expected, tenths[0]),
+            "actual_orders": stacked(orders, tenths[1]),
+            "orders_low": of_total(total.orders_low),
+            "orders_high": of_total(total.orders_high),
+            "predicted_money": stacked(worth, tenths[2]),
+            "actual_money": stacked(money, tenths[3]),
+            "money_low": of_total(total.value_low),
+            "money_high": of_total(total.value_high),
+            "drift": [drift, *[""] * len(some)],
+        },
+    )
+
+
+def _drift(*held: tuple[str, float, float, float, float]) -> str:
+    off = [
+        what
+        for what, actual, predicted, low, high in held
+        if not low <= actual <= high and abs(actual - predicted) > NOTABLE * predicted and predicted > 0
+    ]
+    return ", ".join(off)

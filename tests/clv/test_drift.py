@@ -1,0 +1,97 @@
+"""Old predictions against what came: no alarm where the model's own world goes on, an alarm where it does not."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from regulars.clv import BetaGeoModel, GammaGammaModel, NBDModel
+from regulars.clv.drift import LEVEL, NOTABLE, hold_predictions
+from regulars.sql.errors import ContractError, ModelError
+
+PARAMS = {"r": 0.6, "alpha": 8.0}
+SPEND = GammaGammaModel.from_parameters(p=6.0, q=4.0, v=15.0)
+DATES = {"predicted_on": date(2024, 1, 1), "until": date(2024, 7, 1)}  # 26 weeks
+WEEKS = 26.0
+
+
+def _world(seed: int, n: int = 2_000, *, more: float = 1.0):
+    """NBD customers over a year, and their purchases and money of the next 26 weeks at ``more`` times the rate."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(PARAMS["r"], 1 / PARAMS["alpha"], n)
+    frequency = rng.poisson(rate * 52)
+    orders = rng.poisson(rate * WEEKS * more)
+    mean = SPEND.params_["p"] / rng.gamma(SPEND.params_["q"], 1 / SPEND.params_["v"], n)
+    money = np.where(orders > 0, rng.gamma(SPEND.params_["p"] * np.maximum(orders, 1)) * mean / SPEND.params_["p"], 0.0)
+    base = {
+        "frequency": frequency,
+        "recency": np.where(frequency > 0, 50.0, 0.0),
+        "T": np.full(n, 52.0),
+        "monetary_value": np.where(frequency > 0, mean, 0.0),
+    }
+    return base, orders, money
+
+
+def _model(base):
+    return NBDModel().fit(base)
+
+
+def test_a_world_that_goes_on_raises_no_alarm_and_its_totals_lie_in_their_intervals():
+    inside = alarms = 0
+    for seed in range(40):
+        base, orders, money = _world(seed)
+        (total,) = hold_predictions(_model(base), SPEND, base, orders, money, **DATES).slice(0, 1).to_pylist()
+        inside += total["orders_low"] <= total["actual_orders"] <= total["orders_high"]
+        alarms += total["drift"] != ""
+    # 99% intervals: three misses in 40 would have a chance below 1%
+    assert inside >= 38
+    assert alarms == 0
+
+
+@pytest.mark.parametrize("more", [0.7, 1.4])
+def test_another_world_does(more):
+    base, orders, money = _world(1, more=more)
+    held = hold_predictions(_model(base), SPEND, base, orders, money, **DATES)
+    assert held["drift"][0].as_py() == "orders, money"
+    assert set(held["drift"].to_pylist()[1:]) == {""}
+
+
+def test_a_small_miss_is_none_however_sure_it_is():
+    base, orders, money = _world(3, n=200_000, more=1.05)
+    (total,) = hold_predictions(_model(base), None, base, orders, money * 0, **DATES).slice(0, 1).to_pylist()
+    assert total["actual_orders"] > total["orders_high"]
+    assert abs(total["actual_orders"] / total["predicted_orders"] - 1) < NOTABLE
+    assert total["drift"] == ""
+
+
+def test_tenths_add_up_to_the_total_and_rise():
+    base, orders, money = _world(4)
+    model = _model(base)
+    held = hold_predictions(model, SPEND, base, orders, money, run_id="r", **DATES).to_pylist()
+    assert [row["decile"] for row in held] == list(range(11))
+    for column in ("customers", "predicted_orders", "actual_orders", "predicted_money", "actual_money"):
+        assert sum(row[column] for row in held[1:]) == pytest.approx(held[0][column])
+    assert held[0]["predicted_orders"] == pytest.approx(model.expected_purchases(base, WEEKS).sum())
+    assert held[0]["actual_orders"] == orders.sum()
+    predicted = [row["predicted_orders"] for row in held[1:]]
+    assert np.diff(predicted).min() > -1e-9  # tenths of equal predictions differ by the rounding of a sum
+    assert predicted[-1] > 2 * predicted[0]
+    assert {row["run_id"] for row in held} == {"r"}
+    assert all(row["orders_low"] is None for row in held[1:])
+    assert LEVEL == 0.99
+
+
+def test_the_horizon_is_counted_in_the_models_unit():
+    model = BetaGeoModel.from_parameters(r=0.25, alpha=30.0, a=0.8, b=2.5, time_unit="day")
+    base = {"frequency": [3, 0], "recency": [200.0, 0.0], "T": [300.0, 100.0]}
+    held = hold_predictions(model, None, base, [0, 0], [0, 0], predicted_on=date(2024, 1, 1), until=date(2024, 1, 31))
+    assert held["predicted_orders"][0].as_py() == pytest.approx(model.expected_purchases(base, 30).sum())
+
+
+def test_bad_input():
+    base, orders, money = _world(5, n=10)
+    model = NBDModel.from_parameters(**PARAMS)
+    with pytest.raises(ModelError, match="nothing has come since 2024-01-01"):
+        hold_predictions(model, None, base, orders, money, predicted_on=date(2024, 1, 1), until=date(2024, 1, 1))
+    with pytest.raises(ContractError, match="10 customers, 9 of orders"):
+        hold_predictions(model, None, base, orders[1:], money, **DATES)
