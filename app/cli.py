@@ -1,4 +1,4 @@
-"""The command line: ``regulars build | runs | check | query | score | target | readout | app | demo``.
+"""The command line: ``regulars build | runs | check | query | score | target | readout | markdown | app | demo``.
 
 Nothing heavy is imported before a command runs, so that ``regulars --help`` answers at once.
 """
@@ -43,9 +43,9 @@ EXIT_CODES: dict[int, str] = {
     CheckFailed.exit_code: "a blocking check found rows; the last good snapshot stays",
     WarehouseError.exit_code: "the warehouse cannot be read or written; the last good snapshot stays",
     ModelError.exit_code: "a model could not be fitted or applied, or a plan's limits cannot be met",
-    StaleSnapshotError.exit_code: "the snapshot is too old, or has no usable scores of the campaign",
+    StaleSnapshotError.exit_code: "the snapshot is too old, of other settings, or has no usable scores",
     NobodyToMail.exit_code: "nobody to mail; no list was written",
-    AlreadyDecided.exit_code: "another list of the campaign stands for that day",
+    AlreadyDecided.exit_code: "another list of the campaign stands for that day, or other prices of the plan do",
     DoubtfulReadOut.exit_code: "a read-out has a blocking finding: its numbers must not be used",
 }
 _EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -405,6 +405,54 @@ def readout(
         raise typer.Exit(found.exit_code)
 
 
+@cli.command(epilog=_EPILOG)
+def markdown(
+    plan: Annotated[str, typer.Argument(help="A [pricing.markdowns.NAME] section; the only one without it.")] = "",
+    settings: SettingsOption = DEFAULT_SETTINGS,
+    warehouse: WarehouseOption = None,
+    on: Annotated[str, typer.Option("--on", help="Day of the approval, YYYY-MM-DD; today without it.")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The approved price file: .csv or .parquet; recorded, too.")
+    ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", help="ITEM:WEEK=PRICE or ITEM:WEEK=DEPTH%, such as 1042:2=2.49; repeat."),
+    ] = None,
+    overrides: Annotated[
+        Path | None, typer.Option("--overrides", help="A CSV file: item, week, price or discount, and store_id.")
+    ] = None,
+    explain: Annotated[str, typer.Option("--explain", help="Why one item's prices are what they are.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file, and record prices beside those on record.")
+    ] = False,
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a markdown plan of the current snapshot; set prices by hand; write the approved price file."""
+    from .markdown import markdown as show_plan
+    from .markdown import plans_of
+    from .price_overrides import parse_override, read_overrides
+
+    said = _settings(settings, warehouse)
+    by_hand = [parse_override(word) for word in override or []]
+    by_hand += read_overrides(overrides) if overrides else []
+    if not (plan or out or by_hand or explain):
+        known = plans_of(_warehouse(settings, warehouse).current())
+        if len(known) > 1:
+            if as_json:
+                _print_json({"plans": known})
+            else:
+                typer.echo("\n".join(f"{row['plan']}: from {row['starts']}, {row['sentence']}" for row in known))
+            return
+    found = show_plan(
+        said, plan, on=_day("--on", on), out=out, overrides=by_hand, explain=explain, force=force, wait=wait
+    )
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        typer.echo(found.text())
+
+
 @cli.command()
 def app(
     settings: SettingsOption = DEFAULT_SETTINGS,
@@ -439,6 +487,8 @@ def demo(
         typer.echo(result.sentence())
         if not settings.campaigns:
             typer.echo("campaigns are left out; to see them: pip install 'regulars[uplift]'")
+        if settings.pricing is None:
+            typer.echo("prices are left out; to see them: pip install 'regulars[pricing]'")
     if serve:
         _serve(warehouse, host, port)
 

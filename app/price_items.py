@@ -133,7 +133,7 @@ def item_states(
         for first, last in pairwise([*starting.tolist(), len(some)])
     ]
     known = {state.item for state in states}
-    unseen = "it is not in the price panel: it never sold, or [pricing] leaves it out"
+    unseen = "not in the price panel: it never sold, or [pricing] leaves it out"
     states += [ItemState(item, "", reason=unseen) for item in dict.fromkeys(plan.items) if item not in known]
     return sorted(states, key=lambda state: (state.item, state.store_id))
 
@@ -196,9 +196,9 @@ def _state(
     on_hand, stock_rule, no_stock = _stock(facts.stock.get((item, store)), plan, weekly)
     reason = ""
     if not regular or regular <= 0.0:
-        reason = "no regular price is known"
+        reason = "no regular price known"
     elif isinstance(columns.get("exit_on"), date) and columns["exit_on"] < starts:
-        reason = f"it leaves the shelf on {columns['exit_on']}, before the plan starts"
+        reason = f"off the shelf before the plan starts: exit_on is {columns['exit_on']}"
     elif not stock_rule.startswith("stock") and (
         last_sale is None or (as_of - last_sale).days > 7 * plan.sold_within_weeks
     ):
@@ -236,13 +236,13 @@ def _stock(
     if known is not None:
         week, on_hand, least = known
         if least < 0.0:
-            return None, f"stock of {week}", f"its stock of {week} is {least:g}, below 0: correct [stock]"
-        return on_hand, f"stock of {week}", "" if on_hand > 0.0 else f"none is left: its stock of {week} is 0"
+            return None, f"stock of {week}", f"stock below 0: {least:g} in the week of {week}; correct [stock]"
+        return on_hand, f"stock of {week}", "" if on_hand > 0.0 else f"nothing left: its stock of {week} is 0"
     if plan.assumed_weeks_of_cover is None:
-        return None, "", "no stock is known: map [stock], or give assumed_weeks_of_cover"
+        return None, "", "no stock known: map [stock], or give assumed_weeks_of_cover"
     assumed = float(np.ceil(round(plan.assumed_weeks_of_cover * weekly, 9)))
     said = f"assumed: {plan.assumed_weeks_of_cover:g} weeks of {weekly:.2f} sold a week"
-    return assumed, said, "" if assumed > 0.0 else f"none was sold in the last {_RECENT_WEEKS} weeks"
+    return assumed, said, "" if assumed > 0.0 else f"no demand: none was sold in the last {_RECENT_WEEKS} weeks"
 
 
 def _recent_units(rows: "pd.DataFrame", as_of: date) -> float:

@@ -184,7 +184,6 @@ def plan_rows(
             told[name] = plan.explain(name)
         own = state[name]
         week = _day(priced["week"])
-        explained = told[name].weeks[(week - inputs.starts).days // 7]
         row = dict.fromkeys(MARKDOWN_PLAN.column_names) | {
             "plan": inputs.name,
             "item": own.item,
@@ -202,13 +201,18 @@ def plan_rows(
             if own.unit_cost is None
             else float(priced["revenue"]) - own.unit_cost * float(priced["units"]),
             "changed": bool(priced["changed"]),
-            "binding_rule": told[name].binding_rule,
-            "unit_worth": told[name].unit_worth,
             "stock_rule": own.stock_rule,
             "reason": "",
         }
-        rows.append(row | _neighbour("up", explained.up) | _neighbour("down", explained.down))
+        rows.append(row | why_columns(told[name], (week - inputs.starts).days // 7))
     return rows
+
+
+def why_columns(explained: "Explanation", week: int) -> dict[str, Any]:
+    """Return the columns of ``markdown_plan`` that say why an item has its price in a week, 0 the first."""
+    own = explained.weeks[week]
+    item = {"binding_rule": explained.binding_rule, "unit_worth": explained.unit_worth}
+    return item | _neighbour("up", own.up) | _neighbour("down", own.down)
 
 
 def kept_rows(

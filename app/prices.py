@@ -275,9 +275,13 @@ def _plan(
         found["sentence"] = f"no plan: {refused}"
         kept = kept_rows(name, dates, states, f"no plan: {refused}")
         # rules that conflict can be looked at again, with other rules, from the same inputs
-        return (inputs if planned else None), account_row(name, said, starts, states, **found), kept
+        return (
+            (inputs if planned else None),
+            account_row(name, said, starts, states, **found),
+            _with_response(kept, response),
+        )
     rows = plan_rows(inputs, plan, response.model, planned)
-    rows = _with_response(rows, response) + kept_rows(name, dates, [s for s in states if s.reason])
+    rows = _with_response(rows + kept_rows(name, dates, [s for s in states if s.reason]), response)
     found |= {
         "planned_items": len(planned),
         "objective": plan.objective,
@@ -305,7 +309,7 @@ def account_sentence(found: Mapping[str, Any], states: list[ItemState], said: "M
 
 
 def _unseen(said: "MarkdownSettings") -> list[ItemState]:
-    reason = "it is not in the price panel: it never sold, or [pricing] leaves it out"
+    reason = "not in the price panel: it never sold, or [pricing] leaves it out"
     return [ItemState(item, "", reason=reason) for item in sorted(set(said.items))]
 
 
@@ -314,11 +318,11 @@ def _judged(state: ItemState, said: "MarkdownSettings", response: _Response) -> 
     if state.reason:
         return state
     if response.model is None:
-        return replace(state, reason=f"no demand is known: {response.reason}")
+        return replace(state, reason=f"no demand model: {response.reason}")
     if state.item not in response.model.items_:
         return replace(state, reason=response.model.left_out_.get(state.item, "it has no elasticity"))
     if said.objective == "margin" and state.unit_cost is None:
-        return replace(state, reason="no unit cost is known, which a plan for margin needs: map unit_cost")
+        return replace(state, reason="no unit cost known: a plan for margin needs it; map unit_cost")
     return state
 
 
@@ -332,7 +336,9 @@ def _with_demand(
         units = _units(response.model, planned, starts, said.weeks)
         idle = {state.name for state, sold in zip(planned, units, strict=True) if not sold.sum() > 0.0}
         if idle:
-            states = [replace(s, reason="no demand is expected") if s.name in idle else s for s in states]
+            states = [
+                replace(s, reason="no demand: none is expected at any price") if s.name in idle else s for s in states
+            ]
             units = units[[state.name not in idle for state in planned]]
             planned = [state for state in planned if state.name not in idle]
     elasticity = dict(zip(response.table["item"], response.table["elasticity"], strict=True))
@@ -355,17 +361,17 @@ def _units(model: "DemandModel", planned: list[ItemState], starts: date, weeks: 
 
 
 def _with_response(rows: list[dict[str, Any]], response: _Response) -> list[dict[str, Any]]:
-    found = {row["item"]: row for row in response.table.to_dict("records")}
-    return [
-        row
-        | {
-            "elasticity": found[row["item"]]["elasticity"],
-            "elasticity_lower": found[row["item"]]["lower"],
-            "elasticity_upper": found[row["item"]]["upper"],
-            "own_data_share": found[row["item"]]["own_data_share"],
-        }
-        for row in rows
-    ]
+    names = {
+        "elasticity": "elasticity",
+        "elasticity_lower": "lower",
+        "elasticity_upper": "upper",
+        "own_data_share": "own_data_share",
+    }
+    known = {
+        row["item"]: {name: None if row[own] != row[own] else row[own] for name, own in names.items()}
+        for row in response.table.to_dict("records")
+    }
+    return [row | known.get(row["item"], {}) for row in rows]
 
 
 def _reasons(states: list[ItemState]) -> str:
@@ -407,7 +413,7 @@ def _arrow(table: Table, given: "pd.DataFrame | list[dict[str, Any]] | None") ->
     }
     # money as doubles until it is written: the writer makes decimals of them
     schema = pa.schema([(column.name, types.get(column.type, pa.float64())) for column in table.columns])
-    if given is None:
+    if given is None or not len(given):
         return schema.empty_table()
     if isinstance(given, list):
         return pa.Table.from_pylist(given, schema)

@@ -115,6 +115,18 @@ class MarkdownPlan:
         rows = np.array(sorted({self._row(name) for name, _ in prices}), dtype=np.int64)
         return _plan(self._given, self._case, (*kept, *fixed), (self._rungs, rows), self._gap)
 
+    def rungs(self, item: Any) -> list[tuple[float, float]]:
+        """Return the prices that an item may be set to, dearest first, each with its depth off the regular price.
+
+        Raises
+        ------
+        PlanError
+            Where the plan has no such item.
+        """
+        row, ladder = self._row(item), self._compiled.ladder
+        there = np.flatnonzero(ladder.exists[row] & (ladder.given[row] >= 0))
+        return [(float(ladder.price[row, k]), float(ladder.depth[row, k])) for k in there]
+
     def check(self) -> Audit:
         """Check the plan anew, by code that shares nothing with the search."""
         return _audit(self._case, self._rules, self._compiled, self._rungs, self._sold)

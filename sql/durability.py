@@ -46,7 +46,7 @@ def sync_tree(path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Swap the content of a file: a reader sees the old text or the new one, never a part.
+    """Swap the content of a file: as `replace_bytes`, the text in UTF-8.
 
     Raises
     ------
@@ -61,10 +61,29 @@ def replace_text(path: Path, text: str) -> None:
     ...     (Path(folder) / "pointer.json").read_text()
     '{}'
     """
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Swap the content of a file: a reader sees the old content or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        Where the folder cannot be written; the old content then stands.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     replace_bytes(Path(folder) / "list.csv", b"item")
+    ...     (Path(folder) / "list.csv").read_bytes()
+    b'item'
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -3,7 +3,7 @@
 import csv
 import random
 import shutil
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -150,3 +150,113 @@ def shop(built_shop, tmp_path):
     """A copy of the built shop, to do with as a test likes."""
     shutil.copytree(built_shop.folder, tmp_path / "copy")
     return Shop(tmp_path / "copy")
+
+
+PRICING = {
+    "categories": ["drinks", "snacks"],
+    "markdowns": {
+        "clearance": {
+            "weeks": 4,
+            "ladder": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5],
+            "start_price": "regular",
+            "salvage": 0.2,
+            "rules": [
+                {"rule": "MaxMarkdowns", "count": 2},
+                {"rule": "MinWeeksBetween", "weeks": 2},
+                {"rule": "MaximumStep", "share": 0.3},
+            ],
+            "max_snapshot_age_days": 30,
+        }
+    },
+}
+
+
+class PricedShop:
+    """Order lines of simulated prices, with products and stock; items that cannot be planned are among them."""
+
+    as_of = date(2024, 6, 30)
+    history_items, weeks = 8, 78
+
+    def __init__(self, folder: Path) -> None:
+        from regulars.pricing import simulate_prices
+
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        history = simulate_prices(items=8, stores=3, weeks=self.weeks, brands=4, mean_units=12.0, seed=5)
+        self.own = dict(zip(history.items, history.own.tolist(), strict=True))
+        frame = history.frame()
+        frame = frame[frame["units"] > 0].reset_index(drop=True)
+        lines = pa.table(
+            {
+                "customer_id": [f"c{i % 67:02}" for i in range(len(frame))],
+                "ordered_at": pa.array((frame["week"] + timedelta(days=2, hours=12)).to_list(), pa.timestamp("us")),
+                "revenue": pa.array([Decimal(f"{v:.2f}") for v in frame["revenue"]], pa.decimal128(18, 2)),
+                "sku": frame["item"].to_list(),
+                "quantity": pa.array(frame["units"].to_list(), pa.int64()),
+                "unit_price": frame["price"].to_list(),
+                "list_price": frame["regular_price"].to_list(),
+                "unit_cost": frame["unit_cost"].to_list(),
+                "store_id": frame["store_id"].to_list(),
+            }
+        )
+        # sold once, long ago; a single price ever
+        gone = {"sku": "gone", "unit_price": 3.0, "list_price": 3.0}
+        ages = [gone | {"ordered_at": datetime(2023, 2, 1, 12), "customer_id": "c01"}]  # noqa: DTZ001
+        flat = {"sku": "flat", "unit_price": 4.0, "list_price": 4.0, "customer_id": "c02"}
+        ages += [flat | {"ordered_at": datetime(2024, 1, 3, 12) + timedelta(weeks=w)} for w in range(25)]  # noqa: DTZ001
+        rest = {"quantity": 2, "unit_cost": 1.0, "store_id": "store_000"}
+        more = [row | rest | {"revenue": Decimal(f"{2 * row['unit_price']:.2f}")} for row in ages]
+        pq.write_table(pa.concat_tables([lines, pa.Table.from_pylist(more, lines.schema)]), folder / "orders.parquet")
+        names = [*history.items, "gone", "flat"]
+        leaving = {"item_0001": date(2024, 6, 15), "item_0002": date(2024, 7, 14)}
+        products = {
+            "sku": names,
+            "category_1": ["drinks" if i % 2 == 0 else "snacks" for i in range(len(names))],
+            "brand": [f"brand_{i % 4}" for i in range(len(names))],
+            "exit_on": pa.array([leaving.get(name) for name in names], pa.date32()),
+        }
+        pq.write_table(pa.table(products), folder / "products.parquet")
+        on_hand = {"item_0000": 90, "item_0002": 60, "item_0003": -4, "item_0004": 200, "item_0005": 0, "flat": 30}
+        stock = [
+            {"sku": sku, "store_id": f"store_{s:03}", "week": date(2024, 6, 24), "on_hand": count}
+            for sku, count in on_hand.items()
+            for s in range(3)
+        ]
+        pq.write_table(pa.Table.from_pylist(stock), folder / "stock.parquet")
+
+    def settings(self, warehouse="warehouse", *, threads=1, pricing=PRICING, plan=None, **sections):
+        from regulars.sql.settings import Settings
+
+        if plan is not None:
+            pricing = {**pricing, "markdowns": {"clearance": {**PRICING["markdowns"]["clearance"], **plan}}}
+        said = {
+            "orders": {"path": "orders.parquet"},
+            "products": {"path": "products.parquet"},
+            "stock": {"path": "stock.parquet"},
+            "value": {"as_of": self.as_of},
+            "pricing": pricing,
+            "build": {"warehouse": warehouse, "threads": threads},
+        }
+        return Settings.from_mapping(said | sections, folder=self.folder, origin="regulars.toml")
+
+    def prices(self, **changes):
+        """The prices' part of a build alone."""
+        from regulars.app.prices import learn_prices
+        from regulars.sql.database import connect
+
+        with connect(self.settings(**changes)) as database:
+            return learn_prices(database.pipeline, database.settings, database.as_of)
+
+
+@pytest.fixture(scope="session")
+def priced_shop(tmp_path_factory):
+    """A shop with prices to plan; its files are not to be changed."""
+    return PricedShop(tmp_path_factory.mktemp("priced"))
+
+
+@pytest.fixture(scope="session")
+def priced_snapshot(priced_shop):
+    """Its published snapshot; not to be changed."""
+    from regulars.app.build import run_build
+
+    return run_build(priced_shop.settings(), progress=False)

@@ -1,0 +1,475 @@
+"""A markdown plan of the current snapshot: shown, explained, changed by hand, recorded and written as a price file.
+
+What is not overridden is priced as the snapshot has it. The record is written before the file, each whole or not at
+all.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from ..sql.durability import exclusive_lock, replace_bytes, saying
+from ..sql.errors import AlreadyDecided, ModelError, SettingsError, StaleSnapshotError, WarehouseError, nearest
+from .price_file import FOLDER, PricedWeek, file_bytes, find_records, money, price_file, write_record
+from .price_overrides import Override, place_overrides
+from .price_plans import PlanInputs, cents, why_columns
+
+if TYPE_CHECKING:
+    from ..pricing.markdown import MarkdownPlan
+    from ..sql.settings import Settings
+    from ..sql.snapshot import Snapshot
+
+SHOWN_ITEMS = 40
+
+
+@dataclass(frozen=True)
+class Change:
+    """A price that differs from the plan of the snapshot: set by hand, or moved by what was."""
+
+    item: str
+    store_id: str
+    week: date
+    planned_price: float
+    price: float
+    overridden: bool
+
+    def __str__(self) -> str:
+        name = f"{self.item}@{self.store_id}" if self.store_id else self.item
+        how = "by hand" if self.overridden else "planned anew"
+        return f"{name}, week of {self.week}: {self.planned_price:.2f} -> {self.price:.2f} ({how})"
+
+
+@dataclass(frozen=True)
+class MarkdownResult:
+    """What `markdown` found, and wrote where a file was asked for.
+
+    Attributes
+    ----------
+    outcome : str
+        ``"plan"`` (nothing was written), ``"written"``, or ``"unchanged"`` (the file had these bytes before).
+    account : mapping
+        The plan's row of ``markdown_plans``; with overrides, ``objective``, ``bound`` and ``gap`` of the new plan.
+    rows : sequence of mapping
+        Of ``markdown_plan``, with overrides those of the new plan.
+    changes : tuple of Change
+    explained : str
+        Why one item's prices are what they are.
+    notes : tuple of str
+    """
+
+    outcome: str
+    plan: str
+    snapshot: "Snapshot"
+    account: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
+    overrides: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    worth_before: float | None = None
+    explained: str = ""
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
+    record: Path | None = None
+    decision_id: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``regulars markdown --json`` prints it."""
+        return {
+            "outcome": self.outcome,
+            "plan": self.plan,
+            "run_id": self.snapshot.run_id,
+            "as_of": self.snapshot.as_of.isoformat(),
+            **{key: _plain(value) for key, value in self.account.items() if key != "plan"},
+            "overrides": list(self.overrides),
+            "changes": [{key: _plain(value) for key, value in vars(change).items()} for change in self.changes],
+            "worth_before_overrides": self.worth_before,
+            "file": str(self.path) if self.path else None,
+            "record": str(self.record) if self.record else None,
+            "decision_id": self.decision_id,
+            "notes": list(self.notes),
+            "explained": self.explained,
+            "prices": [{key: _plain(value) for key, value in row.items()} for row in self.rows],
+            "exit_code": 0,
+        }
+
+    def text(self) -> str:
+        """As ``regulars markdown`` prints it."""
+        last = self.account["starts"] + timedelta(weeks=self.account["weeks"]) - timedelta(days=1)
+        where = f"run {self.snapshot.run_id}, as of {self.snapshot.as_of}"
+        head = [f"{self.plan}: {self.account['starts']} to {last}, {where}", str(self.account["sentence"])]
+        if self.overrides:
+            before, now = self.worth_before or 0.0, float(self.account["objective"])
+            head.append(
+                f"with {len(self.overrides)} price{'s' * (len(self.overrides) > 1)} set by hand it is worth "
+                f"{now:,.2f}, {now - before:+,.2f} against the plan; prices that differ, or were set: {len(self.changes)}"
+            )
+            head += [f"  {change}" for change in self.changes[:SHOWN_ITEMS]]
+        body = [self.explained] if self.explained else _shown(self.rows)
+        tail = [f"note: {note}" for note in self.notes]
+        if self.path:
+            said = "is as it was" if self.outcome == "unchanged" else "written"
+            tail.append(f"{self.path}: {said}; recorded as {self.record}")
+        return "\n".join([*head, "", *body, *([""] if tail else []), *tail])
+
+
+def markdown(
+    settings: "Settings | str | Path",
+    plan: str = "",
+    *,
+    on: date | None = None,
+    out: Path | str | None = None,
+    overrides: Sequence[Override] = (),
+    explain: str = "",
+    force: bool = False,
+    wait: float = 0.0,
+) -> MarkdownResult:
+    """Show a plan of the current snapshot; change it by hand; write and record its prices.
+
+    Parameters
+    ----------
+    settings : Settings, str or Path
+        The settings, or their file.
+    plan : str, optional
+        A ``[pricing.markdowns.NAME]``; the only one without it.
+    on : date, optional
+        Day on which the prices are approved; today on the shop's clock without it.
+    out : Path or str, optional
+        The price file, ``.csv`` or ``.parquet``; nothing is written or recorded without it.
+    overrides : sequence of Override
+        Prices set by hand; the rest of these items' weeks is planned anew, and of all items where rules tie them.
+    explain : str, optional
+        An item whose prices are explained.
+    force : bool
+        Write over a file with other prices, and beside a record of the same plan and weeks.
+    wait : float
+        Seconds to wait for another process that decides in this warehouse.
+
+    Raises
+    ------
+    SettingsError
+        No such plan or item, an override that cannot be, or a file's ending.
+    StaleSnapshotError
+        The snapshot is older than ``max_snapshot_age_days`` or was made by other settings; only where a file is asked
+        for.
+    AlreadyDecided
+        The file is there with other prices, or other prices of the plan are on record.
+    ModelError
+        There is no plan, or overrides and rules conflict: the text names the smallest set.
+    WarehouseError
+        The warehouse cannot be read or written.
+    """
+    from ..sql.settings import Settings
+    from ..sql.snapshot import Warehouse
+
+    made = settings if isinstance(settings, Settings) else Settings.from_toml(settings)
+    snapshot = Warehouse(made.warehouse).current()
+    name = _chosen(snapshot, plan)
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix.lower() not in (".csv", ".parquet"):
+        raise SettingsError(f"--out {path}: a price file is a .csv or .parquet file; name one")
+    day = on or datetime.now(ZoneInfo(made.shop.timezone)).date()
+    stale = _stale(made, snapshot, name, day)
+    if stale and path is not None:
+        raise StaleSnapshotError(stale)
+    found = _changed_by_hand(snapshot, name, tuple(overrides), explain, [stale] if stale else [])
+    return found if path is None else _write(made, found, path, day, force=force, wait=wait)
+
+
+def plans_of(snapshot: "Snapshot") -> list[dict[str, Any]]:
+    """Return the rows of ``markdown_plans``."""
+    return snapshot.read("markdown_plans").to_pylist() if "markdown_plans" in snapshot.tables() else []
+
+
+# ---- the plan -------------------------------------------------------------------------------------------------------
+
+
+def _chosen(snapshot: "Snapshot", plan: str) -> str:
+    known = [row["plan"] for row in plans_of(snapshot)]
+    if not known:
+        raise SettingsError(
+            f"run {snapshot.run_id} holds no markdown plan: write [pricing.markdowns.NAME] and run 'regulars build'"
+        )
+    if not plan and len(known) > 1:
+        raise SettingsError(f"run {snapshot.run_id} holds several plans, {', '.join(known)}: name one")
+    if plan and plan not in known:
+        raise SettingsError(
+            f"run {snapshot.run_id} holds no plan {plan!r}{nearest(plan, known)}; it holds {', '.join(known)}: name "
+            "one, or write its section and run 'regulars build'"
+        )
+    return plan or known[0]
+
+
+def _changed_by_hand(
+    snapshot: "Snapshot", name: str, overrides: tuple[Override, ...], explain: str, notes: list[str]
+) -> MarkdownResult:
+    (account,) = [row for row in plans_of(snapshot) if row["plan"] == name]
+    rows = [row for row in snapshot.read("markdown_plan").to_pylist() if row["plan"] == name]
+    if account["objective"] is None:
+        kind = StaleSnapshotError if account["starts"] <= snapshot.as_of else ModelError
+        raise kind(f"{name}: {account['sentence']}")
+    planned = {_name(row): row for row in rows if not row["reason"]}
+    refused = {_name(row): row["reason"] for row in rows if row["reason"]}
+    if explain and explain not in planned:
+        if explain in refused:
+            return MarkdownResult(
+                "plan", name, snapshot, account, rows, notes=tuple(notes),
+                explained=f"{explain} is not planned and keeps its price: {refused[explain]}",
+            )  # fmt: skip
+        raise SettingsError(f"--explain {explain}: the plan has no such item{nearest(explain, sorted(planned))}")
+    if not (overrides or explain):
+        return MarkdownResult("plan", name, snapshot, account, rows, notes=tuple(notes))
+    inputs = PlanInputs.load(snapshot.path / "models" / f"markdown_{name}")
+    plan = inputs.plan()
+    _must_be_the_same(plan, planned, rows, snapshot)
+    before, changes = plan.objective, ()
+    if overrides:
+        placed = place_overrides(overrides, plan, inputs, refused)
+        plan = plan.override(placed)
+        now = {(str(r["item"]), _day(r["week"])): r for r in plan.prices.to_dict("records")}
+        by_hand = {(item, inputs.dates[week]) for item, week in placed}
+        old = {(_name(row), row["week"]): row for row in rows}
+        rows = _explained_anew([_replanned(row, now) for row in rows], rows, plan, inputs)
+        changes = tuple(
+            Change(
+                row["item"], row["store_id"], row["week"], float(old[key]["price"]), float(row["price"]), key in by_hand
+            )
+            for row in rows
+            if not row["reason"]
+            and ((key := (_name(row), row["week"])) in by_hand or old[key]["price"] != row["price"])
+        )
+        account = account | {"objective": plan.objective, "bound": plan.bound, "gap": plan.gap}
+    return MarkdownResult(
+        "plan",
+        name,
+        snapshot,
+        account,
+        rows,
+        tuple(map(str, overrides)),
+        changes,
+        before if overrides else None,
+        str(plan.explain(explain)) if explain else "",
+        tuple(notes),
+    )
+
+
+def _must_be_the_same(
+    plan: "MarkdownPlan", planned: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], snapshot: "Snapshot"
+) -> None:
+    stored = {(_name(row), row["week"]): float(row["price"]) for row in rows if _name(row) in planned}
+    again = {(str(r["item"]), _day(r["week"])): cents(r["price"]) for r in plan.prices.to_dict("records")}
+    if stored != again:
+        raise WarehouseError(
+            f"run {snapshot.run_id}: planned again, its prices come out differently: the run was made by other package "
+            "versions; run 'regulars build'"
+        )
+
+
+def _replanned(row: dict[str, Any], now: Mapping[tuple[str, date], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a row with the prices of the new plan; intervals, which a build works out, are left open."""
+    new = now.get((_name(row), row["week"]))
+    if row["reason"] or new is None:
+        return row
+    price = money(cents(new["price"]))
+    cost = None
+    if row["margin"] is not None and row["units"]:
+        cost = (float(row["revenue"]) - float(row["margin"])) / float(row["units"])
+    moved = price != row["price"] or abs(new["units"] - row["units"]) > 1e-9
+    return row | {
+        **(dict.fromkeys(("units_lower", "units_upper")) if moved else {}),
+        "price": price,
+        "discount": float(new["discount"]),
+        "units": float(new["units"]),
+        "on_hand": float(new["on_hand"]),
+        "revenue": float(new["revenue"]),
+        "margin": None if cost is None else float(new["revenue"]) - cost * float(new["units"]),
+        "changed": bool(new["changed"]),
+    }
+
+
+def _explained_anew(
+    rows: list[dict[str, Any]], before: list[dict[str, Any]], plan: "MarkdownPlan", inputs: PlanInputs
+) -> list[dict[str, Any]]:
+    """Say again why, for items of which any week has changed."""
+    touched = {_name(new) for new, old in zip(rows, before, strict=True) if new != old}
+    told = {name: plan.explain(name) for name in touched}
+    return [
+        row | why_columns(told[_name(row)], inputs.dates.index(row["week"])) if _name(row) in touched else row
+        for row in rows
+    ]
+
+
+# ---- the price file -------------------------------------------------------------------------------------------------
+
+
+def _stale(settings: "Settings", snapshot: "Snapshot", name: str, on: date) -> str:
+    """Return why a price file must not be made of the snapshot, '' where it may."""
+    said = settings.markdown(name)
+    age = (on - snapshot.as_of).days
+    if age < 0:
+        return f"--on {on} is before {snapshot.as_of}, the as-of date of run {snapshot.run_id}: name a later day"
+    if age > said.max_snapshot_age_days:
+        return (
+            f"run {snapshot.run_id} is as of {snapshot.as_of}, {age} days before {on}; allowed: "
+            f"{said.max_snapshot_age_days} ([pricing.markdowns.{name}] max_snapshot_age_days); run 'regulars build' "
+            "with newer orders"
+        )
+    then = snapshot.manifest.get("settings", {}).get("pricing") or {}
+    now = settings.identity()["pricing"]
+    changed = [f"[pricing] {key}" for key in sorted(now) if key != "markdowns" and then.get(key) != now[key]]
+    own_then, own_now = then.get("markdowns", {}).get(name, {}), now["markdowns"][name]
+    changed += [key for key in sorted(own_now) if own_then.get(key) != own_now[key]]
+    if changed:
+        return (
+            f"run {snapshot.run_id} was built with other settings of {name}: {', '.join(changed)}; run 'regulars build'"
+        )
+    return ""
+
+
+def _write(
+    settings: "Settings", found: MarkdownResult, path: Path, on: date, *, force: bool, wait: float
+) -> MarkdownResult:
+    from ..sql.lineage import fingerprint
+
+    said = settings.markdown(found.plan)
+    rows = [row for row in found.rows if row["price"] is not None and (said.unplanned_items or not row["reason"])]
+    planned = {(c.item, c.store_id, c.week): c for c in found.changes}
+    weeks = []
+    for row in rows:
+        change = planned.get((row["item"], row["store_id"], row["week"]))
+        before = row["price"] if change is None else money(change.planned_price)
+        weeks.append(
+            PricedWeek(
+                row["item"], row["store_id"], row["week"], row["price"], row["regular_price"], before,
+                change is not None and change.overridden,
+            )
+        )  # fmt: skip
+    told = [found.snapshot.run_id, found.plan, sorted(found.overrides), on.isoformat(), said.unplanned_items]
+    decision_id = fingerprint(told)[:16]
+    warehouse = settings.warehouse
+    folder = warehouse.joinpath(*FOLDER)
+    starts = found.account["starts"].isoformat()
+    content = file_bytes(price_file(weeks, found.plan, found.snapshot.run_id, decision_id), path.suffix.lower())
+    with saying(folder, "record prices in", "no price file was written"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(folder / ".lock", wait=wait):
+        others = [r for r in find_records(warehouse, found.plan) if r.facts["starts"] == starts]
+        standing = [r.facts["decision_id"] for r in others if r.facts["decision_id"] != decision_id]
+        same = path.is_file() and path.read_bytes() == content
+        if not force and not same:
+            if path.exists():
+                raise AlreadyDecided(f"{path}: is there with other content; name another file, or replace it: --force")
+            if standing and not any(r.facts["decision_id"] == decision_id for r in others):
+                raise AlreadyDecided(
+                    f"{found.plan} from {starts} was priced before, as {standing[-1]} on "
+                    f"{others[-1].facts['decided_on']}: use that file, or record these prices beside it: --force"
+                )
+        facts = {
+            "plan": found.plan,
+            "starts": starts,
+            "weeks": found.account["weeks"],
+            "run_id": found.snapshot.run_id,
+            "as_of": found.snapshot.as_of.isoformat(),
+            "decided_on": on.isoformat(),
+            "decision_id": decision_id,
+            "overrides": sorted(found.overrides),
+            "replaces": sorted(standing),
+            "objective": found.account["objective"],
+            "model_version": found.account["model_version"],
+        }
+        record = write_record(folder, weeks, facts)
+        if not same:
+            with saying(path, "write", "the prices are recorded, the price file was not written"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_bytes(path, content)
+    late = [f"the plan began on {starts}, before {on}"] if on.isoformat() > starts else []
+    return MarkdownResult(
+        "unchanged" if same else "written",
+        found.plan,
+        found.snapshot,
+        found.account,
+        found.rows,
+        found.overrides,
+        found.changes,
+        found.worth_before,
+        found.explained,
+        (*found.notes, *late),
+        path,
+        record,
+        decision_id,
+    )
+
+
+# ---- in words -------------------------------------------------------------------------------------------------------
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    from .printing import text_table
+
+    items: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        items.setdefault(_name(row), []).append(row)
+    planned = {name: weeks for name, weeks in items.items() if not weeks[0]["reason"]}
+    order = sorted(planned, key=lambda n: (not any(w["changed"] for w in planned[n]), -_total(planned[n]), n))
+    table = [
+        {
+            "item": name,
+            "regular": planned[name][0]["regular_price"],
+            "stock": round(planned[name][0]["on_hand"]),
+            "prices": _path(planned[name]),
+            "sold": round(sum(week["units"] for week in planned[name]), 1),
+            "revenue": round(_total(planned[name]), 2),
+            "elasticity": _elasticity(planned[name][0]),
+            "held back by": planned[name][0]["binding_rule"] or "",
+        }
+        for name in order[:SHOWN_ITEMS]
+    ]
+    lines = [text_table(table)] if table else []
+    if len(order) > SHOWN_ITEMS:
+        lines.append(f"({SHOWN_ITEMS} of {len(order):,} items; 'regulars query markdown_plan' or --out gives all)")
+    refused: dict[str, list[str]] = {}
+    for name, weeks in items.items():
+        if weeks[0]["reason"]:
+            refused.setdefault(weeks[0]["reason"].partition(":")[0].partition("(")[0].strip(), []).append(name)
+    for kind, names in sorted(refused.items(), key=lambda pair: -len(pair[1])):
+        example = items[names[0]][0]["reason"]
+        lines.append(f"not planned, {len(names):,} items: {kind}; such as {names[0]}: {example}")
+    return lines
+
+
+def _path(weeks: Sequence[Mapping[str, Any]]) -> str:
+    """Prices in a row: ``5.29 (2 weeks), 4.19 (4)``."""
+    spans: list[list[Any]] = []
+    for week in weeks:
+        if spans and spans[-1][0] == week["price"]:
+            spans[-1][1] += 1
+        else:
+            spans.append([week["price"], 1])
+    return ", ".join(f"{price} x{count}" for price, count in spans)
+
+
+def _elasticity(row: Mapping[str, Any]) -> str:
+    if row["elasticity"] is None:
+        return ""
+    ends = f"{row['elasticity_lower']:.1f}..{row['elasticity_upper']:.1f}"
+    return f"{row['elasticity']:.2f} ({ends}, own {row['own_data_share']:.0%})"
+
+
+def _total(weeks: Sequence[Mapping[str, Any]]) -> float:
+    return float(sum(week["revenue"] for week in weeks))
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['item']}@{row['store_id']}" if row["store_id"] else str(row["item"])
+
+
+def _day(week: Any) -> date:
+    return week.date() if hasattr(week, "date") else week
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    return json.loads(json.dumps(value, default=str))

@@ -1,0 +1,317 @@
+"""Prices in a build: panel, price response and plans in the snapshot; whatever cannot be planned says why."""
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from regulars.app import prices as build_step
+from regulars.app.build import run_build
+from regulars.app.demo import demo_settings
+from regulars.app.price_plans import PlanInputs
+from regulars.app.prices import learn_prices
+from regulars.pricing import price_panel
+from regulars.sql.contract import ELASTICITIES, MARKDOWN_PLAN, MARKDOWN_PLANS, PRICE_PANEL
+from regulars.sql.database import connect
+from regulars.sql.errors import MissingExtraError, SettingsError
+from regulars.sql.pricing_settings import MarkdownSettings, PricingSettings
+from regulars.sql.settings import Settings
+
+TABLES = {table.name: table for table in (PRICE_PANEL, ELASTICITIES, MARKDOWN_PLANS, MARKDOWN_PLAN)}
+PLANNED = {"flat", "item_0000", "item_0002", "item_0004"}
+
+
+def plan_rows(tables, name="markdown_plan"):
+    return tables[name].to_pylist()
+
+
+def reasons(found):
+    return {row["item"]: row["reason"] for row in plan_rows(found.tables)}
+
+
+class TestABuild:
+    def test_holds_the_tables(self, priced_shop, priced_snapshot):
+        snapshot = priced_snapshot.snapshot
+        with connect(priced_shop.settings()) as database:
+            panel = price_panel(database, ["drinks", "snacks"])
+        stored = snapshot.read("price_panel")
+        assert stored.column_names == list(PRICE_PANEL.column_names)
+        assert stored["item"].to_pylist() == panel["item"].tolist()
+        np.testing.assert_array_equal(stored["price"].to_numpy(), panel["price"].to_numpy())
+        assert sorted(snapshot.read("elasticities")["item"].to_pylist()) == sorted(set(panel["item"]))
+
+    def test_estimates_what_the_shop_was_drawn_with(self, priced_shop, priced_snapshot):
+        rows = priced_snapshot.snapshot.read("elasticities").to_pylist()
+        inside = [r["lower"] <= priced_shop.own[r["item"]] <= r["upper"] for r in rows if r["item"] in priced_shop.own]
+        assert sum(inside) >= len(inside) - 1  # 90% intervals of eight items
+
+    def test_says_of_every_item_its_price_or_why_it_keeps_it(self, priced_snapshot):
+        rows = priced_snapshot.snapshot.read("markdown_plan").to_pylist()
+        by_item = {row["item"]: row for row in rows}
+        assert len(rows) == 4 * len(by_item) == 40
+        assert {item for item, row in by_item.items() if not row["reason"]} == PLANNED
+        assert {item: row["reason"].partition(":")[0] for item, row in by_item.items() if row["reason"]} == {
+            "gone": "off sale",
+            "item_0001": "off the shelf before the plan starts",
+            "item_0003": "stock below 0",
+            "item_0005": "nothing left",
+            "item_0006": "no stock known",
+            "item_0007": "no stock known",
+        }
+        for row in rows:
+            assert isinstance(row["price"], Decimal)
+            if row["reason"]:
+                assert (row["price"], row["changed"], row["units"]) == (row["regular_price"], False, None)
+            else:
+                assert 0 <= row["units_lower"] <= row["units_upper"] <= row["on_hand"]
+                assert row["units"] <= row["on_hand"] + 1e-9
+                assert row["elasticity_lower"] < row["elasticity"] < row["elasticity_upper"] < 0
+                assert row["stock_rule"] == "stock of 2024-06-24"
+                assert row["margin"] < row["revenue"]
+                assert abs(float(row["price"]) - float(row["regular_price"]) * (1 - row["discount"])) <= 0.005 + 1e-9
+
+    def test_keeps_the_rules_of_its_settings(self, priced_snapshot):
+        prices = {}
+        for row in priced_snapshot.snapshot.read("markdown_plan").to_pylist():
+            prices.setdefault(row["item"], []).append((row["week"], row["discount"]))
+        assert prices["flat"][0][0] == date(2024, 7, 1)
+        for path in prices.values():
+            depth = np.array([0.0, *(discount for _, discount in path)])
+            changed = np.flatnonzero(np.diff(depth))
+            assert (np.diff(depth) >= 0).all()
+            assert len(changed) <= 2
+            assert (np.diff(changed) >= 2).all()
+            assert np.diff(depth).max() <= 0.3 + 1e-9
+
+    def test_explains_each_price(self, priced_snapshot):
+        rows = [r for r in priced_snapshot.snapshot.read("markdown_plan").to_pylist() if not r["reason"]]
+        for row in rows:
+            for side in ("up", "down"):
+                if row[f"{side}_price"] is not None:
+                    forbidden = row[f"{side}_forbidden_by"]
+                    assert (row[f"{side}_worth"] is None) == bool(forbidden)
+                    assert forbidden or row[f"{side}_worth"] <= 1e-6
+        assert any(row["binding_rule"] for row in rows)
+        assert all(row["unit_worth"] >= 0 for row in rows)
+
+    def test_gives_an_account_of_the_plan(self, priced_snapshot):
+        (row,) = priced_snapshot.snapshot.read("markdown_plans").to_pylist()
+        assert (row["plan"], row["starts"], row["items"], row["planned_items"]) == (
+            "clearance", date(2024, 7, 1), 10, 4,
+        )  # fmt: skip
+        assert row["gap"] == 0.0
+        assert row["unchanged"] < row["objective"] <= row["bound"]
+        said = priced_snapshot.sentence()
+        assert f"markdown plan clearance: {row['sentence']}" in said
+        assert priced_snapshot.to_dict()["markdowns"]["clearance"]["planned_items"] == 4
+
+    def test_keeps_what_gives_the_very_same_plan_again(self, priced_snapshot):
+        snapshot = priced_snapshot.snapshot
+        plan = PlanInputs.load(snapshot.path / "models" / "markdown_clearance").plan()
+        (account,) = snapshot.read("markdown_plans").to_pylist()
+        assert (plan.objective, plan.bound, plan.gap) == (account["objective"], account["bound"], account["gap"])
+        stored = {(r["item"], r["week"]): r for r in snapshot.read("markdown_plan").to_pylist() if not r["reason"]}
+        for again in plan.prices.to_dict("records"):
+            row = stored.pop((again["item"], again["week"]))
+            for name in ("units", "on_hand", "revenue", "discount"):
+                assert again[name] == row[name]
+        assert not stored
+
+    def test_is_checked_file_by_file(self, priced_shop):
+        snapshot = run_build(priced_shop.settings("damaged"), progress=False).snapshot
+        assert snapshot.damage() == []
+        (snapshot.path / "models" / "markdown_clearance" / "plan.json").write_text("{}")
+        assert any("plan.json" in line for line in snapshot.damage())
+
+    def test_gives_the_same_bytes_at_one_thread_and_two(self, priced_shop, priced_snapshot):
+        again = run_build(priced_shop.settings("elsewhere", threads=2), progress=False).snapshot
+        assert again.run_id == priced_snapshot.snapshot.run_id
+        first, second = (
+            {
+                path.relative_to(snapshot.path).as_posix(): path.read_bytes()
+                for path in sorted(snapshot.path.rglob("*"))
+                if path.is_file() and path.name != "run.log"
+            }
+            for snapshot in (priced_snapshot.snapshot, again)
+        )
+        assert first.keys() == second.keys()
+        assert [name for name in first if first[name] != second[name]] == []
+
+    def test_reads_every_order_line_and_says_so(self, priced_shop, priced_snapshot):
+        assert priced_snapshot.how == "full"
+        assert priced_snapshot.reason == "[pricing] reads every order line"
+        assert run_build(priced_shop.settings(), progress=False).outcome == "unchanged"
+        only_the_file = priced_shop.settings(plan={"max_snapshot_age_days": 90, "unplanned_items": True})
+        assert run_build(only_the_file, progress=False).outcome == "unchanged"
+
+    def test_without_pricing_the_tables_are_there_and_empty(self, priced_shop):
+        snapshot = run_build(priced_shop.settings("plain", pricing=None), progress=False).snapshot
+        assert {name: snapshot.read(name).num_rows for name in TABLES} == dict.fromkeys(TABLES, 0)
+        assert snapshot.manifest["markdowns"] == {}
+
+
+class TestRefused:
+    def test_a_category_that_is_not_there_is_a_note_and_no_failure(self, priced_shop):
+        found = priced_shop.prices(pricing={"categories": ["drinks", "sancks"]})
+        assert "[pricing] category 'sancks' has no order line" in " ".join(found.notes)
+        assert set(found.tables["elasticities"]["category"].to_pylist()) == {"drinks"}
+        none = priced_shop.prices(pricing={"categories": ["x"], "markdowns": {"a": {"items": ["flat"]}}})
+        assert "[pricing] has no price panel: no order line of 'x'" in none.notes[0]
+        assert none.tables["price_panel"].num_rows == 0
+        assert reasons(none)["flat"].startswith("not in the price panel")
+
+    def test_an_item_that_the_panel_has_not_seen(self, priced_shop):
+        found = priced_shop.prices(plan={"items": ["flat", "new"]})
+        assert reasons(found)["new"].startswith("not in the price panel")
+        assert {row["price"] for row in plan_rows(found.tables) if row["item"] == "new"} == {None}
+        assert plan_rows(found.tables, "markdown_plans")[0]["planned_items"] == 1
+
+    def test_rules_that_conflict_name_the_smallest_set(self, priced_shop):
+        rules = [
+            {"rule": "SellThrough", "share": 1.0, "where": {"item": "item_0004"}},
+            {"rule": "MaxMarkdowns", "count": 0},
+        ]
+        found = priced_shop.prices(plan={"rules": rules, "categories": ["drinks"]})
+        (account,) = plan_rows(found.tables, "markdown_plans")
+        assert account["objective"] is None
+        assert "SellThrough(share=1.0" in account["conflict"]
+        assert account["sentence"] == f"no plan: its rules conflict: {account['conflict']}"
+        rows = [row for row in plan_rows(found.tables) if row["item"] == "item_0004"]
+        assert {row["reason"] for row in rows} == {account["sentence"]}
+        assert all(row["price"] == row["regular_price"] for row in rows)
+
+    def test_a_rule_that_needs_a_column_nobody_has(self, priced_shop):
+        found = priced_shop.prices(plan={"rules": [{"rule": "AllOrNothing", "by": "colour"}]})
+        assert "items have no column 'colour'" in plan_rows(found.tables, "markdown_plans")[0]["sentence"]
+
+    def test_a_plan_that_starts_before_the_data_end(self, priced_shop):
+        found = priced_shop.prices(plan={"starts": "2024-06-24"})
+        assert (
+            "it starts on 2024-06-24, not after 2024-06-30" in plan_rows(found.tables, "markdown_plans")[0]["sentence"]
+        )
+
+    def test_an_impossible_sell_through_or_a_share_in_per_cent_is_an_error_before_anything_is_read(self, priced_shop):
+        for rule, said in (
+            ({"rule": "SellThrough", "share": 1.2}, "no more than the stock can be sold"),
+            ({"rule": "MaximumStep", "share": 30}, "it is a share between 0 and 1"),
+            ({"rule": "MaxMarkdowns", "count": "two"}, "it is a whole number"),
+            ({"rule": "SellThrough", "share": "all"}, "rules: "),
+        ):
+            with pytest.raises(SettingsError) as error:
+                run_build(priced_shop.settings("nothing", plan={"rules": [rule]}), progress=False)
+            assert "regulars.toml: [pricing.markdowns.clearance] rules: " in str(error.value)
+            assert said in str(error.value)
+        assert not (priced_shop.folder / "nothing").exists()
+
+    def test_weeks_that_begin_on_sunday(self, priced_shop):
+        with pytest.raises(SettingsError, match="weeks of a price panel begin on Monday"):
+            run_build(priced_shop.settings("nothing", shop={"week_starts_on": "sunday"}), progress=False)
+
+    def test_without_the_extra_stops_before_it_begins(self, priced_shop, monkeypatch):
+        monkeypatch.setattr(build_step, "find_spec", lambda _: None)
+        budget = {"rules": [{"rule": "Budget", "amount": 100.0}]}
+        with pytest.raises(MissingExtraError, match=r"ties items together needs highspy.*regulars\[pricing\]"):
+            run_build(priced_shop.settings("nothing", plan=budget), progress=False)
+        with pytest.raises(MissingExtraError, match=r"\[pricing\] holidays needs holidays"):
+            run_build(priced_shop.settings("nothing", pricing={"holidays": "US"}), progress=False)
+
+    def test_mixed_currency_is_converted_or_left_out_and_counted(self, priced_shop, tmp_path):
+        lines = pq.read_table(priced_shop.folder / "orders.parquet")
+        currency = pa.array(["SEK" if i % 10 == 0 else None for i in range(lines.num_rows)], pa.string())
+        pq.write_table(lines.append_column("currency", currency), tmp_path / "orders.parquet")
+        found = priced_shop.prices(orders={"path": str(tmp_path / "orders.parquet")})
+        assert "missing_exchange_rate" in " ".join(found.notes)
+
+
+class TestStock:
+    def test_that_is_assumed_is_said(self, priced_shop):
+        found = priced_shop.prices(plan={"assumed_weeks_of_cover": 6})
+        rows = {row["item"]: row for row in plan_rows(found.tables)}
+        assert rows["item_0006"]["stock_rule"].startswith("assumed: 6 weeks of ")
+        assert rows["item_0006"]["reason"] == ""
+        assert rows["item_0000"]["stock_rule"] == "stock of 2024-06-24"
+        assert rows["gone"]["reason"].startswith("off sale")
+        assert "stock of 2 items is assumed" in plan_rows(found.tables, "markdown_plans")[0]["sentence"]
+
+    def test_by_store_is_planned_by_store(self, priced_shop):
+        pricing = {
+            "categories": ["drinks"],
+            "stores": "apart",
+            "markdowns": {"clearance": {"weeks": 2, "salvage": 0.1}},
+        }
+        found = priced_shop.prices(pricing=pricing)
+        rows = [row for row in plan_rows(found.tables) if row["item"] == "item_0004"]
+        assert {row["store_id"] for row in rows} == {"store_000", "store_001", "store_002"}
+        assert {row["on_hand"] for row in rows if row["week"] == date(2024, 7, 1)} == {200.0}
+        shared = {**pricing, "markdowns": {"clearance": {"weeks": 2, "rules": [{"rule": "SharedStock"}]}}}
+        together = priced_shop.prices(pricing=shared)
+        assert plan_rows(together.tables, "markdown_plans")[0]["objective"] is not None
+
+    def test_last_of_each_sku_counts_and_none_after_the_day(self, stage_lines, shop_values):
+        from regulars.sql.engine import DuckDBEngine
+        from regulars.sql.pipeline import Pipeline
+
+        def stock(sku, store, day, on_hand):
+            return {"sku": sku, "store_id": store, "week": date(2024, 1, day), "on_hand": Decimal(on_hand)}
+
+        rows = [stock("s", "n", 1, 5), stock("s", "n", 8, 3), stock("l", "n", 1, 4), stock("l", "s", 1, 2)]
+        rows += [stock("s", "n", 15, 99), stock("cup", None, 1, -1)]
+        products = [{"sku": "s", "style_color": "hat"}, {"sku": "l", "style_color": "hat"}]
+        with DuckDBEngine() as engine:
+            stage_lines(engine, [], products=products, stock=rows)
+            pipeline = Pipeline(engine, shop_values(date(2024, 1, 10)))
+            together, apart = (
+                sorted((r["item"], r["store_id"], r["week"].day, int(r["on_hand"])) for r in found.to_pylist())
+                for found in (pipeline.run("stock_on_hand"), pipeline.run("stock_on_hand", stores="apart"))
+            )
+        assert together == [("cup", "", 1, -1), ("hat", "", 8, 9)]
+        assert apart == [("cup", "", 1, -1), ("hat", "n", 8, 7), ("hat", "s", 1, 2)]
+
+
+class TestStartPrice:
+    def test_prices_only_fall_from_where_they_stand(self, priced_shop):
+        found = priced_shop.prices(plan={"start_price": "current", "rules": []})
+        panel = found.tables["price_panel"].to_pandas()
+        for row in plan_rows(found.tables):
+            if not row["reason"] and row["week"] == date(2024, 7, 1):
+                paid = panel[(panel["item"] == row["item"]) & (panel["units"] > 0)]["price"].iloc[-1]
+                assert row["price"] <= paid + 0.005 * row["regular_price"] + 0.005
+
+
+class TestRulesThatTie:
+    def test_a_budget_is_kept_with_its_gap(self, priced_shop):
+        free = priced_shop.prices(plan={"rules": []})
+        spent = sum((r["regular_price"] - r["price"]) * r["units"] for r in plan_rows(free.tables) if not r["reason"])
+        tied = priced_shop.prices(plan={"rules": [{"rule": "Budget", "amount": float(spent) / 3}]})
+        (account,) = plan_rows(tied.tables, "markdown_plans")
+        now = sum((r["regular_price"] - r["price"]) * r["units"] for r in plan_rows(tied.tables) if not r["reason"])
+        assert now <= spent / 3 + 0.005 * sum(r["units"] for r in plan_rows(tied.tables) if not r["reason"])
+        assert account["gap"] <= 1e-4
+        assert account["objective"] <= plan_rows(free.tables, "markdown_plans")[0]["objective"]
+
+
+class TestCompleteJourney:
+    def test_yogurt_is_priced_with_stock_assumed(self, example_settings):
+        plan = {"weeks": 4, "start_price": "regular", "salvage": 0.2, "assumed_weeks_of_cover": 8.0}
+        settings = Settings.from_toml(example_settings("complete_journey"))
+        pricing = PricingSettings(categories=("YOGURT",), markdowns={"january": MarkdownSettings(**plan)})
+        # promotions of all stores take longer to read than the rest of this test
+        with connect(settings.model_copy(update={"pricing": pricing, "promotions": None})) as database:
+            found = learn_prices(database.pipeline, database.settings, database.as_of)
+        (account,) = plan_rows(found.tables, "markdown_plans")
+        panel = found.tables["price_panel"]
+        assert all("YOGURT" in (row["category_1"], row["category_2"]) for row in panel.to_pylist())
+        assert account["items"] == len(set(panel["item"].to_pylist()))
+        assert account["planned_items"] > 50
+        assert account["unchanged"] < account["objective"]
+        assert {row["stock_rule"].partition(":")[0] for row in plan_rows(found.tables) if not row["reason"]} == {
+            "assumed"
+        }
+
+    def test_the_demonstration_does_without_prices_where_nothing_plans_them(self, tmp_path, monkeypatch):
+        assert set(demo_settings(tmp_path).pricing.markdowns) == {"january"}
+        monkeypatch.setattr(build_step, "find_spec", lambda _: None)
+        assert demo_settings(tmp_path).pricing is None
