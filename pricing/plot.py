@@ -68,7 +68,7 @@ def plot_specification_curve(curve: "SpecificationCurve", *, template: Template 
     for name, at, colour, symbol, size in (
         ("Specification", others, theme.muted, "circle", 8),
         (f"Naive: {told}", naive, theme.series[1], "x", 11),
-        (f"Chosen: {curve.chosen}", chosen, theme.series[0], "diamond", 13),
+        (f"Chosen: {curve.chosen}", chosen, theme.series[0], "diamond", 11),
     ):
         seen = [k for k in at if np.isfinite(rows[k]["elasticity"])]
         if seen:
@@ -175,7 +175,7 @@ def plot_price_path(plan: "MarkdownPlan", item: Any, *, template: Template = "li
                 y=y,
                 text=f"{y:,.2f}",
                 showarrow=False,
-                yshift=12,
+                yshift=-12,
                 font={"color": theme.ink},
                 row=1,
                 col=1,
@@ -233,10 +233,11 @@ def plot_elasticities(table: Any, *, items: Sequence[str] | None = None, templat
     names = ("item", "elasticity", "lower", "upper", "own_data_share", "category_share", "accepted", "reason")
     columns = _columns(table.table if hasattr(table, "as_mapping") else table, *names)
     labels = columns["item"].astype(str)
-    for name in items or ():
+    asked = None if items is None else [str(name) for name in items]
+    for name in asked or ():
         if name not in labels:
             raise ModelError(f"no item {name!r} in the frame{nearest(name, labels.tolist())}")
-    kept = np.flatnonzero(np.isin(labels, list(items))) if items is not None else np.arange(len(labels))
+    kept = np.arange(len(labels)) if asked is None else np.flatnonzero(np.isin(labels, asked))
     value, low, high = (_floats(columns[name]) for name in ("elasticity", "lower", "upper"))
     kept = kept[np.lexsort((labels[kept], np.nan_to_num(value[kept], nan=np.inf)))]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, column_widths=[0.72, 0.28])
@@ -269,7 +270,14 @@ def plot_elasticities(table: Any, *, items: Sequence[str] | None = None, templat
     finish(figure, theme, "Own-price elasticities", "Elasticity, with its 90% interval", "")
     figure.update_layout(height=max(360, 190 + 24 * len(kept)), barmode="stack", margin={"l": 10})
     figure.update_xaxes(title={"text": "Share of the answer"}, tickformat=".0%", range=[0, 1], row=1, col=2)
-    figure.update_yaxes(categoryorder="array", categoryarray=labels[kept][::-1].tolist(), automargin=True)
+    # names that are numbers stay names
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=labels[kept][::-1].tolist(),
+        range=[-0.7, len(kept) - 0.3],
+        automargin=True,
+    )
     figure.update_yaxes(title={"text": "Item"}, row=1, col=1)
     refused, silent = int((~good[kept]).sum()), int((~np.isfinite(value[kept])).sum())
     said = f"{len(kept) - refused} of {len(kept)} accepted. Left of -1 (dotted) a lower price brings more money."
@@ -372,7 +380,7 @@ def _estimates(
         x=at, y=value, name=name, mode="markers", marker={"color": colour, "symbol": symbol, "size": size},
         error_y={
             "type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, "thickness": 1.5,
-            "width": 0, "color": colour,
+            "width": 6, "color": colour,
         },
         customdata=[[rows[k][key] for key in ("specification", "lower", "upper", "observations", "objection")]
                     for k in at],

@@ -274,7 +274,9 @@ def _mean(found: ElasticityTable, arrays: PanelArrays) -> Regression:
         raise ModelError("no item had a price that moved")
     share /= share.sum()
     mean = float(share @ np.nan_to_num(found.elasticity))
-    error = float(np.sqrt(share**2 @ np.nan_to_num(found.standard_error) ** 2))
+    # answers drawn to their category err together: their mean's error is that of the items' own estimates
+    own = np.array([np.nan if v is None else v for v in _values(found.table, "own_standard_error")], dtype=float)
+    error = float(np.sqrt(share**2 @ np.nan_to_num(np.where(np.isfinite(own), own, found.standard_error)) ** 2))
     return Regression(("log_price",), np.array([mean]), np.array([error]), len(arrays.item))
 
 

@@ -190,6 +190,12 @@ def test_elasticities_of_some_items_and_of_a_table_of_estimates(history):
         pricing.plot_elasticities(found, items=["item_000"])
 
 
+def test_items_named_by_numbers_stay_names():
+    figure = pricing.plot_elasticities(TABLE.assign(item=[5009, 17, 300, 4]), items=[17, 5009])
+    assert figure.layout.yaxis.type == "category"
+    assert list(figure.layout.yaxis.categoryarray) == ["5009", "17"]
+
+
 def test_a_path_is_the_plans(plan):
     figure = pricing.plot_price_path(plan, "tee")
     traces = named(figure)
