@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from .beta_geo import BetaGeoModel
     from .boosted_value import TwoPartValueModel, ValueWindow, ZILNModel, value_window
     from .btyd import BTYDModel
+    from .calibration import DispersionCalibration, central_share, randomized_pit
+    from .covariate_paths import CovariatePaths, read_covariate_paths
     from .covariates import CovariateModel
+    from .customer_intervals import CustomerIntervals, customer_intervals, order_distribution
     from .drift import hold_predictions
     from .evaluate import ModelReport, evaluate_models
     from .gamma_gamma import GammaGammaModel, fit_spend
@@ -33,23 +36,22 @@ if TYPE_CHECKING:
         simulate_pareto_nbd,
         simulate_purchases,
     )
-    from .simulate_seasons import simulate_seasonal_purchases, summarise_purchase_days
+    from .simulate_seasons import simulate_seasonal_purchases, simulate_time_varying_purchases, summarise_purchase_days
     from .spend_covariates import SpendCovariateModel
     from .summary import holdout_summary, rfm_summary, summary_counts
+    from .time_varying import TimeVaryingParetoNBDModel
     from .tracking import track_orders
     from .value import customer_lifetime_value
 
 # Public name -> module; loaded when first used, so that importing the package loads no model library.
 _MODULES = {
-    "hold_predictions": "drift",
-    "TwoPartValueModel": "boosted_value",
-    "ValueWindow": "boosted_value",
-    "ZILNModel": "boosted_value",
-    "value_window": "boosted_value",
     "BTYDModel": "btyd",
     "BetaGeoModel": "beta_geo",
+    "CovariateModel": "covariates",
+    "CovariatePaths": "covariate_paths",
     "FittedClock": "seasonal_clock",
     "GammaGammaModel": "gamma_gamma",
+    "LikelihoodRatioTest": "likelihood_ratio",
     "ModelReport": "evaluate",
     "ModifiedBetaGeoModel": "modified_beta_geo",
     "NBDModel": "nbd",
@@ -58,18 +60,26 @@ _MODULES = {
     "SeasonalBetaGeoModel": "seasonal",
     "SeasonalClock": "seasonal_clock",
     "SeasonalModifiedBetaGeoModel": "seasonal",
+    "SpendCovariateModel": "spend_covariates",
+    "TimeVaryingParetoNBDModel": "time_varying",
+    "TwoPartValueModel": "boosted_value",
+    "ValueWindow": "boosted_value",
+    "ZILNModel": "boosted_value",
     "assign_segments": "segments",
     "customer_lifetime_value": "value",
     "evaluate_models": "evaluate",
     "fit_spend": "gamma_gamma",
     "from_lifetimes": "lifetimes_bridge",
+    "hold_predictions": "drift",
     "holdout_summary": "summary",
+    "likelihood_ratio_test": "likelihood_ratio",
     "load_model": "persistence",
     "plot_alive_path": "plot",
     "plot_calibration": "plot",
     "plot_recency_frequency": "plot",
     "plot_tracking": "plot",
     "probability_alive_path": "alive_path",
+    "read_covariate_paths": "covariate_paths",
     "read_histories": "histories",
     "recency_frequency_surface": "alive_path",
     "rfm_summary": "summary",
@@ -84,20 +94,27 @@ _MODULES = {
     "simulate_pareto_nbd": "simulate",
     "simulate_purchases": "simulate",
     "simulate_seasonal_purchases": "simulate_seasons",
+    "simulate_time_varying_purchases": "simulate_seasons",
     "summarise_purchase_days": "simulate_seasons",
     "summary_counts": "summary",
     "to_lifetimes": "lifetimes_bridge",
     "track_orders": "tracking",
-    "CovariateModel": "covariates",
-    "SpendCovariateModel": "spend_covariates",
-    "likelihood_ratio_test": "likelihood_ratio",
-    "LikelihoodRatioTest": "likelihood_ratio",
+    "value_window": "boosted_value",
+    "CustomerIntervals": "customer_intervals",
+    "customer_intervals": "customer_intervals",
+    "order_distribution": "customer_intervals",
+    "DispersionCalibration": "calibration",
+    "central_share": "calibration",
+    "randomized_pit": "calibration",
 }
 
 __all__ = [
     "BTYDModel",
     "BetaGeoModel",
     "CovariateModel",
+    "CovariatePaths",
+    "CustomerIntervals",
+    "DispersionCalibration",
     "FittedClock",
     "GammaGammaModel",
     "LikelihoodRatioTest",
@@ -110,10 +127,13 @@ __all__ = [
     "SeasonalClock",
     "SeasonalModifiedBetaGeoModel",
     "SpendCovariateModel",
+    "TimeVaryingParetoNBDModel",
     "TwoPartValueModel",
     "ValueWindow",
     "ZILNModel",
     "assign_segments",
+    "central_share",
+    "customer_intervals",
     "customer_lifetime_value",
     "evaluate_models",
     "fit_spend",
@@ -122,11 +142,14 @@ __all__ = [
     "holdout_summary",
     "likelihood_ratio_test",
     "load_model",
+    "order_distribution",
     "plot_alive_path",
     "plot_calibration",
     "plot_recency_frequency",
     "plot_tracking",
     "probability_alive_path",
+    "randomized_pit",
+    "read_covariate_paths",
     "read_histories",
     "recency_frequency_surface",
     "rfm_summary",
@@ -141,6 +164,7 @@ __all__ = [
     "simulate_pareto_nbd",
     "simulate_purchases",
     "simulate_seasonal_purchases",
+    "simulate_time_varying_purchases",
     "summarise_purchase_days",
     "summary_counts",
     "to_lifetimes",

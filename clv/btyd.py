@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 from ..sql.errors import ModelError, nearest
 from .arguments import require_count, require_counts, require_rate, require_time, require_times, require_window
 from .histories import DistinctHistories, PurchaseHistories, read_histories, require_repeats
-from .maximum_likelihood import Objective, climb, covariance_of, identified_parameters, log_scale_interval
+from .maximum_likelihood import (
+    Objective,
+    climb,
+    covariance_of,
+    identified_parameters,
+    log_coordinates,
+    log_scale_interval,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -543,15 +551,17 @@ class BTYDModel(ABC):
         What the data do not identify, or a model of given parameters, has covariance 0.
         """
         estimate = np.array([self.params_[name] for name in self.parameter_names])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            covariance = self.covariance_ / np.outer(estimate, estimate)
-        known = np.isfinite(np.diag(covariance))
-        return np.log(estimate), np.where(np.outer(known, known), covariance, 0.0)
+        return log_coordinates(estimate, self.covariance_)
 
-    def _at(self, coordinates: Array) -> "BTYDModel":
+    def _at(self, coordinates: Array) -> Self:
         """The model whose parameters lie there."""
-        values = dict(zip(self.parameter_names, np.exp(coordinates).tolist(), strict=True))
-        return type(self).from_parameters(time_unit=self.time_unit_, **values)
+        moved = copy(self)
+        moved.params_ = dict(zip(self.parameter_names, np.exp(coordinates).tolist(), strict=True))
+        return moved
+
+    def _posterior_rate(self, histories: PurchaseHistories) -> tuple[Array, Array]:
+        """Shape and rate of each customer's Gamma distribution of the purchase rate while alive, (n,) each."""
+        return self.params_["r"] + histories.frequency, self.params_["alpha"] + histories.T
 
     # ---------------------------------------------------------------- before a prediction
 

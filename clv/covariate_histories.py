@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,20 +79,11 @@ class CovariateHistories(PurchaseHistories):
             matrix=self.rows.matrix,
         )
 
-    def once_each(self) -> "CovariateHistories":
+    def once_each(self) -> Self:
         """Return the distinct histories with covariates as rows of their own."""
         d = self.distinct
-        return CovariateHistories(
-            *(d.frequency, d.recency, d.T, d.weight, self.time_unit),
-            design=self.design,
-            rows=DesignRows(d.matrix, d.pattern),
-        )
+        return replace(super().once_each(), rows=DesignRows(d.matrix, d.pattern))
 
-    def take(self, rows: np.ndarray) -> "CovariateHistories":
+    def take(self, rows: np.ndarray) -> Self:
         """Return some of the rows, in the order asked for."""
-        few = super().take(rows)
-        return CovariateHistories(
-            *(few.frequency, few.recency, few.T, few.weight, few.time_unit),
-            design=self.design,
-            rows=replace(self.rows, pattern=self.rows.pattern[rows]),
-        )
+        return replace(super().take(rows), rows=replace(self.rows, pattern=self.rows.pattern[rows]))

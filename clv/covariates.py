@@ -22,6 +22,7 @@ from .maximum_likelihood import (
     climb,
     covariance_of,
     identified_parameters,
+    known_covariance,
     log_box,
     log_scale_interval,
 )
@@ -520,23 +521,22 @@ class CovariateModel(BTYDModel):
         values = np.array(list(self.params_.values()))
         scale = np.append(values, np.ones(len(self.coefficients_)))
         with np.errstate(invalid="ignore", divide="ignore"):
-            covariance = self.covariance_ / np.outer(scale, scale)
             point = np.append(np.log(values), list(self.coefficients_.values()))
-        known = np.isfinite(np.diag(covariance)) & np.isfinite(point)
-        return point, np.where(np.outer(known, known), covariance, 0.0)
+            covariance = self.covariance_ / np.outer(scale, scale)
+        return point, known_covariance(point, covariance)
 
-    def _at(self, coordinates: Array) -> BTYDModel:
-        moved = self.unfitted()
-        for name, value in vars(self).items():
-            setattr(moved, name, value)
+    def _at(self, coordinates: Array) -> Self:
         k = len(self.params_)
-        values = np.exp(coordinates[:k])
-        moved.params_ = {
-            name: value if known > 0 else known
-            for (name, known), value in zip(self.params_.items(), values.tolist(), strict=True)
-        }
+        moved = super()._at(coordinates[:k])
         moved.coefficients_ = dict(zip(self.coefficients_, coordinates[k:].tolist(), strict=True))
         return moved
+
+    def _posterior_rate(self, histories: PurchaseHistories) -> tuple[Array, Array]:
+        if not isinstance(histories, CovariateHistories):
+            return super()._posterior_rate(histories)
+        distinct = histories.distinct
+        alpha = distinct.scatter(self._own(distinct).alpha)
+        return self.params_["r"] + histories.frequency, alpha + histories.T
 
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values; `from_dict` takes it back."""

@@ -1,5 +1,6 @@
 """Spend per purchase: the Gamma-Gamma model of Fader and Hardie, fitted by maximum likelihood."""
 
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,7 +12,7 @@ from ..sql.errors import ContractError, ModelError
 from .arguments import require_level
 from .columns import column_names, read_columns
 from .gamma_gamma_likelihood import PARAMETERS, SpendData, climb, log_likelihood, mean_matched
-from .maximum_likelihood import covariance_of, log_scale_interval
+from .maximum_likelihood import covariance_of, log_coordinates, log_scale_interval
 from .persistence import load_model, save_model
 
 if TYPE_CHECKING:
@@ -260,6 +261,35 @@ class GammaGammaModel:
         # a high nu is a low mean spend
         highest, lowest = (special.gammainccinv(shape, tail) for tail in ((1 - level) / 2, (1 + level) / 2))
         return self.spend_shape_ * rate / highest, self.spend_shape_ * rate / lowest
+
+    def _coordinates(self) -> tuple[Array, Array]:
+        """Where the estimate lies on a scale on which it is nearly normal, and its covariance there."""
+        return log_coordinates(np.array(list(self.params_.values())), self.covariance_)
+
+    def _at(self, coordinates: Array) -> Self:
+        """The model whose parameters lie there."""
+        moved = copy(self)
+        moved.params_ = dict(zip(PARAMETERS, np.exp(coordinates).tolist(), strict=True))
+        if self._prediction_params is self.params_ or self.params_["q"] > 1:
+            moved._prediction_params = moved.params_
+        else:  # what matches the mean moves by the same factors
+            moved._prediction_params = {
+                name: value * moved.params_[name] / self.params_[name]
+                for name, value in self._prediction_params.items()
+            }
+        return moved
+
+    def _log_slopes(self, summary: Any) -> Array:
+        """Slope of the expected logarithm of a customer's mean spend by the coordinates, (n, k)."""
+        x, m, _ = read_spend(summary)
+        return self._slopes_by(x, x * np.maximum(m, 0.0), 1.0)
+
+    def _slopes_by(self, x: Array, money: Array, level: Any) -> Array:
+        p, q, v = self._prediction_params.values()
+        whole = x.astype(np.int64)
+        trigamma = special.polygamma(1, p * np.arange(int(whole.max(initial=0)) + 1) + q)[whole]
+        # ln of a mean spend is ln p + ln(v + x m) - psi(p x + q), and what does not move
+        return np.column_stack([1.0 - p * x * trigamma, -q * trigamma, v * level / (v * level + money)])
 
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values; `from_dict` takes it back."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -145,15 +145,19 @@ class PurchaseHistories:
         """The distinct histories, their weights summed; rows as they are where hardly any two are equal."""
         return _distinct(self)
 
-    def once_each(self) -> "PurchaseHistories":
+    def once_each(self) -> Self:
         """Return the distinct histories as rows of their own."""
         d = self.distinct
-        return PurchaseHistories(d.frequency, d.recency, d.T, d.weight, self.time_unit)
+        return replace(self, frequency=d.frequency, recency=d.recency, T=d.T, weight=d.weight)
 
-    def take(self, rows: np.ndarray) -> "PurchaseHistories":
+    def take(self, rows: np.ndarray) -> Self:
         """Return some of the rows, in the order asked for."""
-        return PurchaseHistories(
-            self.frequency[rows], self.recency[rows], self.T[rows], self.weight[rows], self.time_unit
+        return replace(
+            self,
+            frequency=self.frequency[rows],
+            recency=self.recency[rows],
+            T=self.T[rows],
+            weight=self.weight[rows],
         )
 
 

@@ -78,15 +78,44 @@ def predictive_intervals(
     """
     found = OrderIntervals(*(np.zeros(len(expected)) for _ in range(4)))
 
-    def resolve(rows: NDArray[np.intp], n_max: int) -> NDArray[np.intp]:
-        """Fill in the rows whose distribution n_max covers; return the others."""
-        probabilities = pmf(rows, n_max)
-        enough = (probabilities.sum(axis=1) >= 1 - _TAIL) | (n_max >= _LAST_N_MAX)
-        done, probabilities = rows[enough], probabilities[enough]
+    def fill(done: NDArray[np.intp], probabilities: Array) -> None:
         found.orders_low[done], found.orders_high[done] = count_interval(probabilities, level)
         if spend is not None and len(done):
             p, shape = spend
             found.money_low[done], found.money_high[done] = money_interval(probabilities, p, shape[done], level)
+
+    follow_distributions(pmf, expected, fill)
+    return found
+
+
+def follow_distributions(
+    pmf: Callable[[NDArray[np.intp], int], Array],
+    expected: Array,
+    fill: Callable[[NDArray[np.intp], Array], None],
+) -> None:
+    """Call ``fill(rows, probabilities)`` once for each row, with as many counts as its distribution needs.
+
+    Parameters
+    ----------
+    pmf, expected
+        As for `predictive_intervals`.
+    fill : callable
+        Takes rows and their probabilities (len(rows), k), all but 1e-4 of their sum; called from several threads.
+
+    Examples
+    --------
+    >>> seen = []
+    >>> half = lambda rows, n_max: np.tile(0.5 ** np.arange(1, n_max + 2), (len(rows), 1))
+    >>> follow_distributions(half, np.ones(1), lambda rows, probabilities: seen.append(probabilities.shape))
+    >>> seen[-1]
+    (1, 17)
+    """
+
+    def resolve(rows: NDArray[np.intp], n_max: int) -> NDArray[np.intp]:
+        """Fill in the rows whose distribution n_max covers; return the others."""
+        probabilities = pmf(rows, n_max)
+        enough = (probabilities.sum(axis=1) >= 1 - _TAIL) | (n_max >= _LAST_N_MAX)
+        fill(rows[enough], probabilities[enough])
         return rows[~enough]
 
     # powers of two from twice the expectation, and on until the rest is negligible
@@ -100,7 +129,6 @@ def predictive_intervals(
             parts = [rows[start : start + size] for start in range(0, len(rows), size)]
             remaining = np.concatenate([rows[:0], *pool.map(resolve, parts, [n_max] * len(parts))])
             n_max *= 2
-    return found
 
 
 def count_interval(pmf: Array, level: float = 0.8) -> tuple[Array, Array]:
@@ -168,6 +196,21 @@ def money_quantile(pmf: Array, p: float, shape: Array, probability: float) -> Ar
     >>> money_distribution(np.log(money_quantile(pmf, 6.25, shape, 0.9)), pmf, 6.25, shape).round(6)
     array([0.9])
     """
+    return np.exp(log_money_quantile(pmf, p, shape, probability)[0])
+
+
+def log_money_quantile(pmf: Array, p: float, shape: Array, probability: float) -> tuple[Array, Array]:
+    """Logarithm of `money_quantile`, and how far it moves by half a variance of the logarithm that is added, (n,) each.
+
+    On the scale of normal quantiles the distribution is nearly straight with some slope; a normal spread of variance
+    tau^2 that is added to the logarithm moves the quantile by tau^2 / 2 x slope x normal quantile.
+
+    Examples
+    --------
+    >>> money = log_money_quantile(np.array([[0.5, 0.3, 0.2]]), 6.25, np.array([16.24]), 0.9)
+    >>> money[0].round(3), money[1].round(1)
+    (array([-0.206]), array([1.6]))
+    """
     n = len(pmf)
     orders = np.arange(pmf.shape[1])
     some = pmf[:, 1:].sum(axis=1)
@@ -197,7 +240,7 @@ def money_quantile(pmf: Array, p: float, shape: Array, probability: float) -> Ar
         within = (step > lower[active]) & (step < upper[active])
         at[active] = np.where(within, step, (lower[active] + upper[active]) / 2)
         active = active[np.abs(at[active] - here) > _LOG_TOLERANCE]
-    return np.exp(at)
+    return at, goal * slope
 
 
 def money_distribution(log_r: Array, pmf: Array, p: float, shape: Array) -> Array:

@@ -234,3 +234,49 @@ def log_scale_interval(estimate: np.ndarray, standard_error: np.ndarray) -> tupl
     """
     factor = np.exp(NORMAL_975 * standard_error / estimate)
     return estimate / factor, estimate * factor
+
+
+def log_coordinates(estimate: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logarithms of positive parameters (k,) and their covariance (k, k), 0 where it is not known.
+
+    Examples
+    --------
+    >>> log_coordinates(np.array([2.0]), np.array([[1.0]]))[1].tolist()
+    [[0.25]]
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        point, scaled = np.log(estimate), covariance / np.outer(estimate, estimate)
+    return point, known_covariance(point, scaled)
+
+
+def known_covariance(point: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the covariance with 0 for what is not known: no finite estimate, or no finite variance.
+
+    Examples
+    --------
+    >>> known_covariance(np.zeros(2), np.diag([1.0, np.nan])).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+    known = np.isfinite(point) & np.isfinite(np.diag(covariance))
+    return np.where(np.outer(known, known), covariance, 0.0)
+
+
+def cubature_points(point: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return points of equal weight with a normal distribution's mean, covariance and third moments, (2k, k).
+
+    The mean plus and minus sqrt(k) times each column of a root of the covariance (Arasaratnam & Haykin 2009, Cubature
+    Kalman Filters, IEEE Transactions on Automatic Control 54(6)); k is the covariance's rank. One point where it is 0.
+
+    Examples
+    --------
+    >>> cubature_points(np.zeros(1), np.array([[4.0]])).tolist()
+    [[2.0], [-2.0]]
+    """
+    variance, axes = np.linalg.eigh(covariance)
+    wide = variance > 1e-12 * max(variance[-1], 1e-300)
+    rank = int(wide.sum())
+    if rank == 0 or variance[-1] <= 0:
+        return point[None, :]
+    steps = (axes[:, wide] * np.sqrt(rank * variance[wide])).T
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([point + steps, point - steps])

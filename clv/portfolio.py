@@ -1,14 +1,15 @@
 """What a whole base is expected to bring: the sum over customers, with an interval for the sum."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from .arguments import require_level, require_margin, require_time
-from .histories import PurchaseHistories, read_histories
+from .histories import PurchaseHistories
 from .value import discounted_orders
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ Array = NDArray[np.float64]
 _STEP = 1e-4
 # E[1 / nu^2] is infinite where the posterior shape of nu is at most 2: spend is then held a little tamer than that.
 _TAMEST_SHAPE = 2.1
-
-
-class _Fitted(Protocol):
-    params_: dict[str, float]
-    covariance_: Array
 
 
 @dataclass(frozen=True)
@@ -103,15 +99,13 @@ def portfolio_value(
     """
     level = require_level(level)
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
-    model = _predicting(model)
-    histories = read_histories(summary)
+    histories = model.histories(summary)
     weight = histories.weight
     expected = model.expected_purchases(histories, horizon)
     second_moment = expected * (1.0 + horizon * _next_rate(model, histories))
     orders = float(weight @ expected)
     orders_variance = float(weight @ (second_moment - expected**2))
-    slopes = _slopes(model, lambda m: float(weight @ m.expected_purchases(histories, horizon)))
-    orders_variance += _parameter_variance(model, slopes)
+    orders_variance += _parameter_variance(model, lambda m: float(weight @ m.expected_purchases(histories, horizon)))
     value = value_variance = 0.0
     if spend is not None and margin > 0:
         discounted = discounted_orders(model, histories, horizon, discount_rate)
@@ -120,34 +114,21 @@ def portfolio_value(
         value = float(weight @ (kept * expected * each))
         money_second_moment = _second_moment_of_spend(spend, summary, expected, second_moment)
         value_variance = float(weight @ (kept**2 * (money_second_moment - (expected * each) ** 2)))
-        slopes = _slopes(
+        value_variance += _parameter_variance(
             model, lambda m: margin * float(weight @ (discounted_orders(m, histories, horizon, discount_rate) * each))
         )
-        value_variance += _parameter_variance(model, slopes)
-        slopes = _slopes(spend, lambda s: float(weight @ (kept * expected * s.conditional_expected_value(summary))))
-        value_variance += _parameter_variance(spend, slopes)
+        value_variance += _parameter_variance(
+            spend, lambda s: float(weight @ (kept * expected * s.conditional_expected_value(summary)))
+        )
     return PortfolioValue(
         orders, *_interval(orders, orders_variance, level), value, *_interval(value, value_variance, level)
     )
 
 
-def _predicting(model: "BTYDModel") -> "BTYDModel":
-    """The model whose parameters all count: NBD where dropout is not identified."""
-    if not model.dropout_parameters or model.params_[model.dropout_parameters[0]] > 0:
-        return model
-    from .nbd import NBDModel
-
-    simpler = NBDModel.from_parameters(
-        time_unit=model.time_unit_, **{name: model.params_[name] for name in NBDModel.parameter_names}
-    )
-    simpler.covariance_ = model.covariance_[:2, :2]
-    return simpler
-
-
 def _next_rate(model: "BTYDModel", histories: PurchaseHistories) -> Array:
     """E[rate^2] / E[rate] of each customer while alive, (n,)."""
-    r, alpha = model.params_["r"], model.params_["alpha"]
-    return (r + histories.frequency + 1.0) / (alpha + histories.T)
+    shape, rate = model._posterior_rate(histories)
+    return (shape + 1.0) / rate
 
 
 def _second_moment_of_spend(spend: "GammaGammaModel", summary: Any, first: Array, second: Array) -> Array:
@@ -160,24 +141,15 @@ def _second_moment_of_spend(spend: "GammaGammaModel", summary: Any, first: Array
     return (p * p * second + p * first) * inverse_square
 
 
-def _slopes(model: Any, total: Any) -> Array:
-    """Slope of a sum by each parameter, by central differences, (k,)."""
-    keywords = {"time_unit": model.time_unit_} if hasattr(model, "time_unit_") else {}
-    slopes = []
-    for name, value in model.params_.items():
-        moved = [
-            total(type(model).from_parameters(**{**model.params_, name: value * factor}, **keywords))
-            for factor in (1.0 + _STEP, 1.0 - _STEP)
-        ]
-        slopes.append((moved[0] - moved[1]) / (2.0 * _STEP * value))
-    return np.array(slopes)
-
-
-def _parameter_variance(model: _Fitted, slopes: Array) -> float:
+def _parameter_variance(model: Any, total: Callable[[Any], float]) -> float:
     """Variance of a sum by the delta method; parameters that the data do not identify count as known."""
-    known = np.isfinite(np.diag(model.covariance_))
-    covariance = model.covariance_[np.ix_(known, known)]
-    return max(0.0, float(slopes[known] @ covariance @ slopes[known]))
+    point, covariance = model._coordinates()
+    slopes = np.zeros(point.size)
+    for i in np.flatnonzero(np.diag(covariance) > 0):
+        step = np.zeros(point.size)
+        step[i] = _STEP
+        slopes[i] = (total(model._at(point + step)) - total(model._at(point - step))) / (2.0 * _STEP)
+    return max(0.0, float((slopes[:, None] * covariance * slopes[None, :]).sum()))
 
 
 def _interval(mean: float, variance: float, level: float) -> tuple[float, float]:

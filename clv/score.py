@@ -1,6 +1,5 @@
 """Scores: what each customer is expected to do in the horizon, with intervals, in the shape of ``customer_scores``."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from ..sql.contract import CUSTOMER_SCORES
 from ..sql.errors import ContractError, nearest
 from ..sql.frames import columns_of, contract_table
 from .arguments import require_margin, require_time
+from .customer_intervals import intervals_of_histories
 from .gamma_gamma import GammaGammaModel
 from .histories import PurchaseHistories
-from .intervals import OrderIntervals, predictive_intervals
 from .persistence import model_version as version_of
 from .segments import assign_segments
 from .time_units import days_per_unit
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .btyd import BTYDModel
+    from .calibration import DispersionCalibration
 
 Array = NDArray[np.float64]
 
@@ -41,12 +41,14 @@ def score_customers(
     margin: float = 1.0,
     model_version: str | None = None,
     best_from: float | None = None,
+    calibration: "DispersionCalibration | None" = None,
 ) -> "pa.Table":
     """Score every customer of a summary.
 
     Everything that depends on the purchase history alone is computed once per distinct (frequency, recency, T). The
-    intervals are solved for, not drawn: a customer's scores depend on the customer's own row and, for the segment
-    ``best``, on the value that the top tenth begins with.
+    intervals are solved for, not drawn, and hold what the parameters' standard errors leave open: a customer's scores
+    depend on the fitted models, the customer's own row and, for the segment ``best``, on the value that the top tenth
+    begins with.
 
     Parameters
     ----------
@@ -68,12 +70,14 @@ def score_customers(
         By default names and fingerprints of the two models and the package's version.
     best_from : float, optional
         See `assign_segments`.
+    calibration : DispersionCalibration, optional
+        What an earlier window asks the intervals to be widened by, see `customer_intervals`.
 
     Returns
     -------
     pyarrow.Table
         In the shape of ``contract.CUSTOMER_SCORES``, rows in the summary's order. Intervals hold 80% or more, see
-        `predictive_intervals`; the money's is that of undiscounted orders, scaled by the share that discounting leaves
+        `customer_intervals`; the money's is that of undiscounted orders, scaled by the share that discounting leaves
         of the expectation.
 
     Raises
@@ -97,14 +101,13 @@ def score_customers(
     """
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     histories = model.histories(summary)
-    found = _score_histories(model, spend, histories, horizon, discount_rate)
+    found = _score_histories(model, histories, horizon, discount_rate)
+    intervals = intervals_of_histories(
+        model, spend, histories, summary, horizon, (INTERVAL_LEVEL,), calibration=calibration
+    )
     by_row = histories.distinct.scatter
     expected_orders = by_row(found.expected_orders)
-    if spend is None:
-        order_value = rate = np.zeros(len(histories))
-    else:
-        order_value = spend.conditional_expected_value(summary)
-        rate = spend.posterior(summary)[1]
+    order_value = np.zeros(len(histories)) if spend is None else spend.conditional_expected_value(summary)
     kept = margin * by_row(found.discount_share)
     value = kept * expected_orders * order_value
     alive = by_row(found.probability_alive)
@@ -118,12 +121,12 @@ def score_customers(
             "as_of": as_of,
             "probability_alive": alive,
             "expected_orders": expected_orders,
-            "orders_low": by_row(found.intervals.orders_low),
-            "orders_high": by_row(found.intervals.orders_high),
+            "orders_low": intervals.orders_low[:, 0],
+            "orders_high": intervals.orders_high[:, 0],
             "expected_order_value": order_value,
             "customer_value": value,
-            "value_low": kept * by_row(found.intervals.money_low) * rate,
-            "value_high": kept * by_row(found.intervals.money_high) * rate,
+            "value_low": kept * intervals.money_low[:, 0],
+            "value_high": kept * intervals.money_high[:, 0],
             "probability_no_order": by_row(found.probability_no_order),
             "next_order_days": _null_where_nan(next_order),
             "segment": segment,
@@ -141,38 +144,21 @@ class _HistoryScores:
     discount_share: Array  # discounted over undiscounted orders
     probability_no_order: Array
     next_order: Array  # in time units, NaN where never
-    intervals: OrderIntervals
 
 
 def _score_histories(
-    model: "BTYDModel",
-    spend: GammaGammaModel | None,
-    histories: PurchaseHistories,
-    horizon: float,
-    discount_rate: float,
+    model: "BTYDModel", histories: PurchaseHistories, horizon: float, discount_rate: float
 ) -> _HistoryScores:
-    distinct = histories.distinct
     rows = histories.once_each()
     expected = model.expected_purchases(rows, horizon)
     discounted = discounted_orders(model, rows, horizon, discount_rate)
-    shape = None
-    if spend is not None:
-        shape = spend.spend_shape_, spend.posterior_shape(distinct.frequency)
     return _HistoryScores(
         probability_alive=np.clip(model.probability_alive(rows), 0.0, 1.0),
         expected_orders=expected,
         discount_share=np.divide(discounted, expected, out=np.ones_like(expected), where=expected > 0),
         probability_no_order=np.clip(model.probability_no_purchase(rows, horizon), 0.0, 1.0),
         next_order=model.median_time_to_next_purchase(rows),
-        intervals=predictive_intervals(_pmf(model, rows, horizon), expected, shape, INTERVAL_LEVEL),
     )
-
-
-def _pmf(model: "BTYDModel", rows: PurchaseHistories, horizon: float) -> Callable[[NDArray[np.intp], int], Array]:
-    def pmf(chosen: NDArray[np.intp], n_max: int) -> Array:
-        return model.purchase_probabilities(rows.take(chosen), horizon, n_max)
-
-    return pmf
 
 
 def _null_where_nan(values: Array) -> "pa.Array":

@@ -17,6 +17,7 @@ from .maximum_likelihood import (
     climb,
     covariance_of,
     identified_parameters,
+    known_covariance,
     log_box,
     log_scale_interval,
 )
@@ -200,6 +201,25 @@ class SpendCovariateModel(GammaGammaModel):
             },
             index=pd.Index([*self.params_, *self.coefficients_], name="parameter"),
         )
+
+    def _coordinates(self) -> tuple[Array, Array]:
+        values = np.array(list(self.params_.values()))
+        scale = np.append(values, np.ones(len(self.coefficients_)))
+        point = np.append(np.log(values), list(self.coefficients_.values()))
+        return point, known_covariance(point, self.covariance_ / np.outer(scale, scale))
+
+    def _at(self, coordinates: Array) -> Self:
+        moved = super()._at(coordinates[:3])
+        moved.coefficients_ = dict(zip(self.coefficients_, coordinates[3:].tolist(), strict=True))
+        return moved
+
+    def _log_slopes(self, summary: Any) -> Array:
+        if not self.coefficients_:
+            return super()._log_slopes(summary)
+        x, m, _ = read_spend(summary)
+        rows = self.design_.rows(summary)
+        slopes = self._slopes_by(x, x * np.maximum(m, 0.0), self._level(rows))
+        return np.hstack([slopes, slopes[:, 2:3] * rows.matrix[rows.pattern]])
 
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values; `from_dict` takes it back."""
