@@ -23,6 +23,7 @@ _MODELS: Mapping[str, tuple[str, str]] = {
     "mbg_nbd": ("modified_beta_geo", "ModifiedBetaGeoModel"),
     "pareto_nbd": ("pareto_nbd", "ParetoNBDModel"),
     "gamma_gamma": ("gamma_gamma", "GammaGammaModel"),
+    "time_varying_pareto_nbd": ("time_varying", "TimeVaryingParetoNBDModel"),
     "seasonal_bg_nbd": ("seasonal", "SeasonalBetaGeoModel"),
     "seasonal_mbg_nbd": ("seasonal", "SeasonalModifiedBetaGeoModel"),
     "nbd_covariates": ("covariates", "CovariateModel"),

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
+from ..sql.frames import columns_of
 from .purchase_dates import Days
+from .seasonal_clock import read_days
 from .simulate import _purchases, _start
 from .time_units import days_per_unit
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
+
+_MICROSECONDS_A_DAY = 86_400e6
 
 
 def simulate_seasonal_purchases(
@@ -136,3 +140,108 @@ def summarise_purchase_days(
     repeat = seen[seen["day"] > by_customer.transform("min")]
     by_day = repeat.groupby("day").size().rename("purchase_days").reset_index()
     return summary, by_day
+
+
+def simulate_time_varying_purchases(
+    parameters: Mapping[str, float],
+    covariates: Any,
+    *,
+    as_of: Any,
+    seed: int,
+    n_customers: int | None = None,
+    acquired_until: Any = None,
+    period_days: int | None = None,
+    time_unit: str = "week",
+) -> "pd.DataFrame":
+    """Draw the purchases of customers whose rates follow covariates, from Pareto/NBD (see `TimeVaryingParetoNBDModel`).
+
+    Parameters
+    ----------
+    parameters
+        r, alpha, s, beta in ``time_unit``, ``purchase.<column>`` and ``dropout.<column>``.
+    covariates
+        As `read_covariate_paths` reads them. With ``customer_id`` its customers are drawn, else ``n_customers``.
+    as_of
+        Where the draw ends; a date stands for its end.
+    seed
+        Same seed, same customers.
+    acquired_until
+        Customers come evenly between the first period's begin and this date; half of the way where not given.
+    period_days, time_unit
+        As for `read_covariate_paths`.
+
+    Returns
+    -------
+    DataFrame
+        ``customer_id`` and ``time``, in this order; the first time of a customer is the first purchase.
+
+    Raises
+    ------
+    ModelError, ContractError
+        As `read_covariate_paths` and `TimeVaryingParetoNBDModel.from_parameters` raise them.
+
+    Examples
+    --------
+    >>> weeks = {"period": ["2017-01-02", "2017-01-09"], "mailing": [0, 1]}
+    >>> truth = {"r": 1.0, "alpha": 1.0, "s": 0.6, "beta": 12.0, "purchase.mailing": 1.0}
+    >>> drawn = simulate_time_varying_purchases(truth, weeks, n_customers=2, as_of="2017-01-15", seed=1)
+    >>> list(drawn), drawn["customer_id"].nunique()
+    (['customer_id', 'time'], 2)
+    """
+    import pandas as pd
+
+    from .covariate_paths import position_of, read_covariate_paths
+    from .time_varying import TimeVaryingParetoNBDModel
+
+    model = TimeVaryingParetoNBDModel.from_parameters(parameters, time_unit=time_unit)
+    frames = covariates if isinstance(covariates, list | tuple) else [covariates]
+    ids = _customers(frames, n_customers)
+    rng = np.random.default_rng(seed)
+    first = min(read_days(columns["period"], "period", "covariates").min() for columns in map(columns_of, frames))
+    begin, end = float(first.astype(np.int64)), position_of(as_of)
+    until = 0.5 * (begin + end) if acquired_until is None else position_of(acquired_until)
+    if not begin <= until <= end:
+        raise ModelError(
+            f"the first period {first}, acquired_until {acquired_until} and as_of {as_of} are out of order"
+        )
+    came = np.rint((begin + rng.random(ids.size) * (until - begin)) * _MICROSECONDS_A_DAY)
+    paths = read_covariate_paths(
+        {"customer_id": ids, "time": came.astype(np.int64).astype("datetime64[us]")},
+        frames,
+        as_of=as_of,
+        period_days=period_days,
+        time_unit=time_unit,
+    )
+    unit = days_per_unit(time_unit)
+    r, alpha, s, beta = model.params_.values()
+    rate, death = rng.gamma(r, 1.0 / alpha, ids.size), rng.gamma(s, 1.0 / beta, ids.size)
+    with np.errstate(divide="ignore", over="ignore"):
+        leaves = rng.exponential(size=ids.size) / death
+    coefficients = np.array(list(model.coefficients_.values()))
+    split = len(model.purchase)
+    pace_a = np.exp(paths.matrix(model.purchase) @ coefficients[:split])
+    pace_b = np.exp(paths.matrix(model.dropout) @ coefficients[split:])
+    customer, time = [np.arange(ids.size)], [paths.born]
+    n_periods = paths.boundaries.size - 1
+    for i in range(ids.size):
+        edges = np.clip(paths.boundaries, paths.born[i], paths.end)
+        rows = slice(paths.first_row[i], paths.first_row[i] + n_periods)
+        length = np.diff(edges) / unit
+        A, B = (np.concatenate([[0.0], np.cumsum(length * pace[rows])]) for pace in (pace_a, pace_b))
+        left = np.interp(leaves[i], B, edges)  # the end, where it is not reached
+        bought = np.sort(rng.random(rng.poisson(rate[i] * np.interp(left, edges, A)))) * np.interp(left, edges, A)
+        time.append(np.interp(bought, A, edges))
+        customer.append(np.full(bought.size, i))
+    position = np.concatenate(time)
+    stamps = np.rint(position * _MICROSECONDS_A_DAY).astype(np.int64).astype("datetime64[us]")
+    frame = pd.DataFrame({"customer_id": paths.customer_id[np.concatenate(customer)], "time": stamps})
+    return frame.sort_values(["customer_id", "time"], kind="stable", ignore_index=True)
+
+
+def _customers(frames: Any, n_customers: int | None) -> NDArray[Any]:
+    own = [columns["customer_id"] for columns in map(columns_of, frames) if "customer_id" in columns]
+    if own:
+        return np.unique(np.concatenate([np.asarray(c.to_list() if hasattr(c, "to_list") else c) for c in own]))
+    if n_customers is None:
+        raise ModelError("covariates without customer_id are the same for all; say how many with n_customers")
+    return np.arange(n_customers)
