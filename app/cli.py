@@ -430,22 +430,19 @@ def markdown(
 ) -> None:
     """Print a markdown plan of the current snapshot; set prices by hand; write the approved price file."""
     from .markdown import markdown as show_plan
-    from .markdown import plans_of
     from .price_overrides import parse_override, read_overrides
 
-    said = _settings(settings, warehouse)
     by_hand = [parse_override(word) for word in override or []]
     by_hand += read_overrides(overrides) if overrides else []
-    if not (plan or out or by_hand or explain):
-        known = plans_of(_warehouse(settings, warehouse).current())
-        if len(known) > 1:
-            if as_json:
-                _print_json({"plans": known})
-            else:
-                typer.echo("\n".join(f"{row['plan']}: from {row['starts']}, {row['sentence']}" for row in known))
-            return
     found = show_plan(
-        said, plan, on=_day("--on", on), out=out, overrides=by_hand, explain=explain, force=force, wait=wait
+        _settings(settings, warehouse),
+        plan,
+        on=_day("--on", on),
+        out=out,
+        overrides=by_hand,
+        explain=explain,
+        force=force,
+        wait=wait,
     )
     if as_json:
         _print_json(found.to_dict())

@@ -104,7 +104,7 @@ class MarkdownResult:
             before, now = self.worth_before or 0.0, float(self.account["objective"])
             head.append(
                 f"with {len(self.overrides)} price{'s' * (len(self.overrides) > 1)} set by hand it is worth "
-                f"{now:,.2f}, {now - before:+,.2f} against the plan; prices that differ, or were set: {len(self.changes)}"
+                f"{now:,.2f}, {now - before:+,.2f} against the plan; prices set or moved: {len(self.changes)}"
             )
             head += [f"  {change}" for change in self.changes[:SHOWN_ITEMS]]
         body = [self.explained] if self.explained else _shown(self.rows)

@@ -172,12 +172,19 @@ def _panel(pipeline: "Pipeline", settings: "Settings", pricing: "PricingSettings
     known = {str(name) for level in CATEGORIES for name in panel[level].dropna().unique()}
     for category in pricing.categories:
         if category not in known:
-            notes.append(f"[pricing] category {category!r} has no order line{nearest(category, sorted(known))}")
+            near = nearest(category, _categories(pipeline))
+            notes.append(f"[pricing] category {category!r} has no order line{near}")
     everything = set(panel["item"])
     for item in pricing.items:
         if item not in everything:
             notes.append(f"[pricing] item {item!r} has no order line{nearest(item, sorted(everything)[:100_000])}")
     return panel.loc[choose(panel, pricing.categories, pricing.items)].reset_index(drop=True)
+
+
+def _categories(pipeline: "Pipeline") -> list[str]:
+    """Every category of the products table."""
+    levels = " UNION ".join(f"SELECT {level} AS name FROM products" for level in CATEGORIES)
+    return pipeline.engine.query(f"{levels} ORDER BY name")["name"].drop_null().to_pylist()
 
 
 def _none(reason: str) -> _Response:

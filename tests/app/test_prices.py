@@ -73,6 +73,11 @@ class TestABuild:
                 assert row["margin"] < row["revenue"]
                 assert abs(float(row["price"]) - float(row["regular_price"]) * (1 - row["discount"])) <= 0.005 + 1e-9
 
+    def test_gives_an_item_with_a_single_price_ever_its_category_s_answer(self, priced_snapshot):
+        rows = {row["item"]: row for row in priced_snapshot.snapshot.read("elasticities").to_pylist()}
+        assert (rows["flat"]["method"], rows["flat"]["own_data_share"]) == ("category", 0.0)
+        assert rows["flat"]["own_elasticity"] is None
+
     def test_keeps_the_rules_of_its_settings(self, priced_snapshot):
         prices = {}
         for row in priced_snapshot.snapshot.read("markdown_plan").to_pylist():
@@ -156,7 +161,7 @@ class TestABuild:
 class TestRefused:
     def test_a_category_that_is_not_there_is_a_note_and_no_failure(self, priced_shop):
         found = priced_shop.prices(pricing={"categories": ["drinks", "sancks"]})
-        assert "[pricing] category 'sancks' has no order line" in " ".join(found.notes)
+        assert "category 'sancks' has no order line; did you mean 'snacks'?" in " ".join(found.notes)
         assert set(found.tables["elasticities"]["category"].to_pylist()) == {"drinks"}
         none = priced_shop.prices(pricing={"categories": ["x"], "markdowns": {"a": {"items": ["flat"]}}})
         assert "[pricing] has no price panel: no order line of 'x'" in none.notes[0]
