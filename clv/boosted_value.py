@@ -202,7 +202,7 @@ class TwoPartValueModel(BoostedValueModel):
     >>> rng = np.random.default_rng(1)
     >>> rate = rng.gamma(1.0, 1.0, 3000)
     >>> spent = rng.poisson(rate) * 10.0
-    >>> model = TwoPartValueModel(rounds=30).fit({"rate": rate}, spent / 10, spent)
+    >>> model = TwoPartValueModel(rounds=100).fit({"rate": rate}, spent / 10, spent)
     >>> bool(abs(model.expected_money({"rate": rate}).mean() / spent.mean() - 1) < 0.05)
     True
     """

@@ -130,8 +130,8 @@ def score_sql(
     >>> script = score_sql(NBDModel.from_parameters(r=0.4, alpha=12.0), None, horizon=39)
     >>> session = duckdb.connect()
     >>> _ = session.execute(script.rpartition("FROM scored")[0])
-    >>> session.sql("SELECT round(orders_if_alive(2, 38.86), 4)").fetchone()
-    (1.8403,)
+    >>> session.sql("SELECT round(orders_if_alive(2, 38.86), 4)").fetchall()
+    [(1.8403,)]
     """
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     rate = continuous_rate(discount_rate, model.time_unit_)

@@ -21,6 +21,10 @@ SET VARIABLE as_of = (
   SELECT CAST(parameters ->> 'as_of' AS DATE)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE audit_days = (
+  SELECT coalesce(CAST(parameters ->> 'audit_days' AS BIGINT), 364)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE calibration_end = (
   SELECT CAST(parameters ->> 'calibration_end' AS DATE)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})

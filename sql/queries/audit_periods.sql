@@ -1,9 +1,9 @@
 -- The periods that the audit of the customer base compares: equal windows that end with the as-of date and go back to
--- the first purchase: 52 weeks each, or 26, 13 or 4, the longest of which the data hold two.
+-- the first purchase: audit_days each, or 26, 13 or 4 weeks, the longest of which the data hold two.
 -- inputs: customer_days
 -- output: audit_periods
 -- grain: period
--- parameters: as_of DATE
+-- parameters: as_of DATE, audit_days BIGINT default 364
 WITH span AS (
     SELECT CAST(date_diff('day', min(day), $as_of) + 1 AS BIGINT) AS days
     FROM customer_days
@@ -12,7 +12,14 @@ WITH span AS (
 chosen AS (
     SELECT
         days,
-        CAST(CASE WHEN days >= 728 THEN 364 WHEN days >= 364 THEN 182 WHEN days >= 182 THEN 91 ELSE 28 END AS BIGINT) AS length
+        CAST(
+            CASE
+                WHEN days >= 2 * $audit_days THEN $audit_days
+                WHEN days >= 2 * 182 THEN 182
+                WHEN days >= 2 * 91 THEN 91
+                ELSE 28
+            END AS BIGINT
+        ) AS length
     FROM span
 ),
 digits AS (
