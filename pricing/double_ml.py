@@ -13,6 +13,7 @@ from ..sql.errors import MissingExtraError, ModelError
 from .log_linear import Regression
 from .panel_arrays import PanelArrays, read_panel
 
+_MANY_ROWS = 500_000
 _FEWEST_ROWS = 200
 
 
@@ -56,6 +57,7 @@ def double_ml(
     try:
         from econml.dml import LinearDML
         from sklearn.ensemble import HistGradientBoostingRegressor
+        from threadpoolctl import threadpool_limits
     except ImportError:
         raise MissingExtraError("double machine learning needs econml: pip install 'regulars[pricing]'") from None
     arrays = read_panel(panel, controls or ())
@@ -81,7 +83,9 @@ def double_ml(
     )
     options: dict[str, Any] = {"model_y": learner, "model_t": learner, "cv": splits, "random_state": seed}
     model: Any = LinearDML(**options)
-    model.fit(log_units, log_price, X=None, W=known, cache_values=True, inference=None)
+    # on few rows threads that wait for one another take longer than the work; the trees are the same
+    with threadpool_limits(1 if len(rows) < _MANY_ROWS else None, "openmp"):
+        model.fit(log_units, log_price, X=None, W=known, cache_values=True, inference=None)
     y_left, t_left = (np.asarray(values).ravel() for values in model.residuals_[:2])
     estimate = float(np.ravel(model.const_marginal_effect())[0])
     influence = t_left * (y_left - estimate * t_left)
