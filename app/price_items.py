@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CATEGORIES = ("category_1", "category_2", "category_3")
 _RECENT_WEEKS = 13
-_CHANGE = 0.01  # a move of the price that the price panel's own counts call a change
+_CHANGE = 0.03  # a move of the price that is one: what buyers paid on average wobbles by less
 _HAIR = 0.005  # of the regular price
 _ATTRIBUTES = ("VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "DATE")
 

@@ -118,12 +118,13 @@ class PlanInputs:
             gap=self.gap,
         )
 
-    def unchanged_worth(self) -> float | None:
-        """Worth if no price moved; None where an item may not keep its price, as it leaves before the end."""
-        from ..pricing.rules import ExitDate, MaxMarkdowns
+    def unchanged_worth(self) -> float:
+        """Worth if no price moved from where it stands before the plan."""
+        from ..pricing.rules import ExitDate, MaxMarkdowns, SharedStock
 
-        exits = [rule for rule in make_rules(self.rules) if isinstance(rule, ExitDate)]
-        return self.plan((MaxMarkdowns(0), *exits)).objective
+        # what is no choice of prices stays: when items leave, and which stock they sell from
+        facts = [rule for rule in make_rules(self.rules) if isinstance(rule, ExitDate | SharedStock)]
+        return self.plan((MaxMarkdowns(0), *facts)).objective
 
     def save(self, folder: Path) -> None:
         """Write into a folder what `load` reads, the same bytes for the same inputs."""

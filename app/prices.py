@@ -33,6 +33,8 @@ CODE = ("pricing", "app/prices.py", "app/price_items.py", "app/price_plans.py")
 PACKAGES = ("highspy", "holidays")
 STEPS = ("price panel", "price response")
 
+# What data can do to a fit, and a fit may not do to a build.
+_NO_FIT = (ContractError, ModelError, np.linalg.LinAlgError, ArithmeticError)
 _COUPLED = ("Budget", "AllOrNothing", "AtMostOnePromoted", "SharedStock")
 
 
@@ -81,7 +83,7 @@ def require_pricing(settings: "Settings") -> None:
     MissingExtraError
         A package of the extra ``pricing`` is missing.
     SettingsError
-        A rule's own numbers make no sense, or weeks that do not begin on Monday.
+        A rule's own numbers make no sense, a country is not known, or weeks do not begin on Monday.
     """
     pricing = settings.pricing
     if pricing is None:
@@ -102,6 +104,12 @@ def require_pricing(settings: "Settings") -> None:
                 f"{why} needs {package}, which is not installed: pip install 'regulars[pricing]', or take it out of "
                 "the settings"
             )
+    if pricing.holidays:
+        import pandas as pd
+
+        from ..pricing.panel import with_calendar
+
+        with_calendar(pd.DataFrame({"week": [pd.Timestamp("2024-01-01")]}), holidays=pricing.holidays)
 
 
 def learn_prices(
@@ -201,7 +209,7 @@ def _response(panel: "pd.DataFrame", pricing: "PricingSettings", seed: int, note
     tables, methods = [], []
     try:
         tables, methods = _estimated(panel, pricing, notes)
-    except (ContractError, ModelError) as error:
+    except _NO_FIT as error:
         # one category that cannot be estimated must not take the others with it
         groups = [rows for _, rows in panel.groupby(panel["category_1"].fillna(""), sort=True)]
         if len(groups) < 2:
@@ -209,7 +217,7 @@ def _response(panel: "pd.DataFrame", pricing: "PricingSettings", seed: int, note
         for rows in groups if len(groups) > 1 else []:
             try:
                 some, own = _estimated(rows.reset_index(drop=True), pricing, notes)
-            except (ContractError, ModelError) as cause:
+            except _NO_FIT as cause:
                 name = rows["category_1"].iloc[0]
                 notes.append(f"[pricing] no price response of category {name!r}: {_in_a_line(cause)}")
                 continue
@@ -226,7 +234,7 @@ def _response(panel: "pd.DataFrame", pricing: "PricingSettings", seed: int, note
         model = DemandModel(table, season=pricing.season, half_life=pricing.half_life, seed=seed).fit(
             panel[panel["item"].isin(table["item"])].reset_index(drop=True)
         )
-    except (ContractError, ModelError) as error:
+    except _NO_FIT as error:
         notes.append(f"[pricing] no demand model: {_in_a_line(error)}")
         return _Response(table, method, version, None, _in_a_line(error))
     return _Response(table, method, version, model)

@@ -215,6 +215,28 @@ class TestRefused:
         with pytest.raises(SettingsError, match="weeks of a price panel begin on Monday"):
             run_build(priced_shop.settings("nothing", shop={"week_starts_on": "sunday"}), progress=False)
 
+    def test_holidays_of_nowhere(self, priced_shop):
+        with pytest.raises(SettingsError, match="holidays = 'XX' is no country"):
+            run_build(priced_shop.settings("nothing", pricing={"holidays": "XX"}), progress=False)
+
+    def test_a_fit_that_fails_takes_no_other_category_with_it(self, priced_shop, monkeypatch):
+        from regulars.pricing import elasticity
+
+        fit = elasticity.estimate_elasticities
+
+        def fails(panel, **options):
+            if "drinks" in set(panel["category_1"]):
+                raise np.linalg.LinAlgError("Singular matrix")
+            return fit(panel, **options)
+
+        monkeypatch.setattr(elasticity, "estimate_elasticities", fails)
+        found = priced_shop.prices()
+        assert "no price response of category 'drinks': Singular matrix" in " ".join(found.notes)
+        assert reasons(found)["flat"] == ""
+        assert reasons(found)["item_0000"] == "it has no elasticity"
+        only = priced_shop.prices(plan={"categories": ["drinks"]})
+        assert plan_rows(only.tables, "markdown_plans")[0]["sentence"].startswith("no plan: no item can be planned: ")
+
     def test_without_the_extra_stops_before_it_begins(self, priced_shop, monkeypatch):
         monkeypatch.setattr(build_step, "find_spec", lambda _: None)
         budget = {"rules": [{"rule": "Budget", "amount": 100.0}]}
@@ -274,6 +296,16 @@ class TestStock:
             )
         assert together == [("cup", "", 1, -1), ("hat", "", 8, 9)]
         assert apart == [("cup", "", 1, -1), ("hat", "n", 8, 7), ("hat", "s", 1, 2)]
+
+
+class TestThePanel:
+    def test_by_the_day_with_holidays_and_only_some_items(self, priced_shop):
+        pricing = {"items": ["flat", "item_0002"], "categories": ["none"], "period": "day", "holidays": "US"}
+        found = priced_shop.prices(pricing=pricing)
+        panel = found.tables["price_panel"].to_pylist()
+        assert {row["item"] for row in panel} == {"flat", "item_0002"}
+        assert any(row["holiday"] for row in panel)
+        assert "category 'none' has no order line" in " ".join(found.notes)
 
 
 class TestStartPrice:
