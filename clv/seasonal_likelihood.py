@@ -29,7 +29,8 @@ _EFFECT_BOX = 10.0
 # Standard deviation of effects before the data speak: where it is estimated, between these.
 _SMALLEST_SD, _LARGEST_SD = 1e-3, 3.0
 _ROUNDS = 15
-_SAME_SD = 0.05
+# It is found where it changes by less than a twentieth, or effects of its kind are below a hundredth.
+_SAME_SD, _NO_EFFECT = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -189,24 +190,41 @@ def _by_clock_time(histories: DistinctHistories, parameters: Array, chances_at_s
 
 
 def _by_effects(data: DatedHistories, log_pace: Array, rows: _ByTime) -> tuple[Array, Array, Array]:
-    """Carry derivatives by clock time over to the effects: (k,), (k, k), and crossed with log parameters (p, k)."""
-    n_days = data.matrix.shape[0]
+    """Carry derivatives by clock time over to the effects: (k,), (k, k), and crossed with log parameters (p, k).
+
+    Sums over customers are first made by first day, last day and both, so that matrices are as long as the calendar.
+    """
+    n_days, weight = data.matrix.shape[0], data.weight
     pace = np.exp(log_pace) * data.runs / data.unit
+    # of S by the effects at the end of each day, and what is still to come of it
     slope = np.concatenate([np.zeros((1, data.matrix.shape[1])), np.cumsum(pace[:, None] * data.matrix, axis=0)])
-    weight = data.weight
-    to_last, to_end = slope[data.last] - slope[data.first], slope[-1] - slope[data.first]
-    # weight of each day's pace in the first derivative: of all times that run over the day
-    by_end_of_day = np.bincount(data.last, weight * rows.u, minlength=n_days + 1) - np.bincount(
-        data.first, weight * (rows.u + rows.w), minlength=n_days + 1
-    )
-    by_end_of_day[-1] += (weight * rows.w).sum()
+    ahead = slope[-1] - slope
+
+    def by_day(of: Index, values: Array) -> Array:
+        return np.bincount(of, weight * values, minlength=n_days + 1).astype(np.float64)
+
+    def by_both(values: Array) -> Array:
+        code = data.first * (n_days + 1) + data.last
+        found = np.bincount(code, weight * values, minlength=(n_days + 1) ** 2).astype(np.float64)
+        return found.reshape(n_days + 1, n_days + 1)
+
+    # what each day's pace adds to all times that run over the day
+    by_end_of_day = by_day(data.last, rows.u) - by_day(data.first, rows.u + rows.w)
+    by_end_of_day[-1] += weight @ rows.w
     by_pace = np.cumsum(by_end_of_day[::-1])[::-1][1:] * pace
     gradient = data.matrix.T @ by_pace
     both = (data.matrix * by_pace[:, None]).T @ data.matrix
-    mixed = (to_last * (weight * rows.uw)[:, None]).T @ to_end
-    both += (to_last * (weight * rows.uu)[:, None]).T @ to_last + mixed + mixed.T
-    both += (to_end * (weight * rows.ww)[:, None]).T @ to_end
-    cross = (rows.u_parameters * weight[:, None]).T @ to_last + (rows.w_parameters * weight[:, None]).T @ to_end
+
+    # u = S(last) - S(first), w = S(end) - S(first): products of their slopes, by (first, last)
+    uu, uw = by_both(rows.uu), by_both(rows.uw)
+    crossed = slope.T @ (uu @ slope)
+    both += (slope * (uu.sum(axis=0) + uu.sum(axis=1))[:, None]).T @ slope - crossed - crossed.T
+    mixed = (uw @ slope).T @ ahead - (slope * uw.sum(axis=1)[:, None]).T @ ahead
+    both += mixed + mixed.T + (ahead * by_day(data.first, rows.ww)[:, None]).T @ ahead
+
+    cross = np.empty((rows.u_parameters.shape[1], data.matrix.shape[1]))
+    for k, (of_u, of_w) in enumerate(zip(rows.u_parameters.T, rows.w_parameters.T, strict=True)):
+        cross[k] = (by_day(data.last, of_u) - by_day(data.first, of_u)) @ slope + by_day(data.first, of_w) @ ahead
     return gradient, both, cross
 
 
@@ -286,7 +304,7 @@ def fit_clock(
         if prior_sd is not None or not kinds:
             break
         last, sd = sd, _likeliest_sd(found, n_model, of_kind, scale, sd)
-        if all(abs(np.log(sd[kind] / last[kind])) < _SAME_SD for kind in kinds):
+        if all(sd[kind] < _NO_EFFECT or abs(np.log(sd[kind] / last[kind])) < _SAME_SD for kind in kinds):
             break
     assert found is not None
     log_parameters = point[:n_model].copy()
