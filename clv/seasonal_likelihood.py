@@ -267,7 +267,7 @@ def fit_clock(
     """Climb to the regularised maximum; where ``prior_sd`` is None, by kind of effect what makes the data likeliest.
 
     The standard deviations follow MacKay's fixed point for the evidence: the sum of squared effects of a kind over the
-    number of them that the data determine (MacKay 1992, Bayesian Interpolation, Neural Computation 4(3), eq. 5.3).
+    number of them that the data determine (MacKay 1992, Bayesian Interpolation, Neural Computation 4(3), 415-447).
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class TimeVaryingParetoNBDModel:
     References
     ----------
     Bachmann, Meierer & Naf (2021), The Role of Time-Varying Contextual Factors in Latent Attrition Models for Customer
-    Base Analysis, Marketing Science 40(4), 783-809, eq. 6 and its appendix.
+    Base Analysis, Marketing Science 40(4), 783-809.
 
     Examples
     --------
@@ -471,7 +471,8 @@ class _Data:
         return to_raw
 
     def _seen_rows(self) -> NDArray[np.int64]:
-        first = np.searchsorted(self.boundaries, self.born, side="right") - 1
+        # who came at the very end of the last period is counted in it
+        first = np.minimum(np.searchsorted(self.boundaries, self.born, side="right"), self.boundaries.size - 1) - 1
         last = np.searchsorted(self.boundaries, self.end, side="left") - 1
         if not self.paths.first_row.any():
             return np.arange(first.min(), max(last.max(), first.min()) + 1)

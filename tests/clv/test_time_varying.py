@@ -334,6 +334,23 @@ def test_customers_without_covariates_are_named(weeks):
         clv.read_covariate_paths(purchases, [weeks, own], as_of="2015-03-01")
 
 
+def test_a_customer_of_the_last_day_is_one(weeks):
+    own = pd.concat(
+        [
+            weeks[["period", "wave"]].head(8).assign(customer_id=c, wave=weeks["wave"].head(8) + k)
+            for k, c in enumerate("abc")
+        ]
+    )
+    days = {
+        "customer_id": ["a", "a", "b", "b", "c"],
+        "day": ["2015-01-06", "2015-02-10", "2015-01-07", "2015-01-20", "2015-03-01"],
+    }
+    paths = clv.read_covariate_paths(days, own, as_of="2015-03-01")  # the end of the last period
+    assert paths.end == paths.boundaries[-1]
+    model = clv.TimeVaryingParetoNBDModel(purchase=["wave"]).fit(paths)
+    assert model.probability_alive(paths)[2] == 1.0
+
+
 def test_nobody_bought_again(weeks):
     once = {"customer_id": ["a", "b"], "day": ["2015-01-06", "2015-01-20"]}
     with pytest.raises(ModelError, match="has bought a second time"):
