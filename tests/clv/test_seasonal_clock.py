@@ -376,3 +376,16 @@ def test_terms_not_in_the_history_are_named():
     days = np.arange("2017-01-02", "2017-10-01", dtype="datetime64[D]")
     _, _, _, notes = choose_terms(clv.SeasonalClock(country="US"), days, np.ones(days.size))
     assert "black_friday" in notes[-1]
+
+
+def test_frames_of_any_kind_give_the_same(even):
+    import polars as pl
+    import pyarrow as pa
+
+    _, summary, by_day = even
+    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(harmonics=1)).fit(summary, by_day)
+    arrow = pa.Table.from_pandas(summary).replace_schema_metadata({b"regulars.time_unit": b"week"})
+    for table, days in ((arrow, pa.Table.from_pandas(by_day)), (pl.from_pandas(summary), pl.from_pandas(by_day))):
+        again = clv.SeasonalBetaGeoModel(clv.SeasonalClock(harmonics=1)).fit(table, days)
+        assert again.params_ == model.params_
+        np.testing.assert_array_equal(again.expected_purchases(table, 10), model.expected_purchases(summary, 10))
