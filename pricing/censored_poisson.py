@@ -30,7 +30,7 @@ class CountFit:
     predictor : ndarray of shape (n,)
         Log of the expected count, the offset included.
     size : float
-        1 / variance of the shock.
+        1 / variance of the shock; its mean where each row has its own.
     hessian : ndarray of shape (k, k)
         Negative second derivative in the slopes, levels profiled out.
     scores : ndarray of shape (n, k)
@@ -93,7 +93,7 @@ def _one_way(scores: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 
 def log_likelihood(
-    units: np.ndarray, predictor: np.ndarray, sold_out: np.ndarray | None, size: float
+    units: np.ndarray, predictor: np.ndarray, sold_out: np.ndarray | None, size: "float | np.ndarray"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each row's log-likelihood, and its first and negative second derivative in the predictor.
 
@@ -104,7 +104,7 @@ def log_likelihood(
     predictor : ndarray of shape (n,)
         Log of the expected count.
     sold_out : ndarray of shape (n,), bool, or None
-    size : float
+    size : float, or ndarray of shape (n,)
         1 / variance of the shock.
 
     Examples
@@ -115,7 +115,7 @@ def log_likelihood(
     """
     from scipy.special import betainc, betaln, gammaln
 
-    mean = np.exp(np.minimum(predictor, 700.0))
+    mean = np.exp(np.clip(predictor, -600.0, 600.0))
     high = mean / (mean + size)
     low = size / (mean + size)
     log_high, log_low = -np.log1p(size / mean), -np.log1p(mean / size)
@@ -127,6 +127,7 @@ def log_likelihood(
     at = np.flatnonzero(sold_out)
     least = units[at]
     some = least > 0
+    size = size[at] if isinstance(size, np.ndarray) else size
     tail = np.where(some, betainc(np.maximum(least, 1.0), size, high[at]), 1.0)
     density = np.maximum(least, 1.0) * log_high[at] + size * log_low[at] - betaln(np.maximum(least, 1.0), size)
     # far below what was sold the tail underflows: there it falls as its first term does
@@ -149,7 +150,7 @@ def fit_counts(
     *,
     offset: np.ndarray | None = None,
     sold_out: np.ndarray | None = None,
-    size: float | None = None,
+    size: float | np.ndarray | None = None,
     start: np.ndarray | None = None,
     near: float | None = None,
 ) -> CountFit:
@@ -164,8 +165,8 @@ def fit_counts(
     offset : ndarray of shape (n,), optional
         Known part of the predictor.
     sold_out : ndarray of shape (n,), bool, optional
-    size : float, optional
-        1 / variance of the shock; estimated without.
+    size : float, or ndarray of shape (n,), optional
+        1 / variance of the shock, of all rows or of each; estimated, one for all, without.
     start : ndarray of shape (k,), optional
         Slopes to start from.
     near : float, optional
@@ -204,10 +205,12 @@ def fit_counts(
     slope = np.zeros(k) if start is None else np.asarray(start, dtype=np.float64)
     level = block.first_level(slope)
     first = LARGEST_SIZE if sold_out is None else 20.0
-    rounds: list[float | None] = [size] if size is not None else [first, None, None, None]
+    size = size[rows] if isinstance(size, np.ndarray) else size
+    rounds: list[float | np.ndarray | None] = [size] if size is not None else [first, None, None, None]
     if size is None and near is not None:
         rounds = [near, None]
-    now, converged = first, False
+    now: float | np.ndarray = first
+    converged = False
     for asked in rounds:
         now = block.best_size(slope, level) if asked is None else asked
         slope, level, converged = block.newton(slope, level, now)
@@ -239,7 +242,9 @@ class _Block:
     def predictor(self, slope: np.ndarray, level: np.ndarray) -> np.ndarray:
         return level[self.group] + self.x @ slope + self.offset
 
-    def newton(self, slope: np.ndarray, level: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray, bool]:
+    def newton(
+        self, slope: np.ndarray, level: np.ndarray, size: float | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, bool]:
         value, d1, bend = log_likelihood(self.units, self.predictor(slope, level), self.sold_out, size)
         total = float(value.sum())
         for _ in range(_MOST_STEPS):
@@ -269,7 +274,9 @@ class _Block:
 
     def _profiled(self, bend: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weighted = self.x * bend[:, None]
-        cross = np.stack([self.sums(column) for column in weighted.T], axis=1)
+        cross = np.empty((self.groups, weighted.shape[1]))
+        for k, column in enumerate(weighted.T):
+            cross[:, k] = self.sums(column)
         return cross, self.x.T @ weighted - cross.T @ (cross / own[:, None])
 
     def best_size(self, slope: np.ndarray, level: np.ndarray) -> float:
@@ -289,7 +296,7 @@ class _Block:
         self,
         slope: np.ndarray,
         level: np.ndarray,
-        size: float,
+        size: float | np.ndarray,
         converged: bool,
         n: int,
         rows: np.ndarray,
@@ -308,7 +315,9 @@ class _Block:
         weight[rows], predictors[rows] = bend, predictor
         levels = np.full(n_groups, -np.inf)
         levels[groups] = level
-        return CountFit(slope, levels, predictors, size, profiled, scores, weight, float(value.sum()), converged)
+        return CountFit(
+            slope, levels, predictors, float(np.mean(size)), profiled, scores, weight, float(value.sum()), converged
+        )
 
 
 def _solved(matrix: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -111,3 +111,22 @@ def test_two_way_clusters_of_one_row_are_one_way():
     scores = np.random.default_rng(5).normal(size=(30, 2))
     rows, by_three = np.arange(30), np.repeat(np.arange(10), 3)
     np.testing.assert_allclose(cluster_meat(scores, by_three, rows), cluster_meat(scores, by_three), atol=1e-10)
+
+
+def test_a_size_for_each_row_is_the_likelihood_of_each_rows_own_size():
+    rng = np.random.default_rng(3)
+    units, predictor = rng.poisson(6.0, 60).astype(float), rng.normal(1.8, 0.4, 60)
+    sold_out, size = rng.uniform(size=60) < 0.4, np.where(np.arange(60) < 30, 2.0, 40.0)
+    together = log_likelihood(units, predictor, sold_out, size)
+    for part, one in ((slice(0, 30), 2.0), (slice(30, 60), 40.0)):
+        apart = log_likelihood(units[part], predictor[part], sold_out[part], one)
+        for whole, alone in zip(together, apart, strict=True):
+            np.testing.assert_array_equal(whole[part], alone)
+
+
+def test_levels_alone_are_the_groups_means():
+    units, group = np.array([1.0, 3.0, 5.0, 9.0]), np.array([0, 0, 1, 1])
+    fit = fit_counts(units, np.empty((4, 0)), group, size=1e6)
+    np.testing.assert_allclose(np.exp(fit.level), [2.0, 7.0], rtol=1e-6)  # Newton stops at steps of 1e-8 or so
+    assert fit.slope.shape == (0,)
+    assert fit.scores.shape == (4, 0)
