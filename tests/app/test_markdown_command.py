@@ -197,6 +197,27 @@ class TestOverrides:
         with pytest.raises(SourceError, match="cannot be read"):
             read_overrides(tmp_path / "none.csv")
 
+    def test_of_a_store_are_named_by_item_and_store(self, tmp_path):
+        path = tmp_path / "by hand.csv"
+        path.write_text("item,store_id,week,price\ntee,north,1,9.99\n")
+        assert read_overrides(path) == [parse_override("tee@north:1=9.99")]
+
+    def test_under_a_budget_may_move_other_items(self, shop, tmp_path):
+        made = shop.settings(str(tmp_path / "budget"), plan={"rules": [{"rule": "Budget", "amount": 300.0}]})
+        run_build(made, progress=False)
+        plain = markdown(made, on=ON)
+        given = sum((r["regular_price"] - r["price"]) * Decimal(r["units"]) for r in plain.rows if not r["reason"])
+        assert given <= 301
+        with pytest.raises(
+            ModelError, match=r"Budget\(amount=300.0.*FixedPrice\(item='item_0004', week=0, discount=0.5\)"
+        ):
+            markdown(made, overrides=[parse_override("item_0004:1=50%")], on=ON)
+        found = markdown(made, overrides=[parse_override("flat:1=20%")], on=ON)
+        moved = {change.item for change in found.changes if not change.overridden}
+        assert "item_0000" in moved
+        assert found.account["objective"] <= plain.account["bound"]
+        assert 0 <= found.account["gap"] <= 1e-4
+
     def test_against_a_rule_name_the_smallest_set(self, shop):
         # 50% in the first week is a step of more than 30%
         with pytest.raises(ModelError, match=r"MaximumStep\(share=0.3\).*FixedPrice|FixedPrice.*MaximumStep"):

@@ -1,9 +1,14 @@
 """[pricing] in regulars.toml: what is allowed, how a mistake is named, what is part of a snapshot's identity."""
 
+import re
+import tomllib
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 import pytest
 
+import regulars
+from regulars.app.prices import require_pricing
 from regulars.pricing import rules
 from regulars.sql.errors import SettingsError
 from regulars.sql.pricing_settings import RULES
@@ -91,3 +96,16 @@ def test_a_plan_is_found_by_its_name():
 def test_the_environment_overrides_it(monkeypatch):
     monkeypatch.setenv("REGULARS_PRICING__STORES", "apart")
     assert made(categories=["x"]).pricing.stores == "apart"
+
+
+def test_the_settings_of_the_how_to_are_allowed_and_their_tables_name_every_key():
+    text = (Path(regulars.__file__).parent / "docs" / "pricing.md").read_text(encoding="utf-8")
+    said = tomllib.loads(re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)[0])
+    said["orders"]["path"] = "o.parquet"
+    settings = Settings.from_mapping(said)
+    require_pricing(settings)
+    assert len(settings.markdown("winter").rules) == 3
+    first, second = (set(type(section).model_fields) for section in (settings.pricing, settings.markdown("winter")))
+    tables = text.partition("## Settings of a plan")
+    for names, table in ((first - {"markdowns"}, tables[0]), (second, tables[2])):
+        assert {name for name in names if f"`{name}`" not in table} == set()
