@@ -373,6 +373,28 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
         since = first_day or self.as_of_
         return super().expected_purchases_new(np.reshape([self._passed(since, u) for u in times.flat], times.shape))
 
+    def expected_purchases_by_cohort(self, first_days: Any, until: Any) -> Array:
+        """Expected repeat purchases by the end of each day ``until`` of one who came on each day, (until, first days).
+
+        0 for who came later. `track_orders` sums it over the customers of each day.
+
+        Examples
+        --------
+        >>> from regulars.clv import FittedClock, SeasonalBetaGeoModel
+        >>> flat = FittedClock.flat(date(2017, 1, 1), date(2017, 12, 31))
+        >>> model = SeasonalBetaGeoModel.from_parameters(clock=flat, r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> model.expected_purchases_by_cohort(["2017-01-01", "2017-01-31"], ["2017-01-08"]).round(6)
+        array([[0.053268, 0.      ]])
+        """
+        self._require_fitted()
+        first, end = (np.asarray(days, dtype="datetime64[D]") for days in (first_days, until))
+        start = min(first.min(), end.min())
+        length = int((max(first.max(), end.max()) - start).astype(np.int64))
+        passed = self.clock_.path(start.item(), length)[1]
+        lived = passed[(end - start).astype(np.int64)][:, None] - passed[(first - start).astype(np.int64)][None, :]
+        times, where = np.unique(np.maximum(lived, 0.0) / days_per_unit(self.time_unit_), return_inverse=True)
+        return super().expected_purchases_new(times)[where.reshape(lived.shape)]
+
     # ---------------------------------------------------------------- to disk and to lifetimes
 
     def to_dict(self) -> dict[str, Any]:

@@ -142,11 +142,13 @@ def _cumulative(
 
 
 def _expected_cumulative(
-    model: "BTYDModel",
+    model: Any,
     first_day: NDArray[np.datetime64],
     customers: NDArray[np.float64],
     until: NDArray[np.datetime64],
 ) -> NDArray[np.float64]:
+    if hasattr(model, "expected_purchases_by_cohort"):  # it matters on which day a customer came
+        return (customers * model.expected_purchases_by_cohort(first_day, until)).sum(axis=1)
     age = (until[:, None] - first_day[None, :]).astype(np.int64)  # days, (weeks, days of acquisition)
     by_age = model.expected_purchases_new(np.arange(age.max() + 1) / days_per_unit(model.time_unit_))
     return (customers * by_age[np.maximum(age, 0)]).sum(axis=1)

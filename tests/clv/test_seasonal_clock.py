@@ -230,6 +230,32 @@ def test_discounting_stays_in_calendar_time(peak):
     np.testing.assert_allclose(model.discounted_expected_purchases(some, 90 / 7, rate), midpoint, rtol=1e-6)
 
 
+def test_tracking_shows_the_december(peak):
+    days, summary, by_day = peak
+    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
+    flat_model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(harmonics=0, weekday=False)).fit(summary, by_day)
+    plain = clv.BetaGeoModel().fit(summary)
+    first = summary.groupby("first_order_on").size().rename("customers").rename_axis("day").reset_index()
+    _, until = clv.summarise_purchase_days(days, "2015-12-31")
+    models = {"seasonal": model, "flat": flat_model, "plain": plain}
+    table = clv.track_orders(models, first, until, date(2015, 11, 30))
+    expected = table.pivot_table(index="week", columns="model", values="expected")
+    np.testing.assert_allclose(expected["flat"], expected["plain"], rtol=1e-10)
+    actual = table[table["model"] == "plain"].set_index("week")["actual"]
+    squared = ((expected.sub(actual, axis=0)) ** 2).sum()
+    assert squared["seasonal"] < 0.1 * squared["plain"]
+
+
+def test_value_goes_by_the_clock(peak):
+    _, summary, by_day = peak
+    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
+    spend = clv.GammaGammaModel.from_parameters(p=6.25, q=3.74, v=15.44)
+    money = summary.assign(monetary_value=np.where(summary["frequency"] > 0, 30.0, 0.0))
+    value = clv.customer_lifetime_value(model, spend, money, horizon=5)  # a December
+    plain = clv.customer_lifetime_value(clv.BetaGeoModel().fit(summary), spend, money, horizon=5)
+    assert value.sum() > 2 * plain.sum()
+
+
 def test_a_model_comes_back_from_disk(peak, tmp_path):
     _, summary, by_day = peak
     model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(harmonics=3, country="GB-ENG")).fit(summary, by_day)
