@@ -178,3 +178,9 @@ def test_a_page_knows_with_what_a_section_was_made(report, tmp_path):
 @pytest.mark.parametrize(("value", "said"), [(0.0184, "18 ms"), (1.0, "1.00 s"), (43.619, "43.62 s"), (170.4, "170 s")])
 def test_seconds_are_said_as_people_read_them(report, value, said):
     assert report.seconds(value) == said
+
+
+def test_the_studies_of_seasons_run(tmp_path):
+    printed = run("clv_seasons.py", "even", "coverage", "1", "300", folder=tmp_path)
+    assert "and the US calendar: held-out LL" in printed
+    assert "purchase.mailing" in printed
