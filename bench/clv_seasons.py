@@ -166,7 +166,8 @@ def coverage_study(draws: int = 200, n_customers: int = 3_000) -> pd.DataFrame:
     kept = [row for row in rows if row["identified"]]
     table = []
     for name, truth in TRUTH.items():
-        estimate, lower, upper = np.array([row[name] for row in kept]).T
+        # [nan] where no fit stands
+        estimate, lower, upper = np.array([row[name] for row in kept] or [[np.nan] * 3]).T
         table.append(
             {
                 "parameter": name,
