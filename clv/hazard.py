@@ -1,0 +1,227 @@
+"""A discrete-time hazard on boosted trees: whether an interval that has come to a bin of time ends in it.
+
+Each interval becomes a row for every bin of time that it reaches, with its features, the time elapsed, and that time
+over the customer's own gaps; trees learn P(ends in the bin | reached it) (Singer & Willett 1993; Tutz & Schmid 2016).
+Within a bin the hazard is constant. Memory is bounded by bins and by sampling customers, never intervals.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sql.errors import MissingExtraError
+from .survival import SurvivalModel, held_out, time_bins
+
+Array = NDArray[np.float64]
+
+ELAPSED = "elapsed"
+# Of the customer's own, what the time elapsed is held against.
+_OWN_GAPS = ("mean_gap", "longest_gap", "previous_gap")
+_MOST_ROUNDS = 400
+_PATIENCE = 20
+# Above so many rows a fifth more customers change nothing, and the fit that chose the rounds stands.
+_REFIT_ROWS = 200_000
+_FEWEST_HELD_OUT_EVENTS = 20
+_BLOCK = 200_000
+_LEAST_HAZARD = 1e-9
+
+
+class DiscreteHazard(SurvivalModel):
+    """LightGBM on person-period rows.
+
+    Parameters
+    ----------
+    seed : int
+        Of the boosting and of the customers held out.
+    bins : int
+        At most so many bins of time; where there are no more distinct times, each is one.
+    rounds : int, optional
+        Trees; without it the number is chosen on a fifth of the customers, held out.
+    threads : int
+        Of LightGBM; the result does not depend on it.
+    **options
+        Parameters of LightGBM in place of ours.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> model = DiscreteHazard(rounds=20)
+    >>> lasted = rng.geometric(0.2, 2_000).astype(float)
+    >>> model.fit(np.zeros((2_000, 1)), lasted, np.ones(2_000, dtype=bool), np.arange(2_000))
+    >>> survival = np.exp(-model.growth(np.zeros((1, 1)), np.zeros(1), np.array([[1.0, 2.0]])))
+    >>> bool(np.abs(survival - [[0.8, 0.64]]).max() < 0.03)
+    True
+    """
+
+    linear = False
+
+    def __init__(
+        self, seed: int = 0, *, bins: int = 40, rounds: int | None = None, threads: int = 1, **options: Any
+    ) -> None:
+        self.bins, self.rounds, self.threads = bins, rounds, threads
+        self.options = {
+            "objective": "binary",
+            "learning_rate": 0.1,
+            "num_leaves": 15,
+            "min_data_in_leaf": 200,
+            "lambda_l2": 10.0,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "feature_fraction": 0.7,
+            "max_bin": 127,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+            "num_threads": threads,
+        } | options
+
+    def rows_of(self, durations: Array, events: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Bins that each duration reaches: its event's own, or those that it outlasted."""
+        self.edges = np.concatenate([[0.0], time_bins(durations, events, self.bins)])
+        self.last_time = float(self.edges[-1])
+        return self._reached(durations, events)
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        lightgbm = boosting_library()
+        # edges are those of all customers where they were asked for before a sample was taken
+        reached = self._reached(durations, events) if hasattr(self, "edges") else self.rows_of(durations, events)
+        self._own = tuple(self.names.index(name) for name in _OWN_GAPS if name in self.names)
+        rows, ended = self._person_periods(np.asarray(X, dtype=np.float32), reached, events)
+        held = np.repeat(held_out(groups, int(self.options["seed"])), reached)
+        rounds = self.rounds
+        if rounds is None and not 0 < ended[~held].sum() >= _FEWEST_HELD_OUT_EVENTS <= ended[held].sum():
+            rounds = _PATIENCE
+        booster = None
+        if rounds is None:
+            train = lightgbm.Dataset(rows[~held], ended[~held], params=self.options)
+            booster = lightgbm.train(
+                self.options,
+                train,
+                _MOST_ROUNDS,
+                valid_sets=[train.create_valid(rows[held], ended[held])],
+                callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
+            )
+            rounds = max(1, booster.best_iteration)
+        if booster is None or len(rows) <= _REFIT_ROWS:
+            booster = lightgbm.train(self.options, lightgbm.Dataset(rows, ended, params=self.options), rounds)
+        self.booster, self.rounds_ = booster, rounds
+
+    def growth(self, X: Array, begin: Array, ends: Array) -> Array:
+        return self._walk(X, begin, ends, None)[0]
+
+    def time_to_grow(self, X: Array, begin: Array, amount: float) -> Array:
+        return self._walk(X, begin, begin[:, None], amount)[1]
+
+    def answers(self, X: Array, begin: Array, horizon: float, amount: float) -> tuple[Array, Array]:
+        grown, when = self._walk(X, begin, begin[:, None] + horizon, amount)
+        return grown[:, 0], when
+
+    def contributions(self, X: Array, begin: Array, horizon: float) -> tuple[Array, tuple[str, ...]]:
+        """TreeSHAP of the log-odds, the mean over the window's bins by the part of the hazard that each holds."""
+        total = np.zeros((len(X), X.shape[1] + 1 + len(self._own)))
+        weight = np.zeros(len(X))
+        bins = self._bin(begin)
+        active = np.arange(len(X))
+        while len(active):
+            at = bins[active]
+            shared = np.minimum(self.edges[at + 1], begin[active] + horizon) - np.maximum(self.edges[at], begin[active])
+            rows = self._rows(np.asarray(X[active], dtype=np.float32), at)
+            moved = np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=self.threads))
+            # the sum of all contributions is the log-odds: the derivative of log H by each bin's is its part of H
+            part = np.logaddexp(0.0, moved.sum(axis=1)) * shared / (self.edges[at + 1] - self.edges[at])
+            total[active] += part[:, None] * moved[:, :-1]
+            weight[active] += part
+            bins[active] += 1
+            going = (bins[active] < len(self.edges) - 1) & (self.edges[bins[active]] < begin[active] + horizon)
+            active = active[going]
+        names = (*self.names, *([ELAPSED] * (1 + len(self._own))))
+        return total / np.maximum(weight, 1e-300)[:, None], names
+
+    def _reached(self, durations: Array, events: NDArray[np.bool_]) -> NDArray[np.int64]:
+        edges, last = self.edges, self.last_time
+        inside = np.minimum(durations, last)
+        outlasted = np.searchsorted(edges, inside, side="right") - 1
+        return np.where(events, np.searchsorted(edges, inside, side="left"), outlasted).astype(np.int64)
+
+    def _person_periods(
+        self, X: NDArray[np.float32], reached: NDArray[np.int64], events: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        ends = np.cumsum(reached)
+        rows = np.empty((int(ends[-1]), X.shape[1] + 1 + len(self._own)), dtype=np.float32)
+        ended = np.zeros(len(rows), dtype=bool)
+        ended[ends[events] - 1] = True
+        for first in range(0, len(X), _BLOCK):
+            block = slice(first, min(first + _BLOCK, len(X)))
+            of = np.repeat(np.arange(block.start, block.stop), reached[block])
+            begin = int(ends[block.start] - reached[block.start])
+            at = np.arange(begin, begin + len(of)) - (ends[of] - reached[of])
+            rows[begin : begin + len(of)] = self._rows(X[of], at)
+        return rows, ended
+
+    def _rows(self, X: NDArray[np.float32], bins: NDArray[np.int64]) -> NDArray[np.float32]:
+        made = np.empty((len(X), X.shape[1] + 1 + len(self._own)), dtype=np.float32)
+        made[:, : X.shape[1]] = X
+        middle = ((self.edges[:-1] + self.edges[1:]) / 2).astype(np.float32)[bins]
+        made[:, X.shape[1]] = middle
+        for j, column in enumerate(self._own, start=X.shape[1] + 1):
+            np.divide(middle, X[:, column], out=made[:, j])
+        return made
+
+    def _bin(self, times: Array) -> NDArray[np.int64]:
+        return np.clip(np.searchsorted(self.edges, times, side="right") - 1, 0, len(self.edges) - 2)
+
+    def _walk(self, X: Array, begin: Array, ends: Array, amount: float | None) -> tuple[Array, Array]:
+        grown, when = np.zeros(ends.shape), np.full(len(begin), np.nan)
+        for first in range(0, len(begin), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            features = np.asarray(X[block], dtype=np.float32)
+            self._walk_block(features, begin[block], ends[block], amount, grown[block], when[block])
+        return grown, when
+
+    def _walk_block(
+        self, X: NDArray[np.float32], begin: Array, ends: Array, amount: float | None, grown: Array, when: Array
+    ) -> None:
+        """Go from bin to bin with those who have not yet come to the end of what is asked."""
+        bins, active = self._bin(begin), np.arange(len(begin))
+        furthest, so_far = ends.max(axis=1), np.zeros(len(begin))
+        active = active[(furthest > begin) | (amount is not None)]
+        active = active[begin[active] < self.last_time]
+        while len(active):
+            at = bins[active]
+            odds = np.asarray(self.booster.predict(self._rows(X[active], at), num_threads=self.threads))
+            low, high = np.maximum(self.edges[at], begin[active]), self.edges[at + 1]
+            rate = -np.log1p(-np.clip(odds, _LEAST_HAZARD, 1 - _LEAST_HAZARD)) / (high - self.edges[at])
+            until = np.minimum(ends[active], high[:, None])
+            grown[active] += rate[:, None] * np.maximum(until - low[:, None], 0.0)
+            waiting = np.zeros(len(active), dtype=bool)
+            if amount is not None:
+                needed = amount - so_far[active]
+                so_far[active] += rate * (high - low)
+                done = np.isnan(when[active]) & (so_far[active] >= amount)
+                when[active[done]] = (low + needed / rate)[done]
+                waiting = np.isnan(when[active])
+            bins[active] += 1
+            going = (at + 1 < len(self.edges) - 1) & ((high < furthest[active]) | waiting)
+            active = active[going]
+
+
+def boosting_library() -> Any:
+    """Import LightGBM.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+
+    Examples
+    --------
+    >>> boosting_library().__name__
+    'lightgbm'
+    """
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtraError("the hazard model needs LightGBM: pip install 'regulars[churn]'") from None
+    return lightgbm

@@ -1,0 +1,145 @@
+"""Probabilities set right on an earlier window, where customers that the model has not seen show how far it was off."""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sql.errors import ContractError, ModelError, nearest
+
+Array = NDArray[np.float64]
+Method = Literal["logistic", "isotonic"]
+
+METHODS = ("logistic", "isotonic")
+# Probabilities of exactly 0 or 1 have no log-odds.
+_EDGE = 1e-6
+_ITERATIONS = 50
+# Isotonic steps need some outcomes each; with fewer a line is what the data can say.
+_FEWEST_ISOTONIC = 1_000
+
+
+class Recalibration:
+    """A map from predicted to observed probability, fitted on outcomes of an earlier window.
+
+    ``logistic`` fits logit(p) -> a + b logit(p) (Platt 1999; Cox 1958, Biometrika 45), ``isotonic`` the best monotone
+    steps (Zadrozny & Elkan 2002), which need a thousand outcomes. Fit it on customers that the model has not seen, and
+    on a window before the one that is judged.
+
+    Attributes
+    ----------
+    intercept_, slope_ : float
+        Of the logistic map.
+    levels_, values_ : ndarray
+        Of the isotonic map: probabilities in and out, linear between.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(3)
+    >>> truth = rng.random(20_000)
+    >>> said = truth**2 / (truth**2 + (1 - truth) ** 2)  # twice as sure of everything as it may be
+    >>> fitted = Recalibration().fit(said, rng.random(20_000) < truth)
+    >>> bool(abs(fitted.slope_ - 0.5) < 0.02), bool(np.abs(fitted.apply(said) - truth).max() < 0.02)
+    (True, True)
+    """
+
+    def __init__(self, method: Method = "logistic") -> None:
+        if method not in METHODS:
+            raise ModelError(f"no recalibration {method!r}{nearest(method, METHODS)}; there are {', '.join(METHODS)}")
+        self.method = method
+
+    def fit(self, probability: Any, happened: Any) -> Self:
+        """Learn from predicted probabilities (n,) and what happened, 0 or 1 (n,).
+
+        Raises
+        ------
+        ModelError
+            A probability is out of range, everything or nothing happened, or there is too little for isotonic steps.
+        """
+        p, y = checked_outcomes(probability, happened)
+        if y.min() == y.max():
+            raise ModelError(
+                f"all {len(y):,} outcomes are {int(y[0])}: nothing can be recalibrated; take a longer window"
+            )
+        if self.method == "logistic":
+            self.intercept_, self.slope_ = calibration_line(p, y)
+            return self
+        if len(p) < _FEWEST_ISOTONIC:
+            raise ModelError(
+                f"{len(p)} outcomes are too few for isotonic steps, which need {_FEWEST_ISOTONIC:,}; take 'logistic'"
+            )
+        from scipy.optimize import isotonic_regression
+
+        levels, place = np.unique(p, return_inverse=True)
+        counts = np.bincount(place)
+        steps = isotonic_regression(np.bincount(place, y) / counts, weights=counts)
+        self.levels_, self.values_ = levels, np.asarray(steps.x)
+        return self
+
+    def apply(self, probability: Any) -> Array:
+        """Recalibrated probabilities, in the shape given."""
+        p = np.asarray(probability, dtype=np.float64)
+        if self.method == "logistic":
+            return _expit(self.intercept_ + self.slope_ * _logit(p))
+        return np.interp(p, self.levels_, self.values_)
+
+
+def calibration_line(probability: Any, happened: Any) -> tuple[float, float]:
+    """Return intercept and slope of logit P(it happens) on logit(predicted): 0 and 1 where predictions are calibrated.
+
+    A slope below 1 says that predictions are too extreme, above 1 that they are too timid (Cox 1958; Miller, Hui &
+    Tierney 1991, Statistics in Medicine 10). Maximum likelihood by Newton's method; NaN where only one outcome was seen
+    or the outcomes are told apart without error.
+
+    Examples
+    --------
+    >>> calibration_line([0.25] * 8 + [0.75] * 8, [1] * 2 + [0] * 6 + [1] * 6 + [0] * 2)
+    (0.0, 1.0)
+    """
+    p, y = checked_outcomes(probability, happened)
+    if y.min() == y.max() or p.min() == p.max():
+        return float("nan"), float("nan")
+    X = np.column_stack([np.ones_like(p), _logit(p)])
+    beta = np.array([0.0, 1.0])
+    for _ in range(_ITERATIONS):
+        q = _expit(X @ beta)
+        information = (X * (q * (1 - q))[:, None]).T @ X
+        if not np.linalg.cond(information) < 1e14:
+            return float("nan"), float("nan")
+        step = np.linalg.solve(information, X.T @ (y - q))
+        beta = beta + np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-12:
+            break
+    return round(float(beta[0]), 12) + 0.0, round(float(beta[1]), 12)
+
+
+def checked_outcomes(probability: Any, happened: Any) -> tuple[Array, Array]:
+    """Return both as floats of shape (n,), or say what is wrong.
+
+    Examples
+    --------
+    >>> checked_outcomes([0.5, 1.2], [True, False])
+    Traceback (most recent call last):
+    ...
+    regulars.sql.errors.ModelError: a probability is 1.2; each must lie between 0 and 1
+    """
+    p, y = np.asarray(probability, dtype=np.float64), np.asarray(happened, dtype=np.float64)
+    if p.ndim != 1 or p.shape != y.shape or not len(p):
+        raise ContractError(
+            f"probabilities have shape {p.shape} and outcomes {y.shape}; give one each, and at least one"
+        )
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ModelError(f"a probability is {p[~((p >= 0) & (p <= 1))][0]:g}; each must lie between 0 and 1")
+    if not np.isin(y, (0, 1)).all():
+        raise ModelError(f"an outcome is {y[~np.isin(y, (0, 1))][0]:g}; each must be 0 or 1")
+    return p, y
+
+
+def _logit(p: Array) -> Array:
+    inside = np.clip(p, _EDGE, 1 - _EDGE)
+    return np.log(inside) - np.log1p(-inside)
+
+
+def _expit(x: Array) -> Array:
+    from scipy.special import expit
+
+    return expit(x)

@@ -1,0 +1,379 @@
+"""Survival models that are step functions of time: Kaplan-Meier, and those of scikit-survival.
+
+A fitted model answers two things about a matrix of features: by how much its cumulative hazard grows between two times,
+and when it will have grown by an amount. Everything else follows: S(t) = exp(-H(t)), P(no order in (e, e + h]) =
+exp(H(e) - H(e + h)).
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sql.errors import MissingExtraError, ModelError
+
+Array = NDArray[np.float64]
+
+_BLOCK = 5_000
+# No S is below this, so that no hazard is infinite where everybody at risk ended.
+_LEAST_SURVIVAL = 1e-12
+
+
+class SurvivalModel(ABC):
+    """What `ChurnModel` asks of a survival model; ``last_time`` is the end of what it has seen.
+
+    Examples
+    --------
+    >>> issubclass(KaplanMeier, SurvivalModel)
+    True
+    """
+
+    linear: ClassVar[bool] = True
+    # columns of the matrix, as the facade sets them before the fit
+    names: tuple[str, ...] = ()
+    last_time: float
+
+    def rows_of(self, durations: Array, events: NDArray[np.bool_]) -> NDArray[np.int64]:  # noqa: ARG002
+        """How many rows each duration makes, (n,), which is what time and memory follow."""
+        return np.ones(len(durations), dtype=np.int64)
+
+    @abstractmethod
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        """Learn from features (n, k), durations (n,), events (n,) and whose each row is (n,)."""
+
+    @abstractmethod
+    def growth(self, X: Array, begin: Array, ends: Array) -> Array:
+        """H(end) - H(begin) for ``begin`` (n,) and ``ends`` (n, m), shape (n, m)."""
+
+    @abstractmethod
+    def time_to_grow(self, X: Array, begin: Array, amount: float) -> Array:
+        """First time after ``begin`` by which H has grown by ``amount``, shape (n,); NaN where never in range."""
+
+    def answers(self, X: Array, begin: Array, horizon: float, amount: float) -> tuple[Array, Array]:
+        """`growth` over the horizon and `time_to_grow` at once, each (n,)."""
+        return self.growth(X, begin, begin[:, None] + horizon)[:, 0], self.time_to_grow(X, begin, amount)
+
+    def contributions(self, X: Array, begin: Array, horizon: float) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG002
+        """How much each column adds to the log hazard of (begin, begin + horizon], shape (n, k), and the columns."""
+        raise ModelError(
+            f"{type(self).__name__} has no exact contributions of features; take model='hazard', 'cox' or 'coxnet'"
+        )
+
+
+class StepModel(SurvivalModel):
+    """A model whose cumulative hazard is known on a grid of times, and flat between them."""
+
+    grid: Array
+
+    @abstractmethod
+    def cumulative(self, X: Array) -> Array:
+        """H on the grid, shape (n, len(grid))."""
+
+    def growth(self, X: Array, begin: Array, ends: Array) -> Array:
+        grown = np.empty(ends.shape)
+        for rows in _blocks(len(ends)):
+            H = self._from_zero(X[rows])
+            until = np.take_along_axis(H, np.searchsorted(self.grid, ends[rows], side="right"), axis=1)
+            since = np.take_along_axis(H, np.searchsorted(self.grid, begin[rows], side="right")[:, None], axis=1)
+            grown[rows] = until - since
+        return grown
+
+    def time_to_grow(self, X: Array, begin: Array, amount: float) -> Array:
+        when = np.empty(len(begin))
+        times = np.append(self.grid, np.nan)
+        for rows in _blocks(len(begin)):
+            H = self._from_zero(X[rows])
+            since = np.take_along_axis(H, np.searchsorted(self.grid, begin[rows], side="right")[:, None], axis=1)
+            when[rows] = times[(H[:, 1:] < since + amount - 1e-12).sum(axis=1)]
+        return when
+
+    def _from_zero(self, X: Array) -> Array:
+        H = self.cumulative(X)
+        return np.concatenate([np.zeros((len(H), 1)), H], axis=1)
+
+
+class KaplanMeier(StepModel):
+    """The floor: the same for everybody (Kaplan & Meier 1958, JASA 53).
+
+    Examples
+    --------
+    >>> model = KaplanMeier()
+    >>> model.fit(np.empty((3, 0)), np.array([1.0, 2, 3]), np.array([True, True, False]), np.arange(3))
+    >>> np.exp(-model.cumulative(np.empty((1, 0)))).round(3).tolist()
+    [[0.667, 0.333, 0.333]]
+    """
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:  # noqa: ARG002
+        self.grid, place = np.unique(durations, return_inverse=True)
+        ended = np.bincount(place, events, len(self.grid))
+        at_risk = len(durations) - np.searchsorted(np.sort(durations), self.grid, side="left")
+        survival = np.cumprod(1 - ended / at_risk)
+        self._cumulative = -np.log(np.maximum(survival, _LEAST_SURVIVAL))
+        self.last_time = float(self.grid[-1])
+
+    def cumulative(self, X: Array) -> Array:
+        return np.broadcast_to(self._cumulative, (len(X), len(self.grid)))
+
+
+class ScikitSurvival(StepModel):
+    """A model of scikit-survival by its public methods."""
+
+    def __init__(self, seed: int = 0, **options: Any) -> None:
+        self.seed, self.options = seed, options
+
+    @abstractmethod
+    def make(self) -> Any:
+        """The unfitted estimator."""
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:  # noqa: ARG002
+        self.estimator = self.make().fit(X, outcome(durations, events))
+        self.grid = np.asarray(self.estimator.unique_times_, dtype=np.float64)
+        self.last_time = float(durations.max())
+
+    def cumulative(self, X: Array) -> Array:
+        survival = self.estimator.predict_survival_function(X, return_array=True)
+        return -np.log(np.maximum(survival, _LEAST_SURVIVAL))
+
+
+class Cox(ScikitSurvival):
+    """Proportional hazards (Cox 1972), ties by Efron (1977); ``ties="breslow"`` is the other, ``alpha`` a ridge."""
+
+    def make(self) -> Any:
+        return survival_library("sksurv.linear_model").CoxPHSurvivalAnalysis(**({"ties": "efron"} | self.options))
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        if X.shape[1] == 0:
+            raise ModelError("Cox has no feature that varies; add one, or take model='kaplan_meier'")
+        try:
+            super().fit(X, durations, events, groups)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            raise ModelError(
+                f"Cox cannot be fitted: {error}; features may say the same, or tell all events apart: leave one out, "
+                "or give alpha=0.1, a ridge"
+            ) from error
+
+    @property
+    def coefficients(self) -> Array:
+        """Log hazard ratios by column of the matrix."""
+        return np.asarray(self.estimator.coef_, dtype=np.float64).ravel()
+
+    def contributions(self, X: Array, begin: Array, horizon: float) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG002
+        return X * self.coefficients, self.names
+
+
+class Coxnet(Cox):
+    """Cox under an elastic net (Simon, Friedman, Hastie & Tibshirani 2011); the penalty by held-out customers."""
+
+    def make(self) -> Any:
+        given = {"l1_ratio": 0.5, "n_alphas": 50, "fit_baseline_model": True}
+        return survival_library("sksurv.linear_model").CoxnetSurvivalAnalysis(**(given | self.options))
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        if X.shape[1] == 0:
+            raise ModelError("Cox has no feature that varies; add one, or take model='kaplan_meier'")
+        self.means, self.scales = X.mean(axis=0), X.std(axis=0)
+        X = self._standard(X)
+        known = self.options
+        if "alphas" not in known:
+            held = held_out(groups, self.seed)
+            path = self.make().fit(X[~held], outcome(durations[~held], events[~held]))
+            scores = [partial_log_likelihood(X[held] @ b, durations[held], events[held]) for b in path.coef_.T]
+            self.options = {**known, "alphas": [float(path.alphas_[int(np.argmax(scores))])]}
+        self.estimator = self.make().fit(X, outcome(durations, events))
+        self.options = known
+        self.grid = np.asarray(self.estimator.unique_times_, dtype=np.float64)
+        self.last_time = float(durations.max())
+
+    def _standard(self, X: Array) -> Array:
+        return (X - self.means) / self.scales
+
+    @property
+    def coefficients(self) -> Array:
+        return np.asarray(self.estimator.coef_, dtype=np.float64)[:, -1] / self.scales
+
+    def cumulative(self, X: Array) -> Array:
+        return super().cumulative(self._standard(X))
+
+
+class GradientBoosting(ScikitSurvival):
+    """Boosted trees on Cox's partial likelihood (Ridgeway 1999)."""
+
+    def make(self) -> Any:
+        given = {"n_estimators": 100, "learning_rate": 0.1, "max_depth": 3, "min_samples_leaf": 20, "subsample": 0.7}
+        ensemble = survival_library("sksurv.ensemble")
+        return ensemble.GradientBoostingSurvivalAnalysis(**(given | {"random_state": self.seed} | self.options))
+
+
+class RandomForest(ScikitSurvival):
+    """Random survival forest (Ishwaran, Kogalur, Blackstone & Lauer 2008), of times binned to bound its memory.
+
+    Every node keeps two functions of time: nodes x times x 16 bytes x trees. ``bins=None`` keeps every time;
+    ``memory_limit`` in bytes is what is available where not given. What would not fit is refused with a figure.
+    """
+
+    def __init__(
+        self, seed: int = 0, *, bins: int | None = 60, memory_limit: float | None = None, **options: Any
+    ) -> None:
+        super().__init__(seed, **options)
+        self.bins, self.memory_limit = bins, memory_limit
+
+    def make(self) -> Any:
+        given = {"n_estimators": 100, "min_samples_leaf": 50, "n_jobs": 1, "random_state": self.seed}
+        return survival_library("sksurv.ensemble").RandomSurvivalForest(**(given | self.options))
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        last = float(durations.max())
+        if self.bins is not None:
+            edges = time_bins(durations, events, self.bins)
+            durations = edges[np.minimum(np.searchsorted(edges, durations), len(edges) - 1)]
+        estimator = self.make()
+        times = len(np.unique(durations))
+        leaves = max(1, len(X) // estimator.min_samples_leaf)
+        needed = forest_bytes(leaves, times, estimator.n_estimators)
+        limit = available_bytes() if self.memory_limit is None else self.memory_limit
+        if needed > limit:
+            raise ModelError(
+                f"a random survival forest of {estimator.n_estimators} trees on {len(X):,} intervals with {times:,} "
+                f"times needs about {needed / 1e9:.1f} GB and {limit / 1e9:.1f} GB are there; give fewer bins (now "
+                f"{self.bins}), a smaller max_rows, a larger min_samples_leaf, or take model='hazard'"
+            )
+        super().fit(X, durations, events, groups)
+        self.last_time = last
+
+
+def forest_bytes(leaves: int, times: int, trees: int) -> float:
+    """Return what a forest keeps: a tree of L leaves has 2 L - 1 nodes, each with two floats a time.
+
+    Examples
+    --------
+    >>> forest_bytes(leaves=1_000, times=365, trees=100) / 1e9
+    1.167416
+    """
+    return float((2 * leaves - 1) * times * 2 * 8 * trees)
+
+
+def available_bytes() -> float:
+    """Return the memory that can be had without swapping.
+
+    Examples
+    --------
+    >>> available_bytes() > 0
+    True
+    """
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return float(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2
+
+
+def time_bins(durations: Array, events: NDArray[np.bool_], most: int) -> Array:
+    """Return upper edges of bins of time: as many quantiles of the events as are distinct, then wider to the last time.
+
+    Parameters
+    ----------
+    durations, events : ndarray, shape (n,)
+        Times, above 0, and whether each ended in an event.
+    most : int
+        At most so many bins; where there are no more distinct times, each is an edge.
+
+    Examples
+    --------
+    >>> time_bins(np.array([1.0, 1, 2, 3, 30, 90]), np.array([True, True, True, True, True, False]), 4).tolist()
+    [1.0, 3.0, 30.0, 90.0]
+    """
+    ended, last = np.unique(durations[events]), float(durations.max())
+    if len(ended) + (ended[-1] < last) <= most:
+        return np.union1d(ended, last)
+    tail = max(1, most // 3)
+    shares = np.arange(1, most - tail) / (most - tail)
+    body = np.unique(np.quantile(durations[events], shares, method="inverted_cdf"))
+    far = np.geomspace(max(body[-1], last / 1e6), last, tail + 2)[1:]
+    # edges of the tail on times that were seen, so that bins of whole days end on whole days
+    seen = np.unique(durations)
+    return np.union1d(body, seen[np.minimum(np.searchsorted(seen, far * (1 - 1e-9)), len(seen) - 1)])
+
+
+def held_out(groups: NDArray[Any], seed: int, share: float = 0.2) -> NDArray[np.bool_]:
+    """Mark the rows of a random share of the customers.
+
+    Examples
+    --------
+    >>> int(held_out(np.repeat(np.arange(10), 3), seed=1).sum())
+    6
+    """
+    ids, place = np.unique(groups, return_inverse=True)
+    chosen = np.zeros(len(ids), dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(len(ids))[: max(1, round(share * len(ids)))]] = True
+    return chosen[place]
+
+
+def partial_log_likelihood(risk: Array, durations: Array, events: NDArray[np.bool_]) -> float:
+    """Return Cox's partial log-likelihood of log hazards ``risk``, ties by Breslow.
+
+    Examples
+    --------
+    >>> round(partial_log_likelihood(np.zeros(3), np.array([1.0, 2, 3]), np.array([True, True, False])), 6)
+    -1.791759
+    """
+    order = np.argsort(-durations, kind="stable")
+    risk, durations, events = risk[order], durations[order], events[order]
+    running = np.logaddexp.accumulate(risk)
+    # everybody of the same time is at risk
+    last = np.searchsorted(-durations, -durations, side="right") - 1
+    return float((risk - running[last])[events].sum())
+
+
+def outcome(durations: Array, events: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return what scikit-survival reads.
+
+    Examples
+    --------
+    >>> outcome(np.array([2.0]), np.array([True])).dtype.names
+    ('event', 'time')
+    """
+    made = np.empty(len(durations), dtype=[("event", bool), ("time", np.float64)])
+    made["event"], made["time"] = events, durations
+    return made
+
+
+def survival_library(module: str) -> Any:
+    """Import a module of scikit-survival (GPL-3.0-or-later, an extra).
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+
+    Examples
+    --------
+    >>> survival_library("sksurv.metrics").__name__
+    'sksurv.metrics'
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingExtraError(
+            "this needs scikit-survival (GPL-3.0-or-later): pip install 'regulars[churn]'"
+        ) from None
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)]
+
+
+STEP_MODELS: Mapping[str, type[StepModel]] = {
+    "kaplan_meier": KaplanMeier,
+    "cox": Cox,
+    "coxnet": Coxnet,
+    "gradient_boosting": GradientBoosting,
+    "random_survival_forest": RandomForest,
+}
