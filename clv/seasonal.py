@@ -35,7 +35,7 @@ _NODES_A_PANEL, _NODES_A_DAY = 16, 4
 
 @dataclass(frozen=True)
 class ClockHistories(PurchaseHistories):
-    """A summary's histories with recency and T in clock time, and the day that they run to.
+    """A summary's histories with recency and T in the time of a clock, and the day that they run to.
 
     Examples
     --------
@@ -45,6 +45,7 @@ class ClockHistories(PurchaseHistories):
     """
 
     as_of: date = date.max
+    clock: FittedClock | None = None
 
 
 class SeasonalBetaGeometricModel(BetaGeometricModel):
@@ -251,7 +252,7 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
 
     # ---------------------------------------------------------------- from the calendar to the clock
 
-    def clock_histories(self, summary: Any) -> ClockHistories:
+    def histories(self, summary: Any) -> ClockHistories:
         """Read a summary once for several predictions: its histories in clock time.
 
         Examples
@@ -261,11 +262,13 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
         >>> model = SeasonalBetaGeoModel.from_parameters(clock=flat, r=0.25, alpha=4, a=0.8, b=2.5)
         >>> summary = {"frequency": [0], "recency": [0], "T": [40], "first_order_on": ["2017-01-01"],
         ...            "last_order_on": ["2017-01-01"]}
-        >>> model.clock_histories(summary).T
+        >>> model.histories(summary).T
         array([40.])
         """
         self._require_fitted()
         if isinstance(summary, ClockHistories):
+            if summary.clock is not self.clock_:
+                raise ModelError("these histories were read by a model with another clock; give the summary itself")
             return summary
         dates = read_purchase_dates(summary, self.time_unit_)
         if dates.time_unit != self.time_unit_:
@@ -283,10 +286,10 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
         # whole days of a flat clock are divided last, as a plain summary's are: not a bit differs
         recency = (passed[(dates.last - start).astype(np.int64)] - at_first) / days_per_unit(self.time_unit_)
         age = (passed[-1] - at_first) / days_per_unit(self.time_unit_)
-        return ClockHistories(dates.frequency, recency, age, dates.weight, dates.time_unit, as_of=dates.as_of)
+        return ClockHistories(dates.frequency, recency, age, dates.weight, dates.time_unit, dates.as_of, self.clock_)
 
     def _ready(self, summary: Any) -> tuple[BTYDModel, PurchaseHistories]:
-        return self._predictor(), self.clock_histories(summary)
+        return self._predictor(), self.histories(summary)
 
     def _passed(self, since: date, time: float) -> float:
         """Clock time that passes within so much calendar time, both in time units."""
@@ -316,20 +319,20 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
         array([0.1979])
         """
         start, horizon = require_window(start, horizon, self._unit)
-        histories = self.clock_histories(summary)
+        histories = self.histories(summary)
         end = self._passed(histories.as_of, horizon)
         return super().expected_purchases(histories, end, min(self._passed(histories.as_of, start), end))
 
     def probability_no_purchase(self, summary: Any, horizon: float) -> Array:
         """Probability that each customer buys nothing in (T, T + horizon] of the calendar, shape (n,)."""
         horizon = require_time("horizon", horizon, self._unit)
-        histories = self.clock_histories(summary)
+        histories = self.histories(summary)
         return super().probability_no_purchase(histories, self._passed(histories.as_of, horizon))
 
     def purchase_probabilities(self, summary: Any, horizon: float, n_max: int) -> Array:
         """Probabilities of 0, ..., n_max purchases in (T, T + horizon] of the calendar, shape (n, n_max + 1)."""
         horizon = require_time("horizon", horizon, self._unit)
-        histories = self.clock_histories(summary)
+        histories = self.histories(summary)
         return super().purchase_probabilities(histories, self._passed(histories.as_of, horizon), n_max)
 
     def discounted_expected_purchases(self, summary: Any, horizon: float, discount_rate: float) -> Array:
@@ -339,7 +342,7 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
         """
         horizon = require_time("horizon", horizon, self._unit)
         rate = require_rate(discount_rate, self._unit)
-        histories = self.clock_histories(summary)
+        histories = self.histories(summary)
         self._passed(histories.as_of, horizon)
         if rate == 0:
             return self.expected_purchases(histories, horizon)
@@ -357,7 +360,7 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
 
         nan where the next purchase is more likely than not never to come, or lies beyond the clock's calendar.
         """
-        histories = self.clock_histories(summary)
+        histories = self.histories(summary)
         unit = days_per_unit(self.time_unit_)
         wait = super().median_time_to_next_purchase(histories)
         return self.clock_.calendar_days(histories.as_of, wait * unit) / unit

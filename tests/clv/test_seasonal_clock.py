@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from regulars import clv
+from regulars.clv.customer_intervals import customer_intervals
 from regulars.clv.seasonal_clock import choose_terms, weekday_contrasts
 from regulars.clv.seasonal_likelihood import DatedHistories, joint_objective
 from regulars.clv.shopping_calendar import easter, public_holidays, shopping_occasions
@@ -43,6 +44,12 @@ def even():
 @pytest.fixture(scope="module")
 def peak():
     return drawn(december, seed=3, n=5000)
+
+
+@pytest.fixture(scope="module")
+def peak_model(peak):
+    _, summary, by_day = peak
+    return clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
 
 
 PAIRS = [
@@ -129,7 +136,7 @@ def test_without_the_jacobian_a_search_over_clocks_runs_away(even):
             declared, date(2013, 10, 1), date(2015, 11, 30), 0, (), ("start",), ("events",),
             np.array([strength]), np.zeros((1, 1)), float(log_level),
         )  # fmt: skip
-        histories = clv.SeasonalBetaGeoModel.from_parameters(clock=clock, **PARAMS).clock_histories(summary)
+        histories = clv.SeasonalBetaGeoModel.from_parameters(clock=clock, **PARAMS).histories(summary)
         best = clv.BetaGeoModel().fit(histories)
         on_clock = clv.SeasonalBetaGeoModel.from_parameters(clock=clock, **best.params_)
         without.append(best.log_likelihood_)
@@ -141,9 +148,9 @@ def test_without_the_jacobian_a_search_over_clocks_runs_away(even):
     assert abs(found.clock_.coefficients[0]) < 0.2
 
 
-def test_a_december_is_foreseen(peak):
-    _, summary, by_day = peak
-    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
+def test_a_december_is_foreseen(peak, peak_model):
+    _, summary, _ = peak
+    model = peak_model
     plain = clv.BetaGeoModel().fit(summary)
     actual = summary["frequency_holdout"].sum()
     assert abs(plain.expected_purchases(summary, 31 / 7).sum() / actual - 1) > 0.15
@@ -218,9 +225,9 @@ def test_where_nobody_leaves_the_clock_is_that_of_nbd():
     assert np.isfinite(model.expected_purchases(summary, 52)).all()
 
 
-def test_discounting_stays_in_calendar_time(peak):
-    _, summary, by_day = peak
-    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
+def test_discounting_stays_in_calendar_time(peak, peak_model):
+    _, summary, _ = peak
+    model = peak_model
     some, rate = summary.head(40), 0.01
     edges = np.arange(0, 90 + 1) / 7
     expected = np.array([model.expected_purchases(some, t) for t in edges])
@@ -230,9 +237,9 @@ def test_discounting_stays_in_calendar_time(peak):
     np.testing.assert_allclose(model.discounted_expected_purchases(some, 90 / 7, rate), midpoint, rtol=1e-6)
 
 
-def test_tracking_shows_the_december(peak):
+def test_tracking_shows_the_december(peak, peak_model):
     days, summary, by_day = peak
-    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
+    model = peak_model
     flat_model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(harmonics=0, weekday=False)).fit(summary, by_day)
     plain = clv.BetaGeoModel().fit(summary)
     first = summary.groupby("first_order_on").size().rename("customers").rename_axis("day").reset_index()
@@ -246,14 +253,32 @@ def test_tracking_shows_the_december(peak):
     assert squared["seasonal"] < 0.1 * squared["plain"]
 
 
-def test_value_goes_by_the_clock(peak):
-    _, summary, by_day = peak
-    model = clv.SeasonalBetaGeoModel(clv.SeasonalClock(country="US")).fit(summary, by_day)
+def test_value_goes_by_the_clock(peak, peak_model):
+    _, summary, _ = peak
+    model = peak_model
     spend = clv.GammaGammaModel.from_parameters(p=6.25, q=3.74, v=15.44)
     money = summary.assign(monetary_value=np.where(summary["frequency"] > 0, 30.0, 0.0))
     value = clv.customer_lifetime_value(model, spend, money, horizon=5)  # a December
     plain = clv.customer_lifetime_value(clv.BetaGeoModel().fit(summary), spend, money, horizon=5)
     assert value.sum() > 2 * plain.sum()
+
+
+def test_scores_and_intervals_go_by_the_clock(peak, peak_model):
+    _, summary, by_day = peak
+    model = peak_model
+    scores = clv.score_customers(
+        model, None, summary, as_of=date(2015, 11, 30), horizon=31 / 7, discount_rate=0.1, margin=1.0
+    )
+    np.testing.assert_allclose(
+        scores["expected_orders"].to_numpy(), model.expected_purchases(summary, 31 / 7), rtol=1e-12
+    )
+    found = customer_intervals(model, None, summary, 31 / 7)
+    actual = summary["frequency_holdout"].to_numpy()
+    inside = (found.orders_low[:, -1] <= actual) & (actual <= found.orders_high[:, -1])
+    assert inside.mean() > 0.9  # counts are few: intervals hold more than they promise, 90%
+    other = clv.SeasonalBetaGeoModel(clv.SeasonalClock(harmonics=1)).fit(summary, by_day)
+    with pytest.raises(ModelError, match="read by a model with another clock"):
+        other.probability_alive(model.histories(summary))
 
 
 def test_a_model_comes_back_from_disk(peak, tmp_path):
