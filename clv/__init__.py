@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .gamma_gamma import GammaGammaModel, fit_spend
     from .gaps import known_at_start, order_gaps
     from .histories import PurchaseHistories, read_histories
+    from .left_censoring import LeftCensoredModel
     from .lifetimes_bridge import from_lifetimes, to_lifetimes
     from .likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
     from .modified_beta_geo import ModifiedBetaGeoModel
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .simulate import (
         simulate_bg_nbd,
         simulate_gamma_gamma,
+        simulate_left_censored,
         simulate_mbg_nbd,
         simulate_nbd,
         simulate_pareto_nbd,
@@ -116,6 +118,7 @@ _MODULES = {
     "seasonal_summary": "purchase_dates",
     "simulate_bg_nbd": "simulate",
     "simulate_gamma_gamma": "simulate",
+    "simulate_left_censored": "simulate",
     "simulate_mbg_nbd": "simulate",
     "simulate_nbd": "simulate",
     "simulate_pareto_nbd": "simulate",
@@ -128,6 +131,7 @@ _MODULES = {
     "to_lifetimes": "lifetimes_bridge",
     "track_orders": "tracking",
     "value_window": "boosted_value",
+    "LeftCensoredModel": "left_censoring",
 }
 
 __all__ = [
@@ -143,6 +147,7 @@ __all__ = [
     "DispersionCalibration",
     "FittedClock",
     "GammaGammaModel",
+    "LeftCensoredModel",
     "LikelihoodRatioTest",
     "ModelReport",
     "ModifiedBetaGeoModel",
@@ -193,6 +198,7 @@ __all__ = [
     "seasonal_summary",
     "simulate_bg_nbd",
     "simulate_gamma_gamma",
+    "simulate_left_censored",
     "simulate_mbg_nbd",
     "simulate_nbd",
     "simulate_pareto_nbd",

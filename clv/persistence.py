@@ -31,6 +31,9 @@ _MODELS: Mapping[str, tuple[str, str]] = {
     "mbg_nbd_covariates": ("covariates", "CovariateModel"),
     "pareto_nbd_covariates": ("covariates", "CovariateModel"),
     "gamma_gamma_covariates": ("spend_covariates", "SpendCovariateModel"),
+    "bg_nbd_left_censored": ("left_censoring", "LeftCensoredModel"),
+    "mbg_nbd_left_censored": ("left_censoring", "LeftCensoredModel"),
+    "pareto_nbd_left_censored": ("left_censoring", "LeftCensoredModel"),
 }
 _NOT_FINITE = "not_finite"
 

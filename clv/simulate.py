@@ -213,6 +213,80 @@ def simulate_gamma_gamma(params: Mapping[str, Any], frequency: Any, seed: int) -
     return pd.DataFrame({"frequency": x, "monetary_value": observed, "mean_spend": p * scale})
 
 
+def simulate_left_censored(
+    model: str,
+    params: Mapping[str, Any],
+    n_customers: int,
+    window: float,
+    history: float,
+    seed: int,
+    *,
+    acquisition: float = 1.0,
+    holdout: float = 0.0,
+    time_unit: str = "week",
+) -> "pd.DataFrame":
+    """Draw the summary that a shop makes whose data begin in the middle of its customers' lives.
+
+    Customers come at a constant rate, from ``history`` before the data's begin until the as-of date; who has left
+    before the data begin, or buys nothing in the window, is not seen.
+
+    Parameters
+    ----------
+    model, params, seed, time_unit
+        As in :func:`simulate_purchases`.
+    n_customers
+        Customers who come, seen or not.
+    window, history
+        Length of the data, and how long customers had been coming before.
+    acquisition
+        Rate of coming before the window over that within.
+    holdout
+        Length of a further window whose purchases come out as ``frequency_holdout``.
+
+    Returns
+    -------
+    DataFrame
+        ``frequency, recency, T`` from the first purchase in the window; ``is_old`` and ``tenure``, the time since each
+        really came (leave out what a shop does not know); ``frequency_holdout``.
+
+    Examples
+    --------
+    >>> truth = {"r": 0.55, "alpha": 6.0, "a": 0.8, "b": 2.4}
+    >>> seen = simulate_left_censored("bg_nbd", truth, 1000, window=52, history=52, seed=1)
+    >>> bool(len(seen) < 1000), bool((seen["T"] <= 52).all())
+    (True, True)
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    old = rng.random(n_customers) < acquisition * history / (acquisition * history + window)
+    came = rng.random(n_customers) * np.where(old, history, window)
+    tenure = np.where(old, window + came, window - came)
+    bought = simulate_purchases(model, params, n_customers, tenure + holdout, seed + 1)
+    customer, at = bought["customer"].to_numpy(), bought["time"].to_numpy()
+    age = tenure[customer] - at  # before the as-of date
+    later = np.bincount(customer[age < 0], minlength=n_customers)
+    seen = (age <= window) & (age >= 0)
+    first, last = np.zeros(n_customers), np.full(n_customers, np.inf)
+    np.maximum.at(first, customer[seen], age[seen])
+    np.minimum.at(last, customer[seen], age[seen])
+    count = np.bincount(customer[seen], minlength=n_customers)
+    who = np.flatnonzero(count)
+    frame = pd.DataFrame(
+        {
+            "frequency": count[who] - 1,
+            "recency": first[who] - last[who],
+            "T": first[who],
+            "is_old": old[who],
+            "tenure": tenure[who],
+        }
+    )
+    if holdout > 0:
+        frame["frequency_holdout"] = later[who]
+    frame.attrs["time_unit"] = time_unit
+    return frame
+
+
 def _start(
     model: str, params: Mapping[str, Any], n_customers: int, T: Any, seed: int
 ) -> tuple[Generator, _Lives, Array]:
