@@ -149,7 +149,7 @@ def learn_prices(
         rows += own
         if inputs is not None:
             plans[name] = inputs
-    return Prices(_tables(panel, response.table, accounts, rows), plans, tuple(notes))
+    return Prices(_tables(panel, response.table, accounts, rows), plans, tuple(dict.fromkeys(notes)))
 
 
 # ---- panel and response ---------------------------------------------------------------------------------------------
@@ -237,6 +237,7 @@ def _response(panel: "pd.DataFrame", pricing: "PricingSettings", seed: int, note
     except _NO_FIT as error:
         notes.append(f"[pricing] no demand model: {_in_a_line(error)}")
         return _Response(table, method, version, None, _in_a_line(error))
+    notes += [f"[pricing] demand: {finding}" for finding in getattr(model, "findings_", ())]
     return _Response(table, method, version, model)
 
 
