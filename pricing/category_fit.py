@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..sql.errors import ModelError
-from .censored_poisson import CountFit, fit_counts, log_likelihood
+from .censored_poisson import CountFit, cluster_meat, fit_counts, log_likelihood
+from .error_persistence import Persistence, week_series
 from .instruments import FirstStage, first_stage, within
 from .panel_arrays import PanelArrays
 
@@ -19,6 +20,7 @@ FEWEST_ITEMS = 8
 _FEWEST_CLUSTERS = 10
 _PRIOR_CLUSTERS = 10.0
 _WEEKS_A_CONTROL = 10
+_WEEKS_OF_OWN_STAGE = 78
 _ROWS_WITH_INSTRUMENTS = 40
 _OWN_VARIATION = 0.1
 _PASSES = 2
@@ -117,12 +119,12 @@ def fit_category(
                 part.why = str(error)
             return _slopes(parts)
         for _ in range(_PASSES if common else 1):
-            for part in usable:
-                _fit_item(part, pooled, shocks)
+            for at, part in enumerate(usable):
+                _fit_item(part, pooled, shocks, at)
             if common:
                 shocks = _shocks(usable, shocks)
-        for part in usable:
-            _fit_item(part, pooled, shocks)
+        for at, part in enumerate(usable):
+            _fit_item(part, pooled, shocks, at)
     return _slopes(parts)
 
 
@@ -195,12 +197,19 @@ def _calendar(panel: PanelArrays, rows: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Pooled:
-    """One slope and one coefficient of each control for all items; ``held`` are the controls that say something."""
+    """One slope and one coefficient of each control for all items, prices instrumented where the items' are.
+
+    ``residuals`` are, for each item, what the instruments do not explain of its price, with one first stage for all;
+    ``f`` is its strength, ``of_stage`` the part of the slope's variance that comes from it.
+    """
 
     slope: float
     controls: np.ndarray
     size: float
     variance: float
+    of_stage: float = 0.0
+    residuals: list[np.ndarray] | None = field(default=None, repr=False)
+    f: float = float("nan")
 
 
 def _pooled(parts: Sequence[_Item], shocks: np.ndarray, common: bool) -> tuple[_Pooled, np.ndarray]:
@@ -215,23 +224,61 @@ def _pooled(parts: Sequence[_Item], shocks: np.ndarray, common: bool) -> tuple[_
     price = np.concatenate([part.log_price for part in parts])
     controls = np.concatenate([part.controls for part in parts])
     held = _held(price, controls, group)
-    x = np.concatenate([price[:, None], controls[:, held]], axis=1)
-    slope = np.zeros(x.shape[1])
-    size = 5.0
-    for _ in range(12 if common else 1):
-        fit = fit_counts(units, x, group, offset=shocks[week], sold_out=sold_out, size=size, start=slope)
-        moved = float(np.abs(fit.slope - slope).max())
-        slope = fit.slope
-        if common:
-            shocks = _step(shocks, week, units, fit.predictor, sold_out, size)
-        if moved < 1e-3:
-            break
+    known = np.concatenate([price[:, None], controls[:, held]], axis=1)
+    slope, size, stage = np.zeros(known.shape[1]), 5.0, None
+    instruments = _stacked_instruments(parts)
+    item = np.concatenate([np.full(len(part.rows), i) for i, part in enumerate(parts)])
+    x = known
+    # the first stage holds what demand holds: once without the weeks' shocks, and again when they are known
+    for _ in range(1 if instruments is None else 2):
+        if instruments is not None:
+            of_demand = np.concatenate([known[:, 1:], shocks[week][:, None]], axis=1)
+            stage = first_stage(price, instruments, of_demand, group, _most_clusters(item, week))
+            x = known if stage is None or _explained(stage) else np.column_stack([known, stage.residual])
+            slope = np.resize(slope, x.shape[1])
+        for _ in range(12 if common else 1):
+            fit = fit_counts(units, x, group, offset=shocks[week], sold_out=sold_out, size=size, start=slope)
+            moved = float(np.abs(fit.slope - slope).max())
+            slope = fit.slope
+            if common:
+                shocks = _step(shocks, week, units, fit.predictor, sold_out, size)
+            if moved < 1e-3:
+                break
     fit = fit_counts(units, x, group, offset=shocks[week], sold_out=sold_out, start=slope)
     coefficients = np.zeros(controls.shape[1])
-    coefficients[held] = fit.slope[1:]
-    item = np.concatenate([np.full(len(part.rows), i) for i, part in enumerate(parts)])
-    clustered = fit.clustered(item, np.unique(week, return_inverse=True)[1])
-    return _Pooled(float(fit.slope[0]), coefficients, fit.size, float(clustered[0, 0])), shocks
+    coefficients[held] = fit.slope[1 : 1 + len(held)]
+    by_week = np.unique(week, return_inverse=True)[1]
+    influence = fit.scores @ fit.covariance[:, 0]
+    of_stage = np.zeros(len(influence))
+    if stage is not None and x.shape[1] > known.shape[1]:
+        of_stage = _stage_influence(fit, _centred(x, group, fit.weight), stage)
+    variance, of_stage = (
+        float(cluster_meat(each[:, None], item, by_week)[0, 0]) for each in (influence + of_stage, of_stage)
+    )
+    return _Pooled(
+        float(fit.slope[0]),
+        coefficients,
+        fit.size,
+        variance,
+        of_stage,
+        None if stage is None else [stage.residual[item == i] for i in range(len(parts))],
+        float("nan") if stage is None else stage.f,
+    ), shocks
+
+
+def _stacked_instruments(parts: Sequence[_Item]) -> np.ndarray | None:
+    given = [part.instruments for part in parts if part.instruments is not None]
+    return np.concatenate(given) if len(given) == len(parts) else None
+
+
+def _explained(stage: FirstStage) -> bool:
+    """Whether the instruments explain all of the price: nothing of it then answers to demand."""
+    return float(np.std(stage.residual)) < 1e-6
+
+
+def _most_clusters(item: np.ndarray, week: np.ndarray) -> np.ndarray:
+    """Clusters of which there are more: those of a few weeks say nothing of how strong instruments are."""
+    return item if len(np.unique(item)) > len(np.unique(week)) else week
 
 
 def _step(
@@ -270,29 +317,26 @@ def _shocks(parts: Sequence[_Item], shocks: np.ndarray) -> np.ndarray:
     return shocks
 
 
-def _fit_item(part: _Item, pooled: _Pooled, shocks: np.ndarray) -> None:
-    n = len(part.rows)
+def _fit_item(part: _Item, pooled: _Pooled, shocks: np.ndarray, at: int) -> None:
+    n, weeks = len(part.rows), len(np.unique(part.week))
     offset = shocks[part.week]
-    instrumented = part.instruments is not None and n >= _ROWS_WITH_INSTRUMENTS
     part.stage = None
     held = _held(part.log_price, part.controls, part.group)
-    if len(np.unique(part.week)) < _WEEKS_A_CONTROL * (len(held) + 2) or _own_share(part) < _OWN_VARIATION:
+    if weeks < _WEEKS_A_CONTROL * (len(held) + 2) or _own_share(part) < _OWN_VARIATION:
         # too little to tell its controls from its price: the category's coefficients hold
         offset = offset + part.controls @ pooled.controls
         part.shared = pooled.variance if part.controls.any() else 0.0
         x = part.log_price[:, None]
     else:
         x = np.concatenate([part.log_price[:, None], part.controls[:, held]], axis=1)
-    if instrumented and part.instruments is not None:
-        known = np.concatenate([x[:, 1:], shocks[part.week][:, None]], axis=1)
-        part.stage = first_stage(part.log_price, part.instruments, known, part.group, part.week)
-        if part.stage is not None and float(np.std(part.stage.residual)) < 1e-6:
-            # the instruments explain all of the price: nothing of it answers to demand
-            part.stage = FirstStage(part.stage.residual, part.stage.instruments[:, :0], part.stage.f)
-        elif part.stage is not None:
-            x = np.concatenate([x, part.stage.residual[:, None]], axis=1)
-    elif part.instruments is not None:
+    if part.instruments is not None and n < _ROWS_WITH_INSTRUMENTS:
         part.why = f"{n} rows are too few for instruments"
+    elif part.instruments is not None:
+        part.stage = _stage(part, pooled, shocks, x, weeks, at)
+        if part.stage is not None and not np.isfinite(part.stage.f):
+            part.why = f"{weeks} weeks are too few to tell how strong its instruments are"
+        elif part.stage is not None and not _explained(part.stage):
+            x = np.concatenate([x, part.stage.residual[:, None]], axis=1)
     size = None if n >= _ROWS_WITH_INSTRUMENTS else pooled.size
     near = pooled.size if part.fit is None else part.fit.size
     start = np.zeros(x.shape[1]) if part.fit is None or len(part.fit.slope) != x.shape[1] else part.fit.slope
@@ -305,6 +349,26 @@ def _fit_item(part: _Item, pooled: _Pooled, shocks: np.ndarray) -> None:
         part.regressors, part.shocks = x, shocks[part.week]
     except (ModelError, np.linalg.LinAlgError):
         part.fit = None
+
+
+def _stage(part: _Item, pooled: _Pooled, shocks: np.ndarray, x: np.ndarray, weeks: int, at: int) -> FirstStage | None:
+    """The item's first stage; that of the category where a handful of promotions would be fitted to the last one."""
+    if weeks < _WEEKS_OF_OWN_STAGE and pooled.residuals is not None:
+        residual = within(pooled.residuals[at][:, None], part.group)[:, 0]
+        # its error is the category's, and all items share it
+        part.shared = max(part.shared, pooled.of_stage)
+        return FirstStage(residual, np.empty((len(residual), 0)), pooled.f)
+    if part.instruments is None:
+        return None
+    known = np.concatenate([x[:, 1:], shocks[part.week][:, None]], axis=1)
+    instruments = part.instruments
+    if pooled.residuals is not None:
+        # what the category's first stage makes of them is one instrument: the fewer, the less of the shocks they fit
+        instruments = (part.log_price - pooled.residuals[at])[:, None]
+    stage = first_stage(part.log_price, instruments, known, part.group, part.week)
+    if stage is not None and _explained(stage):
+        return FirstStage(stage.residual, stage.instruments[:, :0], stage.f)
+    return stage
 
 
 def _held(log_price: np.ndarray, controls: np.ndarray, group: np.ndarray) -> list[int]:
@@ -336,9 +400,10 @@ def _own_share(part: _Item) -> float:
 def _slopes(parts: Sequence[_Item]) -> list[ItemSlope]:
     robust, plain = np.full(len(parts), np.nan), np.full(len(parts), np.nan)
     degrees = np.zeros(len(parts))
+    persistence = Persistence.of([week_series(part.week, *_scored(part)) for part in parts if part.fit is not None])
     for i, part in enumerate(parts):
         if part.fit is not None:
-            plain[i], robust[i], degrees[i] = _variances(part, len(parts))
+            plain[i], robust[i], degrees[i] = _variances(part, len(parts), persistence)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = robust / plain
     typical = max(1.0, float(np.nanmedian(ratio))) if np.isfinite(ratio).any() else 1.0
@@ -358,23 +423,29 @@ def _slopes(parts: Sequence[_Item]) -> list[ItemSlope]:
     return slopes
 
 
-def _variances(part: _Item, n_items: int) -> tuple[float, float, float]:
+def _scored(part: _Item) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's derivative in its predictor, and the negative second one."""
+    assert part.fit is not None
+    score = np.zeros(len(part.rows))
+    at = np.flatnonzero(np.isfinite(part.fit.predictor))
+    out = None if part.sold_out is None else part.sold_out[at]
+    score[at] = log_likelihood(part.units[at], part.fit.predictor[at], out, part.fit.size)[1]
+    return score, part.fit.weight
+
+
+def _variances(part: _Item, n_items: int, persistence: Persistence) -> tuple[float, float, float]:
     """Variance of the slope by the likelihood and robustly, and the degrees of freedom of the latter."""
     fit, stage, x = part.fit, part.stage, part.regressors
     if fit is None or x is None:
         return np.nan, np.nan, 0.0
     bread = fit.covariance
-    total = np.bincount(part.group, fit.weight) + 1e-12
-    means = np.stack([np.bincount(part.group, fit.weight * column) / total for column in x.T], axis=1)
-    centred = x - means[part.group]
+    centred = _centred(x, part.group, fit.weight)
     influence = fit.scores @ bread[:, 0]
     if stage is not None and stage.instruments.shape[1]:
-        # the residual of the first stage is itself estimated (Murphy and Topel 1985)
-        gram = np.linalg.inv(stage.instruments.T @ stage.instruments)
-        link = (centred * fit.weight[:, None]).T @ stage.instruments @ gram
-        influence = influence + fit.slope[-1] * stage.residual * (stage.instruments @ (link.T @ bread[:, 0]))
+        influence = influence + _stage_influence(fit, centred, stage)
     # each row's share of what is known of the slope
     share = fit.weight * (centred @ bread[:, 0]) ** 2 / bread[0, 0]
+    lasting = persistence.of_slope(*week_series(part.week, fit.weight * (centred @ bread[:, 0]), fit.weight))
     seen, week = np.unique(part.week, return_inverse=True)
     stores, weeks = int(part.group.max()) + 1, len(seen)
     if stores >= _FEWEST_CLUSTERS and weeks >= _FEWEST_CLUSTERS:
@@ -386,13 +457,27 @@ def _variances(part: _Item, n_items: int) -> tuple[float, float, float]:
         robust = max(robust, _between(influence, share, part.group), _between(influence, share, week))
         degrees = min(_effective(share, part.group), _effective(share, week)) - 1.0
     else:
-        robust = _between(influence, share, week) * _persistence(np.bincount(week, influence))
-        degrees = _effective(share, week) - 1.0
+        robust = _between(influence, share, week) * lasting
+        # weeks whose shocks last say less than as many that stand alone
+        degrees = _effective(share, week) / lasting - 1.0
     n = int((fit.weight > 0).sum())
     spent = len(np.unique(part.group[fit.weight > 0])) + x.shape[1] + weeks / n_items
-    # likelihood takes no account of the levels that were fitted to the same rows
-    plain = float(bread[0, 0]) * n / max(n - spent, 1.0)
+    # likelihood takes no account of the levels that were fitted to the same rows, nor of shocks that last
+    plain = float(bread[0, 0]) * lasting * n / max(n - spent, 1.0)
     return plain, float(robust), float(max(degrees, 0.0))
+
+
+def _centred(x: np.ndarray, group: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    total = np.bincount(group, weight) + 1e-12
+    means = np.stack([np.bincount(group, weight * column) / total for column in x.T], axis=1)
+    return x - means[group]
+
+
+def _stage_influence(fit: CountFit, centred: np.ndarray, stage: FirstStage) -> np.ndarray:
+    """What each row does to the slope through the first stage, which is itself estimated (Murphy and Topel 1985)."""
+    gram = np.linalg.inv(stage.instruments.T @ stage.instruments)
+    link = (centred * fit.weight[:, None]).T @ stage.instruments @ gram
+    return fit.slope[-1] * stage.residual * (stage.instruments @ (link.T @ fit.covariance[:, 0]))
 
 
 def _between(influence: np.ndarray, share: np.ndarray, cluster: np.ndarray) -> float:
@@ -406,23 +491,3 @@ def _effective(share: np.ndarray, cluster: np.ndarray) -> float:
     """How many equal clusters would say as much (Carter, Schnepel and Steigerwald 2017)."""
     parts = np.bincount(cluster, share)
     return float(parts.sum() ** 2 / max(float(parts @ parts), 1e-300))
-
-
-def _persistence(influence: np.ndarray) -> float:
-    """Long-run over plain variance of a series of influences: the larger of two estimates that both err below.
-
-    One takes the series for autoregressive of order one (Andrews and Monahan 1992), the other weighs autocovariances
-    up to the square root of its length (Newey and West 1987).
-    """
-    n = len(influence)
-    if n < 20:
-        return 1.0
-    plain = max(float(influence @ influence), 1e-300)
-    rho = float(influence[1:] @ influence[:-1]) / plain
-    # a fitted residual understates its persistence (Kendall 1954)
-    rho = float(np.clip(rho + (1.0 + 3.0 * rho) / n, 0.0, 0.9))
-    lag = int(n**0.5)
-    weighed = 1.0 + 2.0 * sum(
-        (1.0 - back / (lag + 1.0)) * float(influence[back:] @ influence[:-back]) / plain for back in range(1, lag + 1)
-    )
-    return max((1.0 + rho) / (1.0 - rho), weighed)

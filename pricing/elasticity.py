@@ -328,12 +328,7 @@ def _table(
     shared = np.array([slope.shared for slope in slopes])
     answer = shrink(own, variance, panel.path) if with_category else None
     if answer is not None:
-        known = np.array([answer.categories[path][1] ** 2 for path in panel.path])
-        mean, error, share = (
-            answer.mean,
-            np.sqrt(answer.deviation**2 + np.maximum(shared - known, 0.0)),
-            answer.own_share,
-        )
+        mean, error, share = answer.mean, np.sqrt(answer.deviation**2 + shared), answer.own_share
     else:
         mean, error, share = own, np.sqrt(variance + shared), np.where(mute, 0.0, 1.0)
     lower, upper = mean - _Z90 * error, mean + _Z90 * error

@@ -19,6 +19,7 @@ INSTRUMENTS: dict[str, tuple[str, ...]] = {
     "regular_price": ("regular_price",),
 }
 STRONG_F = 10.0
+_FEWEST_SPARE_CLUSTERS = 3
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class FirstStage:
     """The price explained by instruments and controls, within groups.
 
     ``residual`` (n,) is what they do not explain; ``instruments`` (n, q) are all that explain it, less their group
-    means; ``f`` is the strength of those that are excluded from demand, robust to clusters of weeks.
+    means; ``f`` is the strength of those that are excluded from demand, robust to clusters of weeks; NaN where there
+    are too few clusters to tell.
     """
 
     residual: np.ndarray = field(repr=False)
@@ -113,8 +115,12 @@ def first_stage(
     covariance = bread @ cluster_meat(every * residual[:, None], week) @ bread
     q = moving.shape[1]
     of_instruments = coefficient[:q]
+    # clusters that hardly outnumber the regressors leave no covariance to judge by
+    spare = len(np.unique(week)) - every.shape[1] - 1
+    if spare < _FEWEST_SPARE_CLUSTERS:
+        return FirstStage(residual, every, float("nan"))
     wald = float(of_instruments @ np.linalg.pinv(covariance[:q, :q]) @ of_instruments)
-    return FirstStage(residual, every, wald / q)
+    return FirstStage(residual, every, wald / q * spare / (spare + every.shape[1]))
 
 
 def within(columns: np.ndarray, group: np.ndarray) -> np.ndarray:
