@@ -213,7 +213,7 @@ class TestOverrides:
             ModelError, match=r"Budget\(amount=300.0.*FixedPrice\(item='item_0004', week=0, discount=0.5\)"
         ):
             markdown(made, overrides=[parse_override("item_0004:1=50%")], on=ON)
-        found = markdown(made, overrides=[parse_override("flat:1=20%")], on=ON)
+        found = markdown(made, overrides=[parse_override("flat:1=50%")], on=ON)
         moved = {change.item for change in found.changes if not change.overridden}
         assert moved - {"flat"}
         assert found.account["objective"] <= plain.account["bound"]
