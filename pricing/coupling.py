@@ -6,9 +6,8 @@ prices. When both meet, or no new path is worth its price, a mixed-integer progr
 each item. The best of the numbers is shipped with the plan as its bound.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 import numpy as np
 from tqdm import tqdm
@@ -16,16 +15,15 @@ from tqdm import tqdm
 from . import rules as r
 from .assortment import Assortment
 from .path_account import account
-from .path_search import PathProblem, Tolls, best_paths, paths_above
+from .path_search import PathProblem, best_paths, paths_above
 from .rule_limits import Compiled
-from .shared_limits import SharedLimits
+from .shared_limits import SharedLimits, best_somewhere, markdown_patterns
 
 _ROUNDS = 60
 _TOLERANCE = 1e-8
 _ALL_COLUMNS = 3_000
 _LOOSE_ITEMS = 400
 _NODES = 100
-_WEEKS_OF_EVERY_PATTERN = 6
 _NEAR_COLUMNS, _LEAST_NEAR, _HALVINGS, _TRIES = 4_000, 12, 12, 3
 
 
@@ -49,8 +47,11 @@ class Coupled:
         Worth of one more unit of money of each `Budget`, in the order of the rules.
     pool_prices : ndarray
         Worth of one more unit of each shared stock, its worth at the end included.
-    tolls : Tolls
-        The prices of what is shared at which the bound was found.
+    shared : SharedLimits
+    prices : ndarray
+        The price of each of its limits at which the bound was found.
+    parts : list of (rows, limits)
+        Items that share limits, apart from those they share none with.
     """
 
     rungs: np.ndarray = field(repr=False)
@@ -59,7 +60,9 @@ class Coupled:
     bound: float
     budget_prices: tuple[float, ...]
     pool_prices: np.ndarray = field(repr=False)
-    tolls: Tolls = field(repr=False)
+    shared: SharedLimits = field(repr=False)
+    prices: np.ndarray = field(repr=False)
+    parts: list[tuple[np.ndarray, np.ndarray]] = field(repr=False)
 
 
 def solve_coupled(assortment: Assortment, compiled: Compiled, rules: Sequence[r.Rule], *, gap: float = 1e-4) -> Coupled:
@@ -89,18 +92,18 @@ def solve_coupled(assortment: Assortment, compiled: Compiled, rules: Sequence[r.
     sold[alone] = account(problem, alone, free.rungs).sold
     constant = float((compiled.pools[:, 0] * compiled.pools[:, 1]).sum())
     value, bound = float(free.value.sum()) + constant, float(free.bound.sum()) + constant
-    tied = np.flatnonzero(shared.tied)
-    tolls = shared.tolls(shared.no_prices())
     prices = shared.no_prices()
-    if len(tied):
-        master = _Master(problem.take(tied), shared.take(tied))
-        best, best_prices, prices = master.run(gap)
-        tolls = shared.tolls(prices, n)
-        rungs[tied], sold[tied] = best.rungs, best.sold
-        value, bound = value + best.value, bound + max(best_prices, best.value)
+    parts = shared.separate()
+    for rows, limits in tqdm(parts, desc="items tied together", disable=None if len(parts) > 1 else True, leave=False):
+        master = _Master(problem.take(rows), shared.take(rows, limits))
+        best, upper, prices[limits] = master.run(gap)
+        rungs[rows], sold[rows] = best.rungs, best.sold
+        value, bound = value + best.value, bound + max(upper, best.value)
     n_budgets, n_pools = len(shared.budget_amounts), len(compiled.pools)
     pool_prices = prices[n_budgets : n_budgets + n_pools] + compiled.pools[:, 1]
-    return Coupled(rungs, sold, value, bound, tuple(float(p) for p in prices[:n_budgets]), pool_prices, tolls)
+    return Coupled(
+        rungs, sold, value, bound, tuple(float(p) for p in prices[:n_budgets]), pool_prices, shared, prices, parts
+    )
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,9 @@ class _Master:
                 break
             if not added:
                 break
-        found = self._whole(gap)[0]
+        stock_alone = len(s.limits) == len(s.pool_stock)
+        item = np.concatenate(self.item)
+        found = self._whole(gap, self._never_best(item, np.zeros(len(item), np.bool_)) if stock_alone else None)[0]
         for k in range(_TRIES):
             if bound - found.value <= gap * max(1.0, abs(bound)):
                 break
@@ -286,7 +291,7 @@ class _Master:
         columns, what the mixed-integer programme proves holds for all plans.
         """
         most = _NEAR_COLUMNS // max(self.n, 1)
-        if most < _LEAST_NEAR or (self.shared.pool >= 0).any():
+        if most < _LEAST_NEAR:
             return found, bound, True
         tolls = self.shared.tolls(prices)
         best = best_paths(self.problem, tolls).value
@@ -301,12 +306,47 @@ class _Master:
             reach = np.where(complete, reach, 0.5 * reach)
             item, rungs, complete = paths_above(self.problem, tolls, best - reach, most)
         self.add(item, rungs)
-        again, proven = self._whole(gap)
+        again, proven = self._whole(gap, self._too_far(best, prices, bound - found.value))
         better = again if again.value > found.value else found
         if all_near:
             # a plan is among the columns, or no better than the one found
             bound = min(bound, max(proven, better.value))
         return better, bound, all_near
+
+    def _too_far(self, best: np.ndarray, prices: np.ndarray, gap: float) -> np.ndarray:
+        """Columns that no plan better than the one found holds: they fall short of their item's best by more."""
+        item, value, until = np.concatenate(self.item), np.concatenate(self.value), np.concatenate(self.until)
+        net = value - self._matrix(len(item))[self.n :].T @ (prices * self.scale)
+        far = net < best[item] - gap * (1.0 + 1e-6) - 1e-9 * max(1.0, float(np.abs(best).max()))
+        pooled = np.flatnonzero(self.shared.pool[item] >= 0)
+        if len(pooled):
+            # between two ends of a path lie parts that either may be near
+            rungs = np.concatenate(self.rungs)[pooled]
+            order = pooled[np.lexsort((until[pooled], *rungs.T, item[pooled]))]
+            beside = (np.diff(item[order]) == 0) & (np.diff(until[order]) == 1)
+            near = ~far
+            near[order[:-1][beside]] |= ~far[order[1:][beside]]
+            near[order[1:][beside]] |= ~far[order[:-1][beside]]
+            far = ~near
+            if len(self.shared.limits) == len(self.shared.pool_stock):
+                far |= self._never_best(item, far)
+        return far
+
+    def _never_best(self, item: np.ndarray, far: np.ndarray) -> np.ndarray:
+        """Columns of paths that for no part of the stock are their row's best, where rows share nothing but stock."""
+        sold, value = np.concatenate(self.sold).sum(axis=1), np.concatenate(self.value)
+        rungs, until = np.concatenate(self.rungs), np.concatenate(self.until)
+        out = np.ones(len(item), np.bool_)
+        for i in range(self.n):
+            own = np.flatnonzero(item == i)
+            own = own[np.lexsort((until[own], *rungs[own].T))]
+            # every path stands with each of its ends, in order
+            ends = own.reshape(-1, self.weeks + 1)
+            near = ends[~far[ends].all(axis=1)]
+            parts = np.unique(sold[near][~far[near]])
+            worth = np.array([np.interp(parts, sold[path], value[path]) for path in near])
+            out[near[best_somewhere(worth)]] = False
+        return out
 
     def any_plan(self) -> bool:
         """Return whether some choice of paths keeps all limits."""
@@ -317,7 +357,8 @@ class _Master:
             if broken <= 1e-9 or not self.add(np.arange(self.n), best_paths(self.problem, tolls).rungs):
                 break
         columns = np.concatenate(self.item)
-        return self._integer(columns, np.zeros(len(columns)), np.arange(self.n), np.inf) is not None
+        every, none = np.arange(self.n), np.zeros(len(columns), np.bool_)
+        return self._integer(columns, np.zeros(len(columns)), every, np.inf, none) is not None
 
     def _prepare(self) -> None:
         p = self.problem
@@ -364,15 +405,15 @@ class _Master:
         down = (p.regular_price[:, None] - p.price) > 1e-9
         below = (down * (np.uint64(1) << np.arange(p.n_rungs, dtype=np.uint64))).sum(axis=1, dtype=np.uint64)
         rising = bool((p.steps[grouped] & ~below[grouped][:, None]).any())
-        for inside in _patterns(self.weeks, rising):
+        for inside in markdown_patterns(self.weeks, rising):
             allowed = p.allowed & np.where(inside, below[:, None], ~below[:, None])
             for base in (p, cheap) if len(s.budget_amounts) else (p,):
                 asked = replace(base, allowed=allowed).take(grouped)
-                self.add(grouped, best_paths(asked, s.take(grouped).tolls(ones * (base is cheap))).rungs)
+                self.add(grouped, best_paths(asked, s.of(grouped).tolls(ones * (base is cheap))).rungs)
 
     # ---- whole paths ---------------------------------------------------------------------------------------------
 
-    def _whole(self, gap: float) -> tuple[_Chosen, float]:
+    def _whole(self, gap: float, without: np.ndarray | None = None) -> tuple[_Chosen, float]:
         """Pick one path for each item: the programme's, and a mixed-integer programme over the items it splits.
 
         Returns the plan, and what no plan of these columns exceeds (infinite where items were held).
@@ -380,13 +421,15 @@ class _Master:
         shares, prices, _, _ = self._solve()
         item, value = np.concatenate(self.item), np.concatenate(self.value)
         loose = self._loose(item, shares, value, prices)
+        if without is None or len(loose) < self.n:
+            without = np.zeros(len(item), np.bool_)
         while True:
-            found = self._integer(item, shares, loose, gap)
+            found = self._integer(item, shares, loose, gap, without)
             if found is not None:
                 return self._plan(item, found[0]), found[1] if len(loose) == self.n else np.inf
-            if len(loose) == self.n:
+            if len(loose) == self.n and not without.any():
                 raise NoPlan("no plan keeps the rules that tie items together")
-            loose = np.arange(self.n)
+            loose, without = np.arange(self.n), np.zeros(len(item), np.bool_)
 
     def _loose(self, item: np.ndarray, shares: np.ndarray, value: np.ndarray, prices: np.ndarray) -> np.ndarray:
         if len(item) <= _ALL_COLUMNS or self.n <= _NEAR_COLUMNS // _LEAST_NEAR:
@@ -418,7 +461,7 @@ class _Master:
         return sparse.csc_array(arrays, shape=shape)[:, self.first :]
 
     def _integer(
-        self, item: np.ndarray, shares: np.ndarray, loose: np.ndarray, gap: float
+        self, item: np.ndarray, shares: np.ndarray, loose: np.ndarray, gap: float, without: np.ndarray
     ) -> tuple[np.ndarray, float] | None:
         """Return the columns' weights in whole paths, and a bound; who is not loose is held at the programme's."""
         import highspy
@@ -437,12 +480,13 @@ class _Master:
         is_loose[loose] = True
         held = ~is_loose[item]
         lower[self.first :][held] = upper[self.first :][held] = np.round(shares[held])
+        upper[self.first :][without] = 0.0
         mip.changeColsBounds(len(index), index, lower, upper)
-        free = self.first + np.flatnonzero(~held & (s.pool[item] < 0))
+        free = self.first + np.flatnonzero(~held & ~without & (s.pool[item] < 0))
         kind = [highspy.HighsVarType.kInteger] * len(free)
         if len(free):
             mip.changeColsIntegrality(len(free), free.astype(np.int32), np.array(kind))
-        self._link_paths(mip, item)
+        self._link_paths(mip, item, without)
         # a limit met to the last digit is met, whatever order its sum was taken in
         limits = s.limits / self.scale
         for k in range(len(s.budget_amounts) + len(s.pool_stock)):
@@ -458,23 +502,43 @@ class _Master:
         most = -mip.getInfo().mip_dual_bound * self.money
         return np.where(s.pool[item] < 0, np.round(found), np.maximum(found, 0.0)), most
 
-    def _link_paths(self, mip, item: np.ndarray) -> None:
-        """Where stock is shared the weights of one path's ends may be split, but the path is one: a yes or no each."""
+    def _link_paths(self, mip, item: np.ndarray, without: np.ndarray) -> None:
+        """Where stock is shared the weights of one path's ends may be split, but the path is one: a yes or no each.
+
+        Weights between two ends are a part of the stock that is gone within a week.
+        """
         import highspy
 
-        pooled = np.flatnonzero(self.shared.pool[item] >= 0)
+        pooled = np.flatnonzero((self.shared.pool[item] >= 0) & ~without)
         if not len(pooled):
             return
         rungs = np.concatenate(self.rungs)
         paths: dict[tuple[int, bytes], list[int]] = {}
         for c in pooled.tolist():
             paths.setdefault((int(item[c]), rungs[c].tobytes()), []).append(c)
-        for members in paths.values():
+        until = np.concatenate(self.until)
+        apart = self._ends_must_be_neighbours()
+
+        def choice() -> int:
             mip.addCol(0.0, 0.0, 1.0, 0, np.zeros(0, np.int32), np.zeros(0))
-            yes = mip.getNumCol() - 1
-            mip.changeColIntegrality(yes, highspy.HighsVarType.kInteger)
-            index = np.array([self.first + c for c in members] + [yes], dtype=np.int32)
-            mip.addRow(0.0, 0.0, len(index), index, np.array([1.0] * len(members) + [-1.0]))
+            mip.changeColIntegrality(mip.getNumCol() - 1, highspy.HighsVarType.kInteger)
+            return mip.getNumCol() - 1
+
+        for (i, _), members in paths.items():
+            ends = sorted(members, key=lambda c: int(until[c]))
+            several = apart[i] and len(ends) > 1
+            choices = [choice() for _ in (ends[1:] if several else [0])]
+            index = np.array([self.first + c for c in ends] + choices, dtype=np.int32)
+            mip.addRow(0.0, 0.0, len(index), index, np.array([1.0] * len(ends) + [-1.0] * len(choices)))
+            for k, c in enumerate(ends if several else []):
+                beside = choices[max(k - 1, 0) : k + 1]
+                index = np.array([self.first + c, *beside], dtype=np.int32)
+                mip.addRow(-highspy.kHighsInf, 0.0, len(index), index, np.array([1.0] + [-1.0] * len(beside)))
+
+    def _ends_must_be_neighbours(self) -> np.ndarray:
+        """Rows whose weights may not mix ends far apart (n,): a budget of some weeks is not convex in them."""
+        some_weeks = np.asarray((self.shared.budget_weeks < 1.0).any(axis=1))
+        return (self.shared.pool >= 0) & (self.shared.budget_of & some_weeks[:, None]).any(axis=0)
 
     def _plan(self, item: np.ndarray, weight: np.ndarray) -> _Chosen:
         rungs, sold, value = np.concatenate(self.rungs), np.concatenate(self.sold), np.concatenate(self.value)
@@ -483,7 +547,24 @@ class _Master:
         units = np.zeros((self.n, self.weeks))
         chosen[item[taken]] = rungs[taken]
         np.add.at(units, item[taken], weight[taken, None] * sold[taken])
-        return _Chosen(chosen, units, float(value[taken] @ weight[taken]))
+        total = float(value[taken] @ weight[taken])
+        if (self.shared.pool >= 0).any():
+            units, total = self._sold_as_it_comes(chosen, units)
+        return _Chosen(chosen, units, total)
+
+    def _sold_as_it_comes(self, rungs: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return units and worth where each row sells to whoever comes until its part of the stock is gone."""
+        p, pool = self.problem, self.shared.pool
+        part = np.where(pool >= 0, units.sum(axis=1), p.stock)
+        part[(pool >= 0) & (part < 1e-6)] = 0.0
+        for number, stock in enumerate(self.shared.pool_stock):
+            rows = np.flatnonzero(pool == number)
+            # a stock met to the last digit, and no hair beyond it
+            over = part[rows].sum() - stock
+            if over > 0.0:
+                part[rows[part[rows].argmax()]] -= over
+        told = account(replace(p, stock=part), np.arange(self.n), rungs)
+        return told.sold, float(told.value.sum())
 
 
 def quiet_highs():
@@ -504,19 +585,6 @@ def quiet_highs():
     return solver
 
 
-def _patterns(weeks: int, rising: bool) -> Iterator[np.ndarray]:
-    """Yield sets of weeks below the regular price: every one there is, windows alone where those are too many."""
-    if rising and weeks <= _WEEKS_OF_EVERY_PATTERN:
-        for chosen in product((False, True), repeat=weeks):
-            yield np.array(chosen)
-        return
-    week = np.arange(weeks)
-    yield np.zeros(weeks, np.bool_)
-    for first in range(weeks):
-        for last in range(first + 1, weeks + 1) if rising else (weeks,):
-            yield (week >= first) & (week < last)
-
-
 def can_hold(assortment: Assortment, compiled: Compiled, rules: Sequence[r.Rule]) -> bool:
     """Return whether some plan keeps the rules that tie items together, each item's own rules included.
 
@@ -525,8 +593,5 @@ def can_hold(assortment: Assortment, compiled: Compiled, rules: Sequence[r.Rule]
     more than 6 weeks, groups are asked for one window of markdown each, and for what the programme's prices bring up.
     """
     shared = SharedLimits.read(assortment, compiled, rules)
-    tied = np.flatnonzero(shared.tied)
-    if not len(tied):
-        return True
-    master = _Master(compiled.problem.take(tied), shared.take(tied))
-    return master.any_plan()
+    parts = shared.separate()
+    return all(_Master(compiled.problem.take(rows), shared.take(rows, limits)).any_plan() for rows, limits in parts)

@@ -1,6 +1,6 @@
 """Markdown plans: a price for each item and week that keeps the rules, with a bound on how much better any could be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -12,12 +12,16 @@ from . import rules as r
 from .assortment import Assortment, read_assortment
 from .audit import Audit, audit_prices
 from .conflict import Conflict, RulesConflict, find_conflict
-from .coupling import NoPlan, solve_coupled
-from .explanation import Explanation, explain_item
+from .coupling import Coupled, NoPlan, solve_coupled
+from .explanation import Explanation, Tied, explain_item
 from .ladder import PlanError
 from .path_account import account
-from .path_search import Tolls, best_paths, no_tolls
-from .rule_limits import Compiled, compile_rules
+from .path_search import best_paths, no_tolls
+from .rule_limits import Compiled, compile_rules, selected
+from .shared_limits import left_of
+
+# items x weeks that are planned anew for every neighbouring price of an explanation
+_REPLANNED = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,8 @@ class MarkdownPlan:
     ----------
     prices : frame
         A row an item and week on sale, in the items' order, of the items' kind of frame: ``item, week, price, discount,
-        units`` (expected), ``on_hand`` (at the week's start), ``revenue``, ``changed`` (from the week before).
+        units`` (expected), ``on_hand`` (at the week's start; of the row's own part where stock is shared), ``revenue``,
+        ``changed`` (from the week before).
     objective : float
         Worth of the plan: revenue or margin, with salvage and soft targets as asked.
     bound : float
@@ -36,7 +41,12 @@ class MarkdownPlan:
     gap : float
         ``(bound - objective) / max(1, |bound|)``; 0 where no rule ties items together.
     budget_worth : dict
-        For each `Budget`, the worth of one more unit of money.
+        For each `Budget`, its shared price: the worth of a unit of money at the margin (its Lagrange multiplier). One
+        unit more may bring nothing until it is enough for another rung.
+    allocation : dict
+        For each row that draws on a `SharedStock`, the units that are its own part; empty where no stock is shared.
+    findings : tuple of str
+        What should be known of the plan, such as a gap that was asked for and not reached.
     audit : Audit
         What the independent check found: no violation, or the plan would not have been returned.
 
@@ -53,6 +63,8 @@ class MarkdownPlan:
     bound: float
     gap: float
     budget_worth: Mapping[r.Rule, float] = field(repr=False)
+    allocation: Mapping[Any, float] = field(repr=False)
+    findings: tuple[str, ...] = field(repr=False)
     audit: Audit = field(repr=False)
     _given: Any = field(repr=False)
     _case: Assortment = field(repr=False)
@@ -60,16 +72,17 @@ class MarkdownPlan:
     _compiled: Compiled = field(repr=False)
     _rungs: np.ndarray = field(repr=False)
     _sold: np.ndarray = field(repr=False)
-    _tolls: Tolls = field(repr=False)
-    _pool_worth: np.ndarray = field(repr=False)
+    _coupled: Coupled | None = field(repr=False)
     _gap: float = field(repr=False)
 
     def explain(self, item: Any) -> Explanation:
         """Say why an item's prices are what they are.
 
         For each week: one rung up and one rung down, each with what it would cost after the rest of the season is
-        planned anew, or the rule that forbids it. For the item: the worth of one more unit of stock, and each rule with
-        what the item would earn more without it. What is shared (budgets, groups, stock) counts at its price.
+        planned anew (the item's earlier weeks as they are), or the rule that forbids it. For the item: the worth of one
+        more unit of stock, and each rule with what the item would earn more without it. The items that share budgets,
+        groups or stock with it are planned anew too where they are few (items x weeks up to 60); where they are many,
+        figures are at the shared prices and name the rules: see `Neighbour`.
 
         Raises
         ------
@@ -77,20 +90,53 @@ class MarkdownPlan:
             Where the plan has no such item.
         """
         row = self._row(item)
+        one = self._case.take(np.array([row]))
+        return explain_item(one, self._rules, self._rungs[row], self._sold[row], self._tied(row), self.budget_worth)
+
+    def _tied(self, row: int) -> Tied:
+        """What ties an item to others, for its explanation."""
+        found = self._coupled
+        if found is None or not found.shared.tied[row]:
+            return Tied(no_tolls(self._compiled.problem.take(np.array([row]))))
+        of, prices = found.shared.of(np.array([row])), found.prices
+        ties = [rule for rule in self._rules if isinstance(rule, r.COUPLING) and not isinstance(rule, r.SharedStock)]
+        ties = [rule for rule in ties if selected(self._case, rule)[row]]
+        without = {rule: of.tolls(of.without(prices, self._rules, rule)) for rule in [*ties, *([None] if ties else [])]}
+        left: dict[r.Rule, float] = {
+            rule: left_of(self._case, rule, selected(self._case, rule)) for rule in ties if isinstance(rule, r.Budget)
+        }
         pool = int(self._compiled.pool[row])
-        return explain_item(
-            self._case.take(np.array([row])),
-            self._rules,
-            self._rungs[row],
-            Tolls(
-                self._tolls.given_away[[row]],
-                self._tolls.written_off[[row]],
-                self._tolls.marked_down[[row]],
-                self._tolls.stock[[row]],
-            ),
-            dict(self.budget_worth),
-            None if pool < 0 else (float(self._compiled.pools[pool, 0]), float(self._pool_worth[pool])),
+        rows = next(rows for rows, _ in found.parts if row in rows)
+        small = len(rows) * self._case.n_weeks <= _REPLANNED
+        return Tied(
+            of.tolls(prices),
+            without,
+            left,
+            None if pool < 0 else (float(self._compiled.pools[pool, 0]), float(found.pool_prices[pool])),
+            self._replanned(row, rows) if small else None,
         )
+
+    def _replanned(self, row: int, rows: np.ndarray) -> "Callable[[Mapping[int, float]], float | tuple[str, ...]]":
+        """Return what the plan gains by depths of an item, the items that it shares rules with planned anew."""
+        few = self._case.take(rows)
+        rules = [rule for rule in self._rules if selected(few, rule).any()]
+        name = self._case.names[row]
+        before = solve_coupled(few, compile_rules(few, rules), rules, gap=self._gap).value
+
+        def gain(depths: Mapping[int, float]) -> float | tuple[str, ...]:
+            fixed = [r.FixedPrice(name, week, depth) for week, depth in depths.items()]
+            asked = [x for x in rules if not (isinstance(x, r.FixedPrice) and x.item == name and x.week in depths)]
+            asked += fixed
+            compiled = compile_rules(few, asked)
+            try:
+                return solve_coupled(few, compiled, asked, gap=self._gap).value - before
+            except NoPlan:
+                found = find_conflict(few, asked)
+                named = () if found is None else tuple(str(x) for x in found.rules if x not in fixed)
+                ties = tuple(str(x) for x in rules if isinstance(x, r.COUPLING))
+                return named or ties
+
+        return gain
 
     def override(self, prices: Mapping[tuple[Any, int], float]) -> "MarkdownPlan":
         """Set prices by hand and plan the rest anew.
@@ -132,7 +178,7 @@ class MarkdownPlan:
         return _audit(self._case, self._rules, self._compiled, self._rungs, self._sold)
 
     def left(self, item: Any) -> float:
-        """Return the units left of an item's stock at the end; of the whole stock where it is shared.
+        """Return the units left of an item's stock at the end, or of its part where stock is shared.
 
         Raises
         ------
@@ -140,10 +186,9 @@ class MarkdownPlan:
             Where the plan has no such item.
         """
         row = self._row(item)
-        pool = int(self._compiled.pool[row])
-        rows = np.flatnonzero(self._compiled.pool == pool) if pool >= 0 else np.array([row])
-        stock = self._compiled.pools[pool, 0] if pool >= 0 else self._case.number("on_hand")[row]
-        return max(float(stock - self._sold[rows].sum()), 0.0)
+        if self._compiled.pool[row] >= 0:
+            return 0.0
+        return max(float(self._case.number("on_hand")[row] - self._sold[row].sum()), 0.0)
 
     def _row(self, item: Any) -> int:
         if item not in self._case.names:
@@ -248,19 +293,18 @@ def _plan(
     compiled = compile_rules(case, rules)
     problem = compiled.problem
     rows = np.arange(len(case)) if only is None else only[1]
-    pool_worth = np.zeros(0)
+    coupled: Coupled | None = None
     budget_worth: dict[r.Rule, float] = {}
     budgets = [rule for rule in rules if isinstance(rule, r.Budget)]
     if any(isinstance(rule, r.COUPLING) for rule in rules):
         if not best_paths(problem).feasible.all():
             raise _conflict(case, rules)
         try:
-            found = solve_coupled(case, compiled, rules, gap=gap)
+            coupled = solve_coupled(case, compiled, rules, gap=gap)
         except NoPlan:
             raise _conflict(case, rules) from None
-        rungs, sold, bound, tolls = found.rungs, found.sold, found.bound, found.tolls
-        pool_worth = found.pool_prices
-        budget_worth = dict(zip(budgets, found.budget_prices, strict=True))
+        rungs, sold, bound = coupled.rungs, coupled.sold, coupled.bound
+        budget_worth = dict(zip(budgets, coupled.budget_prices, strict=True))
     else:
         paths = best_paths(problem.take(rows))
         if not paths.feasible.all():
@@ -268,7 +312,7 @@ def _plan(
         rungs = paths.rungs.copy() if only is None else only[0].copy()
         rungs[rows] = paths.rungs
         followed = account(problem, np.arange(len(case)), rungs)
-        sold, tolls = followed.sold, no_tolls(problem)
+        sold = followed.sold
         proven = np.zeros(len(case))
         proven[rows] = paths.bound - paths.value
         bound = float(followed.value.sum() + proven.sum())
@@ -285,6 +329,8 @@ def _plan(
         bound=bound,
         gap=_relative(audit.objective, bound),
         budget_worth=budget_worth,
+        allocation={case.names[i]: float(sold[i].sum()) for i in np.flatnonzero(compiled.pool >= 0)},
+        findings=_findings(_relative(audit.objective, bound), gap),
         audit=audit,
         _given=given,
         _case=case,
@@ -292,8 +338,7 @@ def _plan(
         _compiled=compiled,
         _rungs=rungs,
         _sold=sold,
-        _tolls=tolls,
-        _pool_worth=pool_worth,
+        _coupled=coupled,
         _gap=gap,
     )
 
@@ -302,6 +347,14 @@ def _relative(value: float, bound: float) -> float:
     gap = (bound - value) / max(1.0, abs(bound))
     # the two are sums of the same numbers in another order
     return gap if gap > 1e-12 else 0.0
+
+
+def _findings(reached: float, asked: float) -> tuple[str, ...]:
+    if reached <= asked:
+        return ()
+    return (
+        f"the plan is proven to within {reached:.3%} of the best; a gap of {asked:.3%} was asked for and not reached.",
+    )
 
 
 def _conflict(case: Assortment, rules: tuple[r.Rule, ...]) -> PlanError:
@@ -329,10 +382,8 @@ def _frame(given: Any, case: Assortment, compiled: Compiled, rungs: np.ndarray, 
     price = _prices(compiled, rungs)
     at = np.argwhere(rungs >= 0)
     i, t = at[:, 0], at[:, 1]
-    stock = case.number("on_hand")
+    stock = np.where(compiled.pool >= 0, sold.sum(axis=1), case.number("on_hand"))
     on_hand = stock[:, None] - np.concatenate([np.zeros((len(case), 1)), sold.cumsum(axis=1)[:, :-1]], axis=1)
-    if (compiled.pool >= 0).any():
-        _pool_on_hand(compiled, sold, on_hand)
     regular = case.number("regular_price")
     before = np.concatenate([compiled.ladder.start[:, None], rungs[:, :-1]], axis=1)
     names = pa.array(list(case.names))
@@ -349,11 +400,3 @@ def _frame(given: Any, case: Assortment, compiled: Compiled, rungs: np.ndarray, 
         }
     )
     return frame_like(given, table)
-
-
-def _pool_on_hand(compiled: Compiled, sold: np.ndarray, on_hand: np.ndarray) -> None:
-    """Where stock is shared every row shows what is left of it for all."""
-    for number, (units, _) in enumerate(compiled.pools):
-        rows = np.flatnonzero(compiled.pool == number)
-        gone = np.concatenate([[0.0], sold[rows].sum(axis=0).cumsum()[:-1]])
-        on_hand[rows] = units - gone

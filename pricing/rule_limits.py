@@ -320,6 +320,12 @@ def _pools(
                     f"{rule}: item {first!r} has a sell-through target or a minimum on hand of its own; where stock is "
                     f"shared there is none of its own. Narrow that rule with where=."
                 )
+            for other, theirs in chosen:
+                if isinstance(other, r.Budget) and other.basis == "on_hand" and theirs[members].any():
+                    raise r.RuleError(
+                        f"{rule}: item {first!r} stands in {other}; a write-down counts the units of each row when its "
+                        f"price is cut, and where stock is shared the plan decides who has them. Use basis='sold'."
+                    )
             if np.ptp(end_worth[members]) > 1e-9:
                 raise r.RuleError(
                     f"{rule}: rows that share stock with {first!r} differ in what a unit left at the end is worth "

@@ -438,8 +438,13 @@ class AtMostOnePromoted(Rule):
 class SharedStock(Rule):
     """Rows with the same value in the column, e.g. one product in several stores, sell from one stock.
 
-    The stock is the sum of their ``on_hand``. Prices must not rise, and sell-through and minimum on hand cannot be
-    asked of single rows whose stock is shared.
+    The stock is the sum of their ``on_hand``. The plan splits it when the season starts: each row gets a part of its
+    own (``MarkdownPlan.allocation``), sells to whoever comes until that part is gone, and sells nothing after. What is
+    given to no row stays where it is, unsold. A shop that leaves its stock where it happens to lie, or sells from one
+    stock to all, will not see the plan's numbers.
+
+    Prices must not rise, and sell-through, minimum on hand and budgets of write-downs (``basis="on_hand"``) cannot be
+    asked of rows whose stock is shared.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """What items share, as rows of a linear programme: budgets, stock, and the weeks that a group is marked down in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from . import rules as r
 from .assortment import Assortment
 from .path_search import Tolls
 from .rule_limits import Compiled, groups, selected
+
+_MOST_PARTS = 300
+_WEEKS_OF_EVERY_PATTERN = 6
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class SharedLimits:
             (one_of if isinstance(rule, r.AtMostOnePromoted) else all_of).append(place)
         shape = (0, n, weeks)
         return SharedLimits(
-            np.array([rows for _, rows in budgets]).reshape(-1, n),
-            np.array([left_of(assortment, rule, rows) for rule, rows in budgets]),
+            np.array([rows for _, rows in budgets], dtype=np.bool_).reshape(-1, n),
+            np.array([left_of(assortment, rule, rows) for rule, rows in budgets], dtype=np.float64),
             np.array([_weeks_of(rule, weeks) for rule, _ in budgets]).reshape(-1, weeks),
             np.array([rule.basis == "on_hand" for rule, _ in budgets], dtype=np.bool_),
             compiled.pool,
@@ -87,7 +91,37 @@ class SharedLimits:
     def no_prices(self) -> np.ndarray:
         return np.zeros(self.n_rows)
 
-    def take(self, rows: np.ndarray) -> "SharedLimits":
+    def take(self, rows: np.ndarray, limits: np.ndarray) -> "SharedLimits":
+        """Return what these items share: ``limits`` are the rows they stand in, and no other item does."""
+        n_budgets, n_pools = len(self.budget_amounts), len(self.pool_stock)
+        number = np.full(self.n_rows + 1, -1)
+        number[limits] = np.arange(len(limits))
+        kinds = np.searchsorted(np.cumsum([n_budgets, n_pools, self.n_one]), limits, side="right")
+        budgets, pools = limits[kinds == 0], limits[kinds == 1] - n_budgets
+        alls = limits[kinds == 3] - n_budgets - n_pools - self.n_one
+        first = np.searchsorted(kinds, np.arange(4))
+
+        def renumbered(place: np.ndarray, kind: int, offset: int) -> np.ndarray:
+            return np.where(place >= 0, number[np.where(place >= 0, place + offset, -1)] - first[kind], -1)
+
+        pool = renumbered(self.pool[rows], 1, n_budgets)
+        _, group = np.unique(self.all_group[alls], return_inverse=True)
+        return replace(
+            self,
+            budget_of=self.budget_of[budgets][:, rows],
+            budget_amounts=self.budget_amounts[budgets],
+            budget_weeks=self.budget_weeks[budgets],
+            on_hand_basis=self.on_hand_basis[budgets],
+            pool=pool,
+            pool_stock=self.pool_stock[pools],
+            one_of=renumbered(self.one_of[:, rows], 2, n_budgets + n_pools),
+            all_of=renumbered(self.all_of[:, rows], 3, n_budgets + n_pools + self.n_one),
+            n_one=int((kinds == 2).sum()),
+            all_group=group.astype(np.int64),
+        )
+
+    def of(self, rows: np.ndarray) -> "SharedLimits":
+        """Return what these items stand in, the limits as they are."""
         return replace(
             self,
             budget_of=self.budget_of[:, rows],
@@ -95,6 +129,62 @@ class SharedLimits:
             one_of=self.one_of[:, rows],
             all_of=self.all_of[:, rows],
         )
+
+    def without(self, prices: np.ndarray, rules: Sequence[r.Rule], rule: r.Rule | None) -> np.ndarray:
+        """Return prices (rows,) with those of one of the rules taken away; of all but shared stock for ``None``."""
+        n_budgets, n_pools = len(self.budget_amounts), len(self.pool_stock)
+        gone = np.ones(len(prices), np.bool_)
+        gone[n_budgets : n_budgets + n_pools] = False
+        if rule is not None:
+            gone[:] = False
+            same = [other for other in rules if type(other) is type(rule)]
+            at = next(k for k, other in enumerate(same) if other is rule)
+            if isinstance(rule, r.Budget):
+                gone[at] = True
+            else:
+                one = isinstance(rule, r.AtMostOnePromoted)
+                place = (self.one_of if one else self.all_of)[at]
+                gone[n_budgets + n_pools + (0 if one else self.n_one) + place[place >= 0]] = True
+        return np.where(gone, 0.0, prices)
+
+    def separate(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the items that are tied, in parts that share nothing with each other, each with its rows of limits.
+
+        Small parts are put together, so that there are no more than a few hundred.
+        """
+        from scipy import sparse
+        from scipy.sparse.csgraph import connected_components
+
+        n, n_budgets, n_pools = len(self.pool), len(self.budget_amounts), len(self.pool_stock)
+        limit, item = [*np.nonzero(self.budget_of)[:1]], [*np.nonzero(self.budget_of)[1:]]
+        pooled = np.flatnonzero(self.pool >= 0)
+        limit.append(n_budgets + self.pool[pooled])
+        item.append(pooled)
+        at = n_budgets + n_pools
+        for places, offset in ((self.one_of, at), (self.all_of, at + self.n_one)):
+            for place in places:
+                i, t = np.nonzero(place >= 0)
+                limit.append(place[i, t] + offset)
+                item.append(i)
+        # the rows of one yes or no belong together
+        first = np.unique(self.all_group, return_index=True)[1]
+        whole = at + self.n_one + np.arange(len(self.all_group))
+        if len(whole):
+            limit.append(whole)
+            item.append(n + whole[first][self.all_group])
+        rows, columns = np.concatenate(limit) + n, np.concatenate(item)
+        nodes = n + self.n_rows
+        graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(nodes, nodes))
+        label = connected_components(graph, directed=False)[1]
+        tied = np.flatnonzero(self.tied)
+        names, sizes = np.unique(label[tied], return_counts=True)
+        part = np.full(nodes, -1)
+        part[names] = (np.cumsum(sizes) - sizes) // max(len(tied) // _MOST_PARTS, 1)
+        found = []
+        of_item, of_limit = part[label[tied]], part[label[n:]]
+        for number in np.unique(of_item):
+            found.append((tied[of_item == number], np.flatnonzero(of_limit == number)))
+        return found
 
     def split(self, prices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         ends = np.cumsum([len(self.budget_amounts), len(self.pool_stock), self.n_one])
@@ -136,3 +226,28 @@ def left_of(assortment: Assortment, rule: r.Budget, rows: np.ndarray) -> float:
 def _weeks_of(rule: r.Budget, weeks: int) -> np.ndarray:
     first, last = rule.weeks or (0, weeks)
     return ((np.arange(weeks) >= first) & (np.arange(weeks) < last)).astype(np.float64)
+
+
+def markdown_patterns(weeks: int, rising: bool) -> Iterator[np.ndarray]:
+    """Yield sets of weeks below the regular price: every one there is, windows alone where those are too many."""
+    if rising and weeks <= _WEEKS_OF_EVERY_PATTERN:
+        for chosen in product((False, True), repeat=weeks):
+            yield np.array(chosen)
+        return
+    week = np.arange(weeks)
+    yield np.zeros(weeks, np.bool_)
+    for first in range(weeks):
+        for last in range(first + 1, weeks + 1) if rising else (weeks,):
+            yield (week >= first) & (week < last)
+
+
+def best_somewhere(worth: np.ndarray) -> np.ndarray:
+    """Return which rows (m,) of ``worth`` (m, points), linear between points, no one row exceeds all along a piece."""
+    if worth.shape[1] < 2:
+        return worth[:, 0] >= worth[:, 0].max()
+    kept = np.zeros(len(worth), np.bool_)
+    for left, right in zip(worth.T[:-1], worth.T[1:], strict=True):
+        order = np.lexsort((-right, -left))
+        before = np.r_[-np.inf, np.maximum.accumulate(right[order])[:-1]]
+        kept[order[right[order] > before]] = True
+    return kept

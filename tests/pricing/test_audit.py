@@ -112,8 +112,11 @@ def test_shared_stock_is_sold_once():
     rules = [r.SharedStock()]
     prices = [20, 20], [20, 20]
     assert audit(rules, *prices, units=[[10, 10], [5, 0]], on_hand=[20.0, 5.0]).violations == ()
-    (found,) = audit(rules, *prices, units=[[10, 10], [5, 1]], on_hand=[20.0, 5.0]).violations
+    (found,) = audit(rules, *prices, units=[[10, 10], [6, 0]], on_hand=[20.0, 5.0]).violations
     assert found.rule == "SharedStock"
+    # who has units sells them to whoever comes: none are held back for a later week
+    (found,) = audit(rules, *prices, units=[[10, 10], [0, 5]], on_hand=[20.0, 5.0]).violations
+    assert (found.items, found.week, found.seen) == (("item 1",), 0, "0 units sold")
     # nobody sells what nobody asks for
     assert len(audit(rules, *prices, units=[[10, 12], [0, 0]], on_hand=[20.0, 5.0]).violations) == 1
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import regulars
+from regulars.pricing import coupling
 from regulars.pricing import rules as r
 from regulars.pricing.assortment import read_assortment
+from regulars.pricing.conflict import RulesConflict
 from regulars.pricing.coupling import solve_coupled
 from regulars.pricing.markdown import plan_markdowns
 from regulars.pricing.path_account import account
@@ -202,3 +204,120 @@ def test_the_textbook_programme_agrees(monkeypatch):
     value, bound = markdown_plans.big_m(case, rules, limit=600.0)
     found = solved(case, rules)
     assert found.value <= bound * (1 + 1e-6)
+
+
+def sold_as_it_comes(demand: np.ndarray, part: float) -> list[float]:
+    gone = np.minimum(np.cumsum(demand), part)
+    return np.diff(gone, prepend=0.0).tolist()
+
+
+def test_shared_stock_is_split_and_each_part_sells_as_it_comes():
+    items = {"item": ["s1", "s2"], "product": ["p", "p"], "regular_price": [10.0, 20.0], "on_hand": [10.0, 10.0]}
+    demand = np.array([[10.0, 10.0, 10.0], [1.0, 1.0, 30.0]])
+    asked = {"ladder": (0, 0.2, 0.5), "weeks": 3, "rules": [r.SharedStock()], "expected_units": demand}
+    plan = plan_markdowns(items | {"elasticity": [-1.5, -1.5]}, **asked)
+    # all 20 units go to the second store, which sells 1, 1 and 18 of them at 20
+    assert plan.objective == pytest.approx(400.0, abs=1e-6)
+    assert plan.allocation == pytest.approx({"s1": 0.0, "s2": 20.0}, abs=1e-6)
+    frame = plan.prices.set_index(["item", "week"])
+    assert frame["on_hand"].to_numpy() == pytest.approx(np.array([0, 0, 0, 20, 19, 18]), abs=1e-6)
+    assert plan.explain("s2").allocated == pytest.approx(20.0, abs=1e-6)
+    assert "Its part of the shared stock is 20 units" in str(plan.explain("s2"))
+
+
+@pytest.mark.parametrize("weeks_of_budget", [None, (1, 3)])
+def test_parts_add_up_and_gaps_close(weeks_of_budget):
+    items = drawn(12, seed=29)
+    items["product"] = np.array([f"product {i // 3}" for i in range(12)], dtype=object)
+    items["salvage_value"] = np.zeros(12)
+    rules = [r.SharedStock()]
+    if weeks_of_budget:
+        rules.append(r.Budget(120.0, weeks=weeks_of_budget))
+    plan = plan_markdowns(items, ladder=LADDER, weeks=WEEKS, rules=rules)
+    assert plan.check().violations == ()
+    if not weeks_of_budget:
+        # 1% and more before each product was solved by itself
+        assert plan.gap <= 1e-4
+        assert plan.findings == ()
+    part = np.array([plan.allocation[name] for name in items["item"]])
+    for k in range(4):
+        assert part[3 * k : 3 * k + 3].sum() <= items["on_hand"][3 * k : 3 * k + 3].sum() + 1e-9
+    for i, name in enumerate(items["item"]):
+        own = plan.prices[plan.prices["item"] == name]
+        demand = items["weekly_units"][i] * (own["price"] / items["regular_price"][i]) ** items["elasticity"][i]
+        assert own["units"].tolist() == pytest.approx(sold_as_it_comes(demand.to_numpy(), part[i]), abs=1e-6)
+
+
+def test_a_gap_that_is_not_reached_is_said(monkeypatch):
+    items, rules = drawn(40, seed=3), [r.Budget(60.0), r.AtMostOnePromoted()]
+    plan = plan_markdowns(items, ladder=LADDER, weeks=WEEKS, rules=rules)
+    assert (plan.gap <= 1e-4, plan.findings) == (True, ())
+    # no time for the whole search
+    monkeypatch.setattr(coupling, "_TRIES", 0)
+    monkeypatch.setattr(coupling, "_ROUNDS", 3)
+    plan = plan_markdowns(items, ladder=LADDER, weeks=WEEKS, rules=rules)
+    assert plan.gap > 1e-4
+    (said,) = plan.findings
+    assert f"within {plan.gap:.3%} of the best; a gap of 0.010% was asked for and not reached" in said
+
+
+TIED = {
+    "item": list("abc"),
+    "regular_price": [20.0, 20.0, 10.0],
+    "on_hand": [60.0, 60.0, 50.0],
+    "weekly_units": [4.0, 5.0, 3.0],
+    "elasticity": [-2.5, -2.8, -2.0],
+    "group": ["x", "x", "y"],
+}
+
+
+@pytest.mark.parametrize(
+    "rules", [[r.Budget(100.0)], [r.AllOrNothing(), r.Budget(30.0)], [r.AtMostOnePromoted()], [r.SharedStock("group")]]
+)
+def test_explanations_are_what_overrides_give(rules):
+    asked = {"ladder": (0, 0.2, 0.3, 0.5), "weeks": 3, "rules": rules, "gap": 1e-9}
+    plan = plan_markdowns(TIED, **asked)
+    depth = {10.0: [0, 2, 3, 5], 20.0: [0, 4, 6, 10]}
+    frame = plan.prices.set_index(["item", "week"])["discount"]
+    seen = set()
+    for item, regular in zip("ab", (20.0, 20.0), strict=True):
+        assert len(depth[regular]) == 4
+        for week in plan.explain(item).weeks:
+            for neighbour in (week.up, week.down):
+                if neighbour is None or neighbour.forbidden_by == ("prices only fall",):
+                    continue
+                earlier = {(item, t): float(frame[item, t]) for t in range(week.week)}
+                try:
+                    other = plan.override(earlier | {(item, week.week): 1.0 - neighbour.price / regular})
+                except RulesConflict as conflict:
+                    named = {str(x) for x in conflict.conflict.rules if not isinstance(x, r.FixedPrice)}
+                    assert set(neighbour.forbidden_by) == named
+                    seen |= named
+                else:
+                    assert neighbour.forbidden_by == ()
+                    assert neighbour.worth == pytest.approx(other.objective - plan.objective, abs=1e-5)
+                    assert neighbour.at_shared_prices == ()
+    if isinstance(rules[-1], r.Budget):
+        assert str(rules[-1]) in seen
+        assert plan.explain("a").binding_rule == str(rules[-1])
+
+
+def test_what_a_rule_over_items_costs_one_of_them():
+    plan = plan_markdowns(TIED, ladder=(0, 0.2, 0.3, 0.5), weeks=4, rules=[r.Budget(100.0)])
+    free = plan_markdowns(TIED, ladder=(0, 0.2, 0.3, 0.5), weeks=4)
+    lost = [plan.explain(item).rule_costs.get(str(r.Budget(100.0)), 0.0) for item in "abc"]
+    assert sum(lost) == pytest.approx(free.objective - plan.objective, rel=1e-9)
+    assert "at the margin" in str(plan.explain("a"))
+
+
+def test_among_many_items_figures_are_at_shared_prices_and_say_so():
+    items = drawn(40, seed=37)
+    rule = r.Budget(150.0)
+    plan = plan_markdowns(items, ladder=LADDER, weeks=WEEKS, rules=[rule])
+    told = [plan.explain(name) for name in items["item"]]
+    around = [n for t in told for w in t.weeks for n in (w.up, w.down) if n is not None and not n.forbidden_by]
+    assert {n.at_shared_prices for n in around} == {(str(rule),)}
+    assert "at the shared price of Budget(amount=150.0" in str(around[0])
+    assert any(t.binding_rule == str(rule) for t in told)
+    forbidden = [n for t in told for w in t.weeks for n in (w.up, w.down) if n and n.forbidden_by == (str(rule),)]
+    assert forbidden

@@ -192,7 +192,7 @@ def test_what_is_shared_is_explained_at_its_price():
     told = plan.explain("item 7")
     assert told.budget_worth == {str(rule): plan.budget_worth[rule]}
     assert plan.budget_worth[rule] > 0.0
-    assert "One more in Budget(amount=600.0" in str(told)
+    assert "A unit of money in Budget(amount=600.0" in str(told)
     shared = items.assign(product=[f"p{i % 20}" for i in range(40)])
     told = planned(shared, rules=[r.SharedStock()]).explain("item 7")
     assert told.unit_worth >= 0.0
