@@ -9,37 +9,48 @@ fitted beside them ("timing"). It is history: it fills in past weeks and never e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
-from ..sql.errors import ContractError, ModelError, nearest
+from ..sql.errors import ModelError, nearest
+from ..sql.findings import Finding
 from ..sql.frames import columns_of, frame_like
-from .censored_poisson import fit_counts
+from .demand_fit import Shape, fit_shape
 from .demand_history import (
+    are_numbers,
+    competitor_means,
+    demand_findings,
     first_ages,
-    independent_columns,
     last_known,
     log_price_centre,
     panel_dates,
     period_days,
-    read_elasticities,
+    season_columns,
     timing_of_discounts,
 )
+from .demand_paths import (
+    DemandRows,
+    is_number,
+    path_columns,
+    path_numbers,
+    read_elasticities,
+    refuse_unusable,
+    stores_named,
+    within_reach,
+)
+from .demand_spread import DRAWS, fit_spread, slopes_drawn, units_drawn
 from .panel_arrays import PanelArrays, read_panel
-from .season_kernels import poisson_quantiles
-from .stock_outs import demand_given_sales, levels_given_sales
+from .stock_outs import demand_given_sales, levels_given_sales, lost_between
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SEASONS = ("fourier", "week", "none")
 FLAGS = ("promoted", "display", "mailer", "holiday")
-_HARMONICS = 2
-_DRAWS = 1000
-_PLAIN = 1e6  # size at which a count is Poisson
-_POOLED_WEEKS = 20.0  # weeks of its own after which an item's spread counts as much as its category's
+_SLOPES = 1_000_000  # the seed's second part, of draws that a category's items share
 
 
 @dataclass(frozen=True)
@@ -68,27 +79,6 @@ class WhatIf:
     total: Any
 
 
-@dataclass(frozen=True)
-class _Category:
-    """Season, age and promotions of one category: ``slope`` of the named columns, ``size`` of a row's shock."""
-
-    names: tuple[str, ...]
-    slope: np.ndarray
-    size: float
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Weeks and stores at prices: what is predicted."""
-
-    item: np.ndarray
-    store: np.ndarray  # index of the store, -1 for all
-    week: np.ndarray
-    price: np.ndarray
-    flags: dict[str, np.ndarray] = field(default_factory=dict)
-    timing: np.ndarray | None = None
-
-
 class DemandModel:
     """Demand of items by week and price: fitted on a price panel, given how demand answers to price.
 
@@ -100,7 +90,9 @@ class DemandModel:
         are left out, and asking for them repeats the reason.
     season : {"fourier", "week", "none"}
         Two yearly waves by category; or a level for each week of the year (which takes two years); or none. A panel
-        shorter than a year has no season, whatever is asked: ``season_`` says what was done.
+        shorter than a year has no season, whatever is asked: ``season_`` says what was done. Unless none was asked
+        for, intervals then hold a season of a usual size: a first yearly wave whose two terms have a standard deviation
+        of .15 in log demand, a second of half of that.
     half_life : float, optional
         Weeks after which a week counts half for an item's level; None counts all alike.
     seed : int
@@ -119,6 +111,8 @@ class DemandModel:
         Standard error of the logarithm of the item's level.
     persistence_ : float
         Correlation of an item's shocks from week to week.
+    findings_ : tuple of Finding
+        What a reader of the predictions, and of the lost demand, must know.
 
     Examples
     --------
@@ -135,9 +129,11 @@ class DemandModel:
         self, elasticities: Any, *, season: str = "fourier", half_life: float | None = 52.0, seed: int = 20261121
     ) -> None:
         if season not in SEASONS:
-            raise ModelError(f"season is {season!r}{nearest(season, SEASONS)}; it is one of {', '.join(SEASONS)}.")
-        if half_life is not None and not half_life > 0.0:
-            raise ModelError(f"half_life is {half_life}; give weeks above 0, or None to count all weeks alike.")
+            raise ModelError(f"season is {season!r}{nearest(str(season), SEASONS)}; it is one of {', '.join(SEASONS)}.")
+        if half_life is not None and not (is_number(half_life) and half_life > 0.0):
+            raise ModelError(f"half_life is {half_life!r}; give weeks above 0, or None to count all weeks alike.")
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ModelError(f"seed is {seed!r}; give a whole number from 0.")
         self.elasticities, self.season, self.half_life, self.seed = elasticities, season, half_life, seed
 
     def fit(self, panel: Any) -> "DemandModel":
@@ -146,12 +142,15 @@ class DemandModel:
         Raises
         ------
         ContractError
-            As `panel_arrays.read_panel`; or elasticities without the columns they need.
+            As `panel_arrays.read_panel`; infinite units, regular prices that are not above 0, costs below 0; or
+            elasticities without the columns they need, above 0, or with errors that are none.
         ModelError
             Where no item of the panel has an elasticity that was accepted.
         """
         self._given = panel
         arrays = read_panel(panel)
+        refuse_unusable(arrays)
+        self._numbered = are_numbers(columns_of(panel, "a price panel")["week"])
         known, refused = read_elasticities(self.elasticities)
         self.left_out_ = {item: refused.get(item, "it has no elasticity") for item in arrays.items if item not in known}
         self.items_ = tuple(item for item in arrays.items if item in known)
@@ -164,9 +163,11 @@ class DemandModel:
         self.stores_ = arrays.stores
         self.elasticity_ = np.array([known[item][0] for item in self.items_])
         self.standard_error_ = np.array([known[item][1] for item in self.items_])
+        self._competitor_mean = competitor_means(panel, self._row)
         code = np.array([self._row.get(item, -1) for item in arrays.items])[arrays.item]
         rows = np.flatnonzero(code >= 0)
         self._fit_rows(arrays, rows, code[rows])
+        self.findings_ = self._findings(arrays)
         return self
 
     def _fit_rows(self, arrays: PanelArrays, rows: np.ndarray, item: np.ndarray) -> None:
@@ -176,10 +177,16 @@ class DemandModel:
         self._knows_stock = arrays.sold_out is not None
         price = arrays.price[rows]
         flags = {name: arrays.columns[name][rows] for name in FLAGS if name in arrays.columns}
-        timing = timing_of_discounts(item, price, arrays.columns.get("regular_price", arrays.price)[rows], n)
-        self._data = _Rows(item, arrays.store[rows], arrays.weeks[arrays.week[rows]], price, flags, timing)
+        flagged = np.nan_to_num(flags.get("promoted", np.zeros(len(rows)))) > 0.0
+        regular = arrays.columns.get("regular_price", arrays.price)[rows]
+        timing, self._promoted = timing_of_discounts(item, price, regular, flagged, n)
         if arrays.holiday is not None:
-            self._data.flags["holiday"] = arrays.holiday[rows].astype(np.float64)
+            flags["holiday"] = arrays.holiday[rows].astype(np.float64)
+        theirs = arrays.columns.get("log_competitor_price")
+        self._data = DemandRows(
+            item, arrays.store[rows], arrays.weeks[arrays.week[rows]], price, flags,
+            None if theirs is None else np.nan_to_num(theirs[rows]), timing,
+        )  # fmt: skip
         self.period_ = period_days(arrays.weeks)
         span = int((arrays.weeks[-1] - arrays.weeks[0]).astype(int))
         self.season_ = self.season if span >= (364 if self.season == "fourier" else 728) else "none"
@@ -193,78 +200,64 @@ class DemandModel:
         self._category = np.unique(names, return_inverse=True)[1]
         group = item * n_stores + self._data.store
         self._level = np.full(n * n_stores, -np.inf)
-        self._categories: list[_Category] = []
-        log_mean = np.empty(len(rows))
-        for category in range(int(self._category.max()) + 1):
+        self._shapes: list[Shape] = []
+        self._usual: np.ndarray = np.zeros((n, 0))
+        log_mean, self._size, self._timed = np.empty(len(rows)), np.empty(len(rows)), np.zeros(len(rows))
+        every = range(int(self._category.max()) + 1)
+        for category in tqdm(every, desc="demand of categories", disable=None, leave=False):
             at = np.flatnonzero(self._category[item] == category)
             log_mean[at] = self._fit_category(at, group)
         self._mean = np.exp(log_mean)
-        size = np.array([c.size for c in self._categories])[self._category[item]]
-        self._imputed = demand_given_sales(self._units, self._mean, self._sold_out, size)
+        self._imputed = demand_given_sales(self._units, self._mean, self._sold_out, self._size)
         self._fit_spread(item)
 
     def _fit_category(self, at: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Fit the rows of one category; set its levels, return the log of each row's mean."""
-        data = self._data
-        flags = {name: values[at] for name, values in data.flags.items()}
-        timing = None if data.timing is None else data.timing[at]
-        rows = _Rows(data.item[at], data.store[at], data.week[at], data.price[at], flags, timing)
-        names, x = self._regressors(rows)
+        data, sold_out, units = self._data.take(at), self._sold_out[at], self._units[at]
+        names, x = self._regressors(data)
         codes, own = np.unique(group[at], return_inverse=True)
-        offset = self._response(rows)
-        sold_out = self._sold_out[at]
-        kept = independent_columns(x, own)
-        if int((rows.week.max() - rows.week.min()).astype(int)) < 364:
-            # a category younger than a year: its first months are no season
-            kept = [k for k in kept if not names[k].startswith(("sin_", "cos_", "week_"))]
-        if not self._units[at][~sold_out].any():
-            kept = []
-        x, names = x[:, kept], tuple(names[k] for k in kept)
-        slope, size = np.zeros(len(kept)), _PLAIN
-        if self._units[at][~sold_out].any():
-            fit = fit_counts(self._units[at], x, own, offset=offset, sold_out=sold_out if sold_out.any() else None)
-            slope, size = fit.slope, fit.size
-        self._categories.append(_Category(names, slope, size))
-        shape = np.exp(x @ slope + offset)
-        weight = np.ones(len(at))
-        if self.half_life is not None:
-            weeks_ago = (data.week.max() - rows.week).astype(np.int64) / 7.0
-            weight = 0.5 ** (weeks_ago / self.half_life)
-        level = levels_given_sales(self._units[at], shape, own, len(codes), weight, sold_out, size)
-        self._level[codes] = np.log(level)
-        return np.log(shape * level[own])
+        offset = self._response(data)
+        shape = fit_shape(
+            units, x, names, own, data.week, offset=offset, sold_out=sold_out, promoted=self._promoted[at]
+        )
+        self._shapes.append(shape)
+        x = x[:, [names.index(name) for name in shape.names]]
+        size = shape.size[self._promoted[at].astype(np.int64)]
+        expected = np.exp(x @ shape.slope + offset)
+        weight = self._weight(data.week)
+        level = levels_given_sales(units, expected, own, len(codes), weight, sold_out, size)
+        self._level[codes], self._size[at] = np.log(level), size
+        if "timing" in shape.names:
+            k = shape.names.index("timing")
+            self._timed[at] = x[:, k] * shape.slope[k]
+        # a level is learnt where its weeks lie: an error of the slopes counts away from there
+        worth = weight * expected * level[own]
+        n = len(self.items_)
+        if self._usual.shape[1] < len(names):
+            self._usual = np.zeros((n, len(names)))
+        whole = np.maximum(np.bincount(data.item, worth, n), 1e-300)
+        mine = self._category == len(self._shapes) - 1
+        for k, name in enumerate(shape.names):
+            self._usual[mine, names.index(name)] = (np.bincount(data.item, worth * x[:, k], n) / whole)[mine]
+        return np.log(expected * level[own])
+
+    def _weight(self, week: np.ndarray) -> np.ndarray:
+        if self.half_life is None:
+            return np.ones(len(week))
+        return 0.5 ** ((self._data.week.max() - week).astype(np.int64) / 7.0 / self.half_life)
 
     def _fit_spread(self, item: np.ndarray) -> None:
-        """Spread of an item's weekly total around its mean, how long shocks last, and what that leaves of the level."""
-        n = len(self.items_)
         weeks, week = np.unique(self._data.week, return_inverse=True)
-        cell = item * len(weeks) + week
-        shape = (n, len(weeks))
-        total, mean, cut = (
-            np.bincount(cell, values, n * len(weeks)).reshape(shape)
-            for values in (self._imputed, self._mean, np.where(self._sold_out, self._mean, 0.0))
+        shape = (len(self.items_), len(weeks))
+        # what timing tells of past shocks is not known of those to come: the spread holds it
+        ahead = self._mean * np.exp(-self._timed)
+        total, mean, guessed = (
+            np.bincount(item * len(weeks) + week, values, shape[0] * shape[1]).reshape(shape)
+            for values in (self._imputed, ahead, np.where(self._sold_out, ahead, 0.0))
         )
-        # a week whose demand is mostly guessed says little of its spread
-        told = (mean > 0.0) & (cut < 0.2 * mean)
-        off = np.where(told, total - mean, 0.0)
-        square, base = np.where(told, off**2 - mean, 0.0), np.where(told, mean**2, 0.0)
-        pooled = max(square.sum() / max(base.sum(), 1e-300), 0.0)
-        own = square.sum(axis=1) / np.maximum(base.sum(axis=1), 1e-300)
-        count = told.sum(axis=1)
-        self.overdispersion_ = np.maximum((count * own + _POOLED_WEEKS * pooled) / (count + _POOLED_WEEKS), 0.0)
-        both = told[:, 1:] & told[:, :-1]
-        moved = (off[:, 1:] * off[:, :-1])[both].sum() / max((mean[:, 1:] * mean[:, :-1])[both].sum(), 1e-300)
-        self.persistence_ = float(np.clip(moved / pooled, 0.0, 0.95)) if pooled > 1e-6 else 0.0
-        weight = np.ones(len(weeks))
-        if self.half_life is not None:
-            weight = 0.5 ** ((weeks[-1] - weeks).astype(np.int64) / 7.0 / self.half_life)
-        shocks = (weight * mean) ** 2
-        carried, lagged = np.zeros(n), np.zeros(n)
-        for t in range(len(weeks)):
-            lagged += carried * weight[t] * mean[:, t]
-            carried = self.persistence_ * (carried + weight[t] * mean[:, t])
-        variance = (weight**2 * mean).sum(axis=1) + self.overdispersion_ * (shocks.sum(axis=1) + 2.0 * lagged)
-        self.level_error_ = np.sqrt(variance) / np.maximum((weight * mean).sum(axis=1), 1e-300)
+        found = fit_spread(total, mean, guessed, self._weight(weeks))
+        self.overdispersion_, self.persistence_ = found.overdispersion, found.persistence
+        self.level_error_ = found.level_error
 
     def expected_units(
         self,
@@ -296,16 +289,21 @@ class DemandModel:
         """
         names = self.items_ if items is None else tuple(map(str, items))
         item = self._known(names)
-        price = np.asarray(price, dtype=np.float64)
+        if not isinstance(weeks, (int, np.integer)) or isinstance(weeks, bool) or weeks < 1:
+            raise ModelError(f"weeks is {weeks!r}; give a whole number from 1.")
+        try:
+            price = np.asarray(price, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ModelError(f"price holds values that are no numbers: {price!r}; give an array of prices.") from None
         if price.ndim == 2:
             price = np.broadcast_to(price[:, None, :], (len(price), weeks, price.shape[1]))
-        if price.ndim != 3 or price.shape[:2] != (len(names), weeks) or not (price > 0.0).all():
+        if price.ndim != 3 or price.shape[:2] != (len(names), weeks) or not ((price > 0.0) & np.isfinite(price)).all():
             raise ModelError(
                 f"price has shape {price.shape}; give prices above 0 of shape ({len(names)}, rungs) or "
                 f"({len(names)}, {weeks}, rungs)."
             )
-        dates = panel_dates(first_week) + self.period_ * np.arange(weeks)
-        rows = _Rows(np.repeat(item, weeks), np.full(len(item) * weeks, -1), np.tile(dates, len(item)),
+        dates = panel_dates(first_week, self._numbered) + self.period_ * np.arange(weeks)
+        rows = DemandRows(np.repeat(item, weeks), np.full(len(item) * weeks, -1), np.tile(dates, len(item)),
                      np.exp(np.repeat(self._centre[item], weeks)))  # fmt: skip
         at_centre = self._means(rows).reshape(len(item), weeks, 1)
         z = np.log(price) - self._centre[item, None, None]
@@ -320,8 +318,9 @@ class DemandModel:
         Parameters
         ----------
         price_path : frame or mapping
-            ``item, week, price``; if given, ``store_id`` (without it all stores are priced alike), ``unit_cost`` and
-            the flags of `FLAGS` that the panel has (0 without).
+            ``item, week, price``; if given, ``store_id`` (without it all stores are priced alike), ``unit_cost``,
+            ``competitor_price`` (the last known of the item without, where the panel has any) and the flags of `FLAGS`
+            that the panel has (0 without).
         interval : float
             Probability that the interval holds the units sold, were stock unlimited.
 
@@ -330,14 +329,15 @@ class DemandModel:
         frame
             Of the path's kind, rows in its order: ``item, week, price, units, units_lower, units_upper, revenue,
             revenue_lower, revenue_upper`` (and ``store_id`` where given). ``units`` is the expectation at the
-            elasticity's estimate; intervals hold the error of elasticity and level and the chance of demand.
+            elasticity's estimate; intervals hold the errors of elasticity, level, season and what else was fitted, and
+            the chance of demand.
 
         Raises
         ------
         ModelError
-            Items or stores that are not known or were left out, prices not above 0.
+            Items or stores that are not known or were left out, prices 50 times beyond those seen; or before `fit`.
         ContractError
-            A missing column.
+            A missing column or week, prices that are not above 0, costs below 0, values that are no numbers.
         """
         import pyarrow as pa
 
@@ -375,14 +375,24 @@ class DemandModel:
         """
         import pyarrow as pa
 
+        edges = _edges(interval)
         rows, given = self._read_path(price_path)
+        if not len(rows.item):
+            raise ModelError("the price path has no row; give items, weeks and prices to ask for.")
         if against is None:
-            other, other_given = _Rows(rows.item, rows.store, rows.week, self.last_price_[rows.item]), given
+            usual = self.last_price_[rows.item]
+            other, other_given = DemandRows(rows.item, rows.store, rows.week, usual, {}, rows.competitor), given
         else:
             other, other_given = self._read_path(against)
+            alone = np.setxor1d(rows.item, other.item)
+            if len(alone):
+                raise ModelError(
+                    f"{len(alone)} items are in one of the two paths alone; the first, {self.items_[alone[0]]!r}. Give "
+                    "both paths the same items."
+                )
         cost, other_cost = self._costs(rows, given), self._costs(other, other_given)
         mean, other_mean = self._means(rows), self._means(other)
-        order, edges = np.unique(np.concatenate([rows.item, other.item])), _edges(interval)
+        order = np.unique(rows.item)
         measures, totals = [], []
         for i in order:
             both = []
@@ -420,89 +430,108 @@ class DemandModel:
     def lost_demand(self) -> Any:
         """Return what empty shelves hid: a row per row of the panel that sold out, sorted by item, store and week.
 
-        Columns: ``item, store_id, week, units, expected_demand, lost_units, lost_revenue``; the expectation is of
-        demand given that at least ``units`` were asked for, lost units are what of it was not sold. The kind of frame
-        is the panel's.
+        Columns: ``item, store_id, week, units, expected_demand, lost_units, lost_units_lower, lost_units_upper,
+        lost_revenue``; the expectation is of demand given that at least ``units`` were asked for, lost units are what
+        of it was not sold, between bounds (90%) that hold chance and the errors of level and slopes. The kind of frame
+        is the panel's. `findings_` says where hardly any promoted week kept stock, so that little is known.
 
         Raises
         ------
         ModelError
-            Where the panel knows no stock: then nothing says which weeks sold out.
+            Where the panel knows no stock: then nothing says which weeks sold out; or before `fit`.
         """
         import pyarrow as pa
 
+        self._fitted()
         if not self._knows_stock:
             raise ModelError(
                 "the panel has neither sold_out nor on_hand: nothing says which weeks sold out. Name the stock table "
                 "under [stock], or add a column sold_out."
             )
         at = np.flatnonzero(self._sold_out)
+        rows = self._data.take(at)
         lost = self._imputed[at] - self._units[at]
+        doubt = self.level_error_[rows.item] ** 2 + self._doubt(rows)
+        lower, upper = lost_between(self._units[at], self._mean[at], self._size[at], doubt, (0.05, 0.95))
         found = {
-            "item": [self.items_[i] for i in self._data.item[at]],
-            "store_id": [self.stores_[s] for s in self._data.store[at]],
-            "week": pa.array(self._data.week[at]),
+            "item": [self.items_[i] for i in rows.item],
+            "store_id": [self.stores_[s] for s in rows.store],
+            "week": pa.array(rows.week),
             "units": self._units[at],
             "expected_demand": self._imputed[at],
             "lost_units": lost,
-            "lost_revenue": lost * self._data.price[at],
+            "lost_units_lower": np.minimum(lower, lost),
+            "lost_units_upper": np.maximum(upper, lost),
+            "lost_revenue": lost * rows.price,
         }
         return frame_like(self._given, pa.table(found))
 
-    def _means(self, rows: _Rows) -> np.ndarray:
+    def _means(self, rows: DemandRows) -> np.ndarray:
         """Expected units of rows, all stores together where none is named."""
         names, x = self._regressors(rows)
-        slope = np.zeros((len(self._categories), len(names)))
-        for c, category in enumerate(self._categories):
-            slope[c, [names.index(name) for name in category.names]] = category.slope
+        slope = np.zeros((len(self._shapes), len(names)))
+        for c, shape in enumerate(self._shapes):
+            slope[c, [names.index(name) for name in shape.names]] = shape.slope
         rest = np.exp((x * slope[self._category[rows.item]]).sum(axis=1) + self._response(rows))
         levels = np.exp(self._level).reshape(len(self.items_), -1)
         level = np.where(rows.store < 0, levels.sum(axis=1)[rows.item], levels[rows.item, np.maximum(rows.store, 0)])
         return level * rest
 
-    def _response(self, rows: _Rows) -> np.ndarray:
+    def _away(self, rows: DemandRows, category: int) -> np.ndarray:
+        """How far the columns of one category's rows lie from where its items' levels were learnt."""
+        names, x = self._regressors(rows)
+        at = [names.index(name) for name in self._shapes[category].names]
+        return x[:, at] - self._usual[rows.item][:, at]
+
+    def _doubt(self, rows: DemandRows) -> np.ndarray:
+        """Variance of each row's log mean by the errors of its category's slopes."""
+        found = np.zeros(len(rows.item))
+        for c, shape in enumerate(self._shapes):
+            at = np.flatnonzero(self._category[rows.item] == c)
+            away = self._away(rows.take(at), c)
+            found[at] = np.maximum(np.einsum("nk,kl,nl->n", away, shape.covariance, away), 0.0)
+        return found
+
+    def _response(self, rows: DemandRows) -> np.ndarray:
         return self.elasticity_[rows.item] * (np.log(rows.price) - self._centre[rows.item])
 
-    def _regressors(self, rows: _Rows) -> tuple[list[str], np.ndarray]:
-        columns: dict[str, np.ndarray] = {}
-        year = rows.week.astype("datetime64[Y]")
-        day = (rows.week - year.astype("datetime64[D]")).astype(np.int64)
-        if self.season_ == "fourier":
-            length = ((year + 1).astype("datetime64[D]") - year.astype("datetime64[D]")).astype(np.int64)
-            for k in range(1, _HARMONICS + 1):
-                angle = 2.0 * np.pi * k * day / length
-                columns |= {f"sin_{k}": np.sin(angle), f"cos_{k}": np.cos(angle)}
-        elif self.season_ == "week":
-            week = np.minimum(day // 7, 51)
-            columns |= {f"week_{w:02d}": (week == w).astype(np.float64) for w in range(1, 52)}
+    def _regressors(self, rows: DemandRows) -> tuple[list[str], np.ndarray]:
+        # of a panel too short for a season only the doubt is of its waves
+        kind = "fourier" if self.season_ == "none" and self.season != "none" else self.season_
+        columns = season_columns(rows.week, kind)
         if np.isfinite(self._first_age).any():
             launched = self._first_age[rows.item]
             age = (rows.week - self._epoch).astype(np.int64) / 7.0 + launched
             columns["log_age"] = np.where(np.isfinite(age), np.log1p(np.maximum(age, 0.0)), 0.0)
         for name in self._data.flags:
             columns[name] = np.nan_to_num(rows.flags.get(name, np.zeros(len(rows.item))))
+        if self._data.competitor is not None:
+            theirs = rows.competitor
+            columns["competitor_price"] = self.last_competitor_[rows.item] if theirs is None else theirs
         columns["timing"] = np.zeros(len(rows.item)) if rows.timing is None else rows.timing
         return list(columns), np.stack(list(columns.values()), axis=1)
 
-    def _draws(self, rows: _Rows, at: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        """Units drawn for the rows of one item (draws, rows): error of elasticity and level, shocks, chance."""
+    def _draws(self, rows: DemandRows, at: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Units drawn for the rows of one item (draws, rows): errors of what was fitted, shocks, chance."""
         i = int(rows.item[at[0]])
+        category = int(self._category[i])
         # an item's draws are its own whatever else is asked for, and the same for two paths
         rng = np.random.default_rng((self.seed, i))
-        response = rng.standard_normal((_DRAWS, 1)) * self.standard_error_[i]
-        level = rng.standard_normal((_DRAWS, 1)) * self.level_error_[i]
-        spread = np.log1p(self.overdispersion_[i]) ** 0.5
-        weeks, week = np.unique(rows.week[at], return_inverse=True)
-        shock = rng.standard_normal((len(weeks), _DRAWS))
-        for t in range(1, len(weeks)):
-            kept = self.persistence_ ** ((weeks[t] - weeks[t - 1]).astype(np.int64) / self.period_)
-            shock[t] = kept * shock[t - 1] + (1.0 - kept**2) ** 0.5 * shock[t]
-        log_units = response * (np.log(rows.price[at]) - self._centre[i]) + level
-        log_units = log_units + spread * shock.T[:, week] - 0.5 * spread**2
-        expected = np.minimum(mean * np.exp(log_units), 1e15)
-        return _quantile_of_poisson(rng.uniform(size=(len(weeks), _DRAWS)).T[:, week], expected)
+        response = rng.standard_normal((DRAWS, 1)) * self.standard_error_[i]
+        level = rng.standard_normal((DRAWS, 1)) * self.level_error_[i]
+        # a category's items share the errors of its slopes
+        slopes = slopes_drawn(self._shapes[category].covariance, (self.seed, _SLOPES + category))
+        off = response * (np.log(rows.price[at]) - self._centre[i]) + level
+        off = off + slopes @ self._away(rows.take(at), category).T
+        periods = (rows.week[at] - self._epoch).astype(np.int64) / self.period_
+        return units_drawn(mean, off, periods, rng, float(self.overdispersion_[i]), self.persistence_)
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "findings_"):
+            raise ModelError("the demand model is not fitted; call fit(panel) first.")
 
     def _known(self, names: Sequence[str]) -> np.ndarray:
+        self._fitted()
         wrong = [name for name in names if name not in self._row]
         if wrong:
             why = self.left_out_.get(wrong[0], f"the panel does not have it{nearest(wrong[0], self.items_)}")
@@ -512,65 +541,60 @@ class DemandModel:
             )
         return np.array([self._row[name] for name in names], dtype=np.int64)
 
-    def _read_path(self, path: Any) -> tuple[_Rows, dict[str, Any]]:
-        frame = columns_of(path, "a price path")
-        for name in ("item", "week", "price"):
-            if name not in frame:
-                raise ContractError(
-                    f"the price path has no column {name!r}{nearest(name, list(frame))}; needed are item, week, price."
-                )
-        given: dict[str, Any] = {"item": [str(v) for v in frame["item"]]}
+    def _read_path(self, path: Any) -> tuple[DemandRows, dict[str, Any]]:
+        columns = path_columns(path)
+        given: dict[str, Any] = {"item": [str(v) for v in columns["item"]]}
         item = self._known(given["item"])
-        price = np.asarray(frame["price"], dtype=np.float64)
-        week = panel_dates(frame["week"])
-        if not ((price > 0.0) & np.isfinite(price)).all():
-            wrong = int(np.flatnonzero(~((price > 0.0) & np.isfinite(price)))[0])
-            raise ModelError(
-                f"the price path's price is {price[wrong]:g} for item {given['item'][wrong]!r} in {week[wrong]}; "
-                "a price is above 0."
-            )
-        store = np.full(len(item), -1)
-        if "store_id" in frame:
-            given["store_id"] = [str(v) for v in frame["store_id"]]
-            place = {name: s for s, name in enumerate(self.stores_)}
-            unknown = [name for name in given["store_id"] if name not in place]
-            if unknown:
-                raise ModelError(f"store {unknown[0]!r} is not in the panel{nearest(unknown[0], self.stores_)}.")
-            store = np.array([place[name] for name in given["store_id"]])
-        if "unit_cost" in frame:
-            given["unit_cost"] = np.asarray(frame["unit_cost"], dtype=np.float64)
-        flags = {n: np.asarray(frame[n], dtype=np.float64) for n in FLAGS if n in frame and n in self._data.flags}
-        return _Rows(item, store, week, price, flags), given
+        price = path_numbers(columns, "price", strictly=True)
+        within_reach(price, np.array(given["item"]), self._lowest[item], self._highest[item])
+        store, competitor = np.full(len(item), -1), None
+        if "store_id" in columns:
+            given["store_id"] = [str(v) for v in columns["store_id"]]
+            store = stores_named(given["store_id"], self.stores_)
+        if "unit_cost" in columns:
+            given["unit_cost"] = path_numbers(columns, "unit_cost", may_miss=True)
+        if "competitor_price" in columns and self._data.competitor is not None:
+            theirs = path_numbers(columns, "competitor_price", strictly=True, may_miss=True)
+            theirs = np.log(theirs) - self._competitor_mean[item]
+            competitor = np.where(np.isnan(theirs), self.last_competitor_[item], theirs)
+        flags = {name: path_numbers(columns, name, may_miss=True) for name in FLAGS
+                 if name in columns and name in self._data.flags}  # fmt: skip
+        week = panel_dates(columns["week"], self._numbered)
+        return DemandRows(item, store, week, price, flags, competitor), given
 
-    def _costs(self, rows: _Rows, given: Mapping[str, Any]) -> np.ndarray:
+    def _costs(self, rows: DemandRows, given: Mapping[str, Any]) -> np.ndarray:
         return given["unit_cost"] if "unit_cost" in given else self.last_cost_[rows.item]
 
     def _last_of(self, arrays: PanelArrays, rows: np.ndarray, item: np.ndarray, n: int) -> None:
         """Last price and cost known of each item: the mean over its stores in their last week."""
         self._epoch = arrays.weeks[0]
+        price, week = arrays.price[rows], arrays.week[rows]
         regular = arrays.columns.get("regular_price", arrays.price)[rows]
-        self.last_price_ = last_known(
-            item, arrays.week[rows], np.where(np.isnan(regular), arrays.price[rows], regular), n
-        )
+        self.last_price_ = last_known(item, week, np.where(np.isnan(regular), price, regular), n)
         cost = arrays.columns.get("unit_cost")
-        self.last_cost_ = np.full(n, np.nan) if cost is None else last_known(item, arrays.week[rows], cost[rows], n)
+        self.last_cost_ = np.full(n, np.nan) if cost is None else last_known(item, week, cost[rows], n)
+        theirs = arrays.columns.get("log_competitor_price")
+        self.last_competitor_ = (
+            np.zeros(n) if theirs is None else np.nan_to_num(last_known(item, week, theirs[rows], n))
+        )
+        self._lowest, self._highest = np.full(n, np.inf), np.zeros(n)
+        np.minimum.at(self._lowest, item, price)
+        np.maximum.at(self._highest, item, np.maximum(price, np.nan_to_num(regular)))
+
+    def _findings(self, arrays: PanelArrays) -> tuple[Finding, ...]:
+        young = [self._category == c for c, shape in enumerate(self._shapes) if not shape.season_seen]
+        return demand_findings(
+            arrays,
+            items=len(self.items_),
+            left_out=len(self.left_out_),
+            unseen_season=int(np.sum(young)) if self.season != "none" else 0,
+            promoted=self._promoted,
+            sold_out=self._sold_out if self._knows_stock else None,
+            competitor=self._data.competitor is not None,
+        )
 
 
 def _edges(interval: float) -> tuple[float, float]:
-    if not 0.0 < interval < 1.0:
-        raise ModelError(f"interval is {interval}; it is a probability in (0, 1), such as 0.9.")
+    if not (is_number(interval) and 0.0 < interval < 1.0):
+        raise ModelError(f"interval is {interval!r}; it is a probability in (0, 1), such as 0.9.")
     return (1.0 - interval) / 2.0, (1.0 + interval) / 2.0
-
-
-def _quantile_of_poisson(luck: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Smallest count whose distribution function reaches ``luck``; for large means by the normal's, corrected."""
-    from scipy.special import ndtri
-
-    z = ndtri(np.clip(luck, 1e-15, 1.0 - 1e-15))
-    # Cornish and Fisher's first correction: the third cumulant of a Poisson is its mean
-    rough = np.maximum(np.round(mean + z * np.sqrt(mean) + (z**2 - 1.0) / 6.0), 0.0)
-    small = mean < 30.0
-    exact = np.empty(int(small.sum()))
-    poisson_quantiles(np.minimum(luck[small], 1.0 - 1e-12), mean[small], exact)
-    rough[small] = exact
-    return rough

@@ -1,26 +1,56 @@
-"""What a demand model reads out of a price panel before it is fitted, and the elasticities it is given."""
+"""What a demand model reads out of a price panel before it is fitted."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..sql.errors import ContractError, nearest
+from ..sql.errors import ContractError
+from ..sql.findings import Finding
 from ..sql.frames import columns_of
 from .panel_arrays import PanelArrays
 
+_HARMONICS = 2
+_HARDLY_SEEN = 0.8
 
-def panel_dates(weeks: Any) -> np.ndarray:
-    """Days of weeks given as dates, or numbered as a panel's weeks may be."""
+
+def panel_dates(weeks: Any, numbered: bool | None = None) -> np.ndarray:
+    """Days of weeks given as dates, or numbered as a panel's weeks may be; ``numbered`` says which the panel has."""
     array = np.asarray(weeks)
-    if array.dtype.kind in "iu":
+    if are_numbers(array):
+        if numbered is False:
+            raise ContractError(f"week holds {array.flat[0]}, a number, and the panel's weeks are dates; give dates")
         return np.datetime64("2000-01-03") + 7 * array.astype(np.int64)
+    if not array.size:
+        return np.empty(array.shape, dtype="datetime64[D]")
+    shown = str(array.flat[0])
     try:
-        return array.astype("datetime64[D]")
+        if array.dtype.kind in "fb":
+            raise TypeError
+        days = array.astype("datetime64[D]")
     except (TypeError, ValueError):
         raise ContractError(
-            f"week holds {array.flat[0]!r}; give dates, or whole numbers that count weeks as the panel does"
+            f"week holds {shown!r}; give dates, or whole numbers that count weeks as the panel does"
         ) from None
+    missing = np.isnat(days)
+    if missing.any():
+        raise ContractError(
+            f"week is missing in row {int(np.flatnonzero(missing.ravel())[0])}; give dates, or whole numbers that "
+            "count weeks as the panel does"
+        )
+    if numbered:
+        raise ContractError(
+            f"week holds {shown!r}, and the panel's weeks are numbers; give whole numbers that count weeks as it does"
+        )
+    return days
+
+
+def are_numbers(weeks: Any) -> bool:
+    """Whether weeks are counted by whole numbers."""
+    array = np.asarray(weeks)
+    if array.dtype.kind == "O" and array.size:
+        return all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in array.flat)
+    return array.dtype.kind in "iu"
 
 
 def independent_columns(x: np.ndarray, group: np.ndarray) -> list[int]:
@@ -46,14 +76,52 @@ def log_price_centre(item: np.ndarray, log_price: np.ndarray, units: np.ndarray,
     return np.bincount(item, weight * log_price, n) / np.bincount(item, weight, n)
 
 
-def timing_of_discounts(item: np.ndarray, price: np.ndarray, regular: np.ndarray, n: int) -> np.ndarray:
-    """Log depth of discounted rows less its item's mean; 0 elsewhere. Without regular prices, of all rows."""
+def timing_of_discounts(
+    item: np.ndarray, price: np.ndarray, regular: np.ndarray, flagged: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log depth of promoted rows less its item's mean, 0 elsewhere; and which rows are promoted.
+
+    A promotion that took nothing off the price is one whose depth the shop's foresight ate up: it counts, with a depth
+    of 0. Without regular prices the timing is that of all prices, and no row is promoted.
+    """
     depth = np.log(price / np.where(np.isnan(regular), price, regular))
     cut = depth < -1e-9
+    promoted = cut | flagged
     if not cut.any():
-        depth, cut = np.log(price), np.ones(len(price), np.bool_)
+        depth, promoted, cut = np.log(price), np.zeros(len(price), np.bool_), np.ones(len(price), np.bool_)
+    else:
+        cut = promoted
     mean = np.bincount(item[cut], depth[cut], n) / np.maximum(np.bincount(item[cut], minlength=n), 1)
-    return np.where(cut, depth - mean[item], 0.0)
+    return np.where(cut, depth - mean[item], 0.0), promoted
+
+
+def season_columns(week: np.ndarray, kind: str) -> dict[str, np.ndarray]:
+    """Columns of a yearly season by name: two waves ("fourier"), a flag a week of the year ("week"), or none."""
+    year = week.astype("datetime64[Y]")
+    day = (week - year.astype("datetime64[D]")).astype(np.int64)
+    columns: dict[str, np.ndarray] = {}
+    if kind == "fourier":
+        length = ((year + 1).astype("datetime64[D]") - year.astype("datetime64[D]")).astype(np.int64)
+        for k in range(1, _HARMONICS + 1):
+            angle = 2.0 * np.pi * k * day / length
+            columns |= {f"sin_{k}": np.sin(angle), f"cos_{k}": np.cos(angle)}
+    elif kind == "week":
+        number = np.minimum(day // 7, 51)
+        columns |= {f"week_{w:02d}": (number == w).astype(np.float64) for w in range(1, 52)}
+    return columns
+
+
+def competitor_means(panel: Any, row: Mapping[str, int]) -> np.ndarray:
+    """Mean log price of each item's competitor, around which `read_panel` has it; 0 where none is known."""
+    found = np.zeros(len(row))
+    frame = columns_of(panel, "a price panel")
+    if "competitor_price" in frame:
+        item = np.array([row.get(str(v), -1) for v in frame["item"]])
+        theirs = np.array([np.nan if v is None else v for v in frame["competitor_price"]], dtype=np.float64)
+        at = np.flatnonzero((item >= 0) & ~np.isnan(theirs))
+        count = np.bincount(item[at], minlength=len(row))
+        found = np.bincount(item[at], np.log(theirs[at]), len(row)) / np.maximum(count, 1)
+    return found
 
 
 def first_ages(arrays: PanelArrays, rows: np.ndarray, item: np.ndarray, n: int) -> np.ndarray:
@@ -85,26 +153,58 @@ def period_days(weeks: np.ndarray) -> int:
     return int(steps[np.argmax(counts)])
 
 
-def read_elasticities(given: Any) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
-    """Elasticity and standard error by item; and why others are refused."""
-    if isinstance(given, Mapping) and "elasticity" not in given:
-        frame: Mapping[str, Any] = {"item": list(given), "elasticity": list(given.values())}
-    else:
-        frame = columns_of(given, "elasticities")
-    for name in ("item", "elasticity"):
-        if name not in frame:
-            raise ContractError(f"the elasticities have no column {name!r}{nearest(name, list(frame))}.")
-    n = len(frame["item"])
-    accepted = list(frame["accepted"]) if "accepted" in frame else [True] * n
-    reasons = list(frame["reason"]) if "reason" in frame else [""] * n
-    errors = list(frame["standard_error"]) if "standard_error" in frame else [0.0] * n
-    known: dict[str, tuple[float, float]] = {}
-    refused: dict[str, str] = {}
-    for item, value, error, fine, reason in zip(
-        frame["item"], frame["elasticity"], errors, accepted, reasons, strict=True
-    ):
-        if value is None or value != value or not bool(fine):
-            refused[str(item)] = f"its elasticity was refused ({reason or 'no reason is given'})"
-        else:
-            known[str(item)] = (float(value), 0.0 if error is None or error != error else float(error))
-    return known, refused
+def demand_findings(
+    panel: PanelArrays,
+    *,
+    items: int,
+    left_out: int,
+    unseen_season: int,
+    promoted: np.ndarray,
+    sold_out: np.ndarray | None,
+    competitor: bool,
+) -> tuple[Finding, ...]:
+    """Return what a reader of a demand model must know of the panel that it learnt from."""
+    found = []
+    weeks = len(panel.weeks)
+    if left_out:
+        seen = f"{left_out} items of the panel have no elasticity that may be used, {items} have one."
+        found.append(Finding("items_left_out", False, seen, "left_out_ says why, by item."))
+    if unseen_season:
+        found.append(
+            Finding(
+                "season_unseen",
+                False,
+                f"{unseen_season} of {items} items are in categories of less than a year ({weeks} weeks in all): no "
+                "season can be told, none is in the expectation.",
+                "Intervals hold a yearly wave of a usual size (standard deviation of each term .15 in log demand, .075 "
+                "in its second harmonic); where the shop's seasons are larger, give a longer panel.",
+            )
+        )
+    if sold_out is None:
+        found.append(
+            Finding(
+                "stock_unknown",
+                False,
+                "The panel knows no stock: weeks that sold out cannot be told from weeks of low demand.",
+                "Demand is understated where shelves ran empty, and lost demand cannot be asked for; map [stock].",
+            )
+        )
+    elif promoted.any() and (share := float(sold_out[promoted].mean())) > _HARDLY_SEEN:
+        found.append(
+            Finding(
+                "promoted_weeks_sold_out",
+                False,
+                f"{share:.0%} of the promoted rows sold out: how far beyond the stock their demand lay is told by "
+                f"{int((~sold_out[promoted]).sum())} rows alone.",
+                "Take lost demand of promoted weeks for good to a quarter, and widen the stock of some promotions.",
+            )
+        )
+    if competitor:
+        unknown = float(np.isnan(panel.columns["log_competitor_price"]).mean())
+        seen = "A competitor's price is in the demand"
+        seen += f"; {unknown:.0%} of rows do not know it and take it for usual." if unknown else "."
+        advice = "Give competitor_price in price paths; without, it stands where it was last seen."
+        found.append(Finding("competitor_price", False, seen, advice))
+    for reason, count in panel.dropped.items():
+        found.append(Finding(reason, False, f"{count} rows have no price and are left out.", "Map unit_price."))
+    return tuple(found)

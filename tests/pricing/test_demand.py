@@ -10,10 +10,12 @@ from scipy.stats import nbinom, poisson
 
 from regulars.pricing.demand import DemandModel
 from regulars.pricing.simulate import simulate_prices
-from regulars.pricing.stock_outs import demand_given_sales
+from regulars.pricing.stock_outs import demand_given_sales, lost_between
 from regulars.sql.errors import ContractError, ModelError
 
 SEEN = 104
+ROW = {"item": ["item_0001"], "week": ["2025-01-06"], "price": [2.0]}
+ELASTIC = {"item": ["item_0001"], "elasticity": [-2.0]}
 SIZE = {"items": 24, "stores": 8, "weeks": 120, "cross": 0.0}
 
 
@@ -46,6 +48,19 @@ def test_demand_given_a_sell_out_is_the_truncated_mean(size):
     np.testing.assert_allclose(found, (tail * counts).sum(axis=1) / tail.sum(axis=1), rtol=1e-8)
 
 
+def test_bounds_of_what_was_lost_are_the_truncated_laws_quantiles():
+    units, mean, size = np.array([0.0, 4.0, 30.0, 900.0]), np.array([3.0, 6.0, 20.0, 0.01]), np.full(4, 5.0)
+    lower, upper = lost_between(units, mean, size, np.zeros(4), (0.05, 0.95))
+    counts = np.arange(2000)
+    for k in range(3):
+        kept = nbinom(5.0, 5.0 / (5.0 + mean[k])).pmf(counts) * (counts >= units[k])
+        whole = np.cumsum(kept) / kept.sum()
+        assert [lower[k], upper[k]] == [counts[whole >= edge][0] - units[k] for edge in (0.05, 0.95)]
+    assert [lower[3], upper[3]] == [0.0, 0.0]  # the tail underflows
+    doubted = lost_between(units, mean, size, np.full(4, 0.3), (0.05, 0.95))
+    assert (doubted[1][:3] > upper[:3]).all()
+
+
 def test_far_tails_and_weeks_that_did_not_sell_out():
     kept = demand_given_sales(np.array([3.0, 0.0]), np.array([1.0, 1.0]), np.zeros(2, bool), np.inf)
     assert kept.tolist() == [3.0, 0.0]
@@ -73,14 +88,29 @@ def test_lost_demand_is_what_the_shop_with_full_shelves_sold_more(stock_weeks):
     assert (lost["lost_units"] >= 0.0).all()
 
 
-def test_lost_demand_is_too_high_where_depth_follows_demand_as_its_docstring_says():
-    free, limited = (
-        simulate_prices(items=12, stores=10, weeks=120, stock_weeks=weeks, confounding=0.5, seed=3)
-        for weeks in (None, 1.6)
-    )
+@pytest.mark.parametrize("confounding", [0.0, 0.5])
+@pytest.mark.parametrize("stock_weeks", [0.7, 1.0])
+def test_lost_demand_holds_where_depth_follows_demand_and_most_promotions_sell_out(stock_weeks, confounding):
+    size = {"items": 12, "stores": 4, "weeks": 104, "cross": 0.0, "confounding": confounding, "seed": 20}
+    free, limited = (simulate_prices(**size, stock_weeks=weeks) for weeks in (None, stock_weeks))
     model = DemandModel(dict(zip(limited.items, limited.own, strict=True))).fit(limited.frame())
-    ratio = model.lost_demand()["lost_units"].sum() / (free.units - limited.units).sum()
-    assert 1.4 < ratio < 1.8
+    lost = model.lost_demand()
+    truth = (free.units - limited.units)[limited.units >= limited.on_hand]
+    # 9 of 10 promoted rows sold out, so one history's sampling error is a twelfth; with one spread for all rows, and
+    # no timing where foresight ate the discount up, the confounded ones stood at 1.9 (1.0 weeks) and 2.3 (.7)
+    assert 0.85 < lost["lost_units"].sum() / truth.sum() < 1.2
+    inside = (lost["lost_units_lower"] <= truth) & (truth <= lost["lost_units_upper"])
+    # counts make the interval's true probability a little more than the 90% asked for
+    assert 0.8 < inside.mean() < 0.99
+    assert "promoted_weeks_sold_out" in {finding.code for finding in model.findings_}
+
+
+def test_without_a_flag_promotions_are_known_by_their_price():
+    size = {"items": 12, "stores": 4, "weeks": 104, "cross": 0.0, "confounding": 0.5, "seed": 20}
+    free, limited = (simulate_prices(**size, stock_weeks=weeks) for weeks in (None, 1.0))
+    panel = limited.frame().drop(columns=["promoted", "promotion_cost"])
+    lost = DemandModel(dict(zip(limited.items, limited.own, strict=True))).fit(panel).lost_demand()
+    assert 0.85 < lost["lost_units"].sum() / (free.units - limited.units).sum() < 1.25
 
 
 def test_levels_are_not_pulled_down_by_empty_shelves():
@@ -124,8 +154,8 @@ def test_intervals_hold_what_was_sold(history, model):
 
 
 def test_the_season_is_found(history):
-    years = simulate_prices(items=8, stores=6, weeks=156, season=0.5, seed=5)
-    flat = simulate_prices(items=8, stores=6, weeks=156, season=0.0, seed=5)
+    years = simulate_prices(items=8, stores=3, weeks=156, season=0.5, seed=5)
+    flat = simulate_prices(items=8, stores=3, weeks=156, season=0.0, seed=5)
     own = dict(zip(years.items, years.own, strict=True))
     price = np.full((8, 1), 3.0)
     waves = []
@@ -145,6 +175,110 @@ def test_less_than_a_year_has_no_season():
     assert model.season_ == "none"
     later = model.expected_units(np.full((4, 1), 3.0), "2024-01-01", 30)
     np.testing.assert_allclose(later, later[:, :1] * np.ones((1, 30, 1)))
+
+
+def test_a_season_that_was_not_seen_is_in_the_intervals_and_said():
+    inside, width = [], {}
+    for seed in range(100, 105):
+        short = simulate_prices(items=8, stores=3, weeks=48, cross=0.0, season=0.2, seed=seed)
+        own = dict(zip(short.items, short.own, strict=True))
+        path = short.frame(slice(40, 48)).groupby(["item", "week", "promoted"], as_index=False)
+        path = path.agg(units=("units", "sum"), price=("price", "mean"))
+        total = path.groupby("item")["units"].sum().to_numpy()
+        for season in ("fourier", "none"):
+            model = DemandModel(own, season=season).fit(short.frame(slice(0, 40)))
+            said = {finding.code for finding in model.findings_}
+            assert ("season_unseen" in said) == (season == "fourier")
+            found = model.what_if(path.drop(columns="units")).items
+            width[season] = np.log(found["units_upper"] / found["units_lower"]).mean()
+            if season == "fourier":
+                inside.append(((found["units_lower"] <= total) & (total <= found["units_upper"])).mean())
+    # a season is common to a history's items: 5 histories tell a coverage of 90% from one of 65%, no more
+    assert np.mean(inside) > 0.8
+    # a season of sd .15 x 1.4 beside a level and shocks of about .1
+    assert width["fourier"] > 1.5 * width["none"]
+
+
+def test_season_and_age_are_told_apart_where_launches_are_spread():
+    drawn = simulate_prices(items=12, stores=3, weeks=156, cross=0.0, season=0.3, seed=8)
+    panel = drawn.frame()
+    launch = np.array([0, 0, 0, 0, 0, 0, 10, 25, 40, 55, 70, 85])
+    item = panel["item"].str[-4:].astype(int).to_numpy()
+    age = (panel["week"] - panel["week"].min()).dt.days.to_numpy() // 7 - launch[item]
+    grown = np.random.default_rng(0).poisson(
+        drawn.expected_demand().ravel() * (1.0 + np.maximum(age, 0.0)) ** np.where(item >= 6, -0.3, 0.0)
+    )
+    panel = panel.assign(units=grown, age_weeks=np.where(item >= 6, age, np.nan))
+    panel["category_1"] = np.where(item >= 6, "new", "old")
+    panel = panel[(item < 6) | (age >= 0)]
+    model = DemandModel(dict(zip(drawn.items, drawn.own, strict=True)), half_life=None).fit(panel)
+    price = np.exp(model._centre)[:, None]
+    year = model.expected_units(price, "2026-01-05", 52)[:, :, 0]
+    old, new = np.log(year[0]), np.log(year[6:])
+    # all share a wave of .3; what is left of a new item's year is its age
+    ages = 157 + np.arange(52) - launch[6:, None]
+    left = new - new.mean(axis=1, keepdims=True) - (old - old.mean())
+    aged = -0.3 * (np.log1p(ages) - np.log1p(ages).mean(axis=1, keepdims=True))
+    # the two categories' waves are fitted apart, each with an error of 2% or so
+    assert np.abs(left - aged).max() < 0.12
+    assert np.ptp(old) == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_competitors_price_is_in_the_demand():
+    drawn = simulate_prices(items=8, stores=4, weeks=112, cross=0.0, season=0.0, seed=4)
+    rng = np.random.default_rng(4)
+    theirs = np.log(drawn.regular_price) - np.where(rng.uniform(size=(8, 1, 112)) < 0.3, 0.25, 0.0)
+    usual = theirs[:, :, :104].mean(axis=(1, 2), keepdims=True)
+    units = rng.poisson(drawn.expected_demand() * np.exp(0.8 * (theirs - usual)))
+    panel = drawn.frame().assign(units=units.ravel(), competitor_price=np.exp(theirs).ravel())
+    seen = panel[panel["week"] < panel["week"].unique()[104]]
+    own = dict(zip(drawn.items, drawn.own, strict=True))
+    model, without = (DemandModel(own).fit(p) for p in (seen, seen.drop(columns="competitor_price")))
+    assert "competitor_price" in {finding.code for finding in model.findings_}
+    week, price = ["2025-01-06"] * 8, np.exp(model._centre)
+    high, low, last = (
+        model.predict({"item": list(drawn.items), "week": week, "price": price} | given)["units"].to_numpy()
+        for given in ({"competitor_price": 1.1 * price}, {"competitor_price": price}, {})
+    )
+    # 32 series x 104 weeks, shocks of .31 that last: a standard error of .05 on .8
+    np.testing.assert_allclose(np.log(high / low) / np.log(1.1), 0.8, atol=0.15)
+    known = np.exp(theirs[:, :, 103].mean(axis=1))
+    asked = model.predict({"item": list(drawn.items), "week": week, "price": price, "competitor_price": known})
+    np.testing.assert_allclose(asked["units"], last, rtol=1e-9)
+    ahead = panel[panel["week"] >= panel["week"].unique()[104]].groupby(["item", "week", "promoted"], as_index=False)
+    ahead = ahead.agg(units=("units", "sum"), price=("price", "mean"), competitor_price=("competitor_price", "mean"))
+    blind = ahead.drop(columns="competitor_price")
+    errors = [np.abs(np.log(m.predict(p)["units"] / p["units"])).mean() for m, p in ((model, ahead), (without, blind))]
+    assert errors[0] < errors[1]
+
+
+@pytest.mark.parametrize("weeks", [1, 40, 80])
+def test_a_price_that_never_moved_is_answered(weeks):
+    rng = np.random.default_rng(weeks)
+    week = np.datetime64("2026-01-05") + 7 * np.tile(np.arange(weeks), 2)
+    panel = {"item": np.repeat(["a", "b"], weeks), "week": week, "units": rng.poisson(30.0, 2 * weeks)}
+    model = DemandModel({"a": -1.5, "b": -2.0}, half_life=None).fit(panel | {"price": np.full(2 * weeks, 5.0)})
+    mean = panel["units"][:weeks].mean()
+    found = model.predict({"item": ["a", "a"], "week": [week[-1] + 7] * 2, "price": [5.0, 4.0]})
+    if weeks < 52:
+        np.testing.assert_allclose(found["units"], [mean, mean * 0.8**-1.5], rtol=1e-3)
+    assert np.all(found["units_lower"] <= found["units"])
+    assert np.all(found["units_upper"] >= found["units"])
+
+
+@pytest.mark.parametrize("low", [4.0, 5.0])
+def test_one_depth_an_item_in_a_short_panel_is_answered(low):
+    rng = np.random.default_rng(2)
+    week = np.datetime64("2026-01-05") + 7 * np.tile(np.arange(20), 2)
+    price = np.where(np.tile(np.arange(20), 2) < 10, 5.0, low)
+    units = rng.poisson(30.0 * (price / 5.0) ** -2.0)
+    panel = {"item": np.repeat(["a", "b"], 20), "week": week, "units": units, "price": price}
+    stock = {"units": np.minimum(units, 50), "sold_out": units >= 50}
+    for regular in ({}, {"regular_price": np.full(40, 5.0)}, stock):
+        model = DemandModel({"a": -2.0, "b": -2.0}).fit(panel | regular)
+        assert model.predict({"item": ["a"], "week": ["2026-06-01"], "price": [5.0]})["units"][0] == pytest.approx(
+            30.0, rel=0.15
+        )
 
 
 def test_age_and_price_move_units_as_they_were_drawn():
@@ -273,14 +407,14 @@ def test_answers_are_repeated_and_do_not_depend_on_what_else_is_asked(history, m
 
 
 def test_draws_of_units_are_poisson():
-    from regulars.pricing.demand import _quantile_of_poisson
+    from regulars.pricing.demand_spread import quantile_of_poisson
 
     luck, mean = (grid.ravel() for grid in np.meshgrid(np.linspace(1e-4, 1 - 1e-4, 501), [0.01, 0.7, 6.0, 29.0]))
-    np.testing.assert_array_equal(_quantile_of_poisson(luck, mean), poisson.ppf(luck, mean))
+    np.testing.assert_array_equal(quantile_of_poisson(luck, mean), poisson.ppf(luck, mean))
     large = np.array([30.0, 90.0, 1e4])[:, None] * np.ones(501)
     luck = np.tile(np.linspace(1e-3, 1 - 1e-3, 501), (3, 1))
     # for large means the approximation is off by a unit at most
-    assert np.abs(_quantile_of_poisson(luck, large) - poisson.ppf(luck, large)).max() <= 1.0
+    assert np.abs(quantile_of_poisson(luck, large) - poisson.ppf(luck, large)).max() <= 1.0
 
 
 def test_frames_out_are_of_the_kind_that_came_in(model):
@@ -304,7 +438,7 @@ def test_a_refused_elasticity_is_not_used_and_its_reason_is_repeated(history):
     ("call", "error", "says"),
     [
         (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"]}), ContractError, "no column 'price'"),
-        (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"], "price": [0.0]}), ModelError, "above 0"),
+        (lambda m: m.predict(ROW | {"price": [0.0]}), ContractError, "above 0"),
         (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"], "price": [1.0], "store_id": ["x"]}),
          ModelError, "store 'x'"),
         (lambda m: m.predict({"item": ["item_0001"], "week": ["2025-01-06"], "price": [1.0]}, interval=90.0),
@@ -315,8 +449,56 @@ def test_a_refused_elasticity_is_not_used_and_its_reason_is_repeated(history):
         (lambda m: DemandModel({}, half_life=0.0), ModelError, "half_life"),
         (lambda m: DemandModel({"x": -2.0}).fit(m._given), ModelError, "none of the panel's 24 items"),
         (lambda m: DemandModel(pd.DataFrame({"item": ["x"]})).fit(m._given), ContractError, "no column 'elasticity'"),
+        (lambda m: m.predict(ROW | {"week": [None]}), ContractError, "week is missing in row 0; give dates"),
+        (lambda m: m.predict(ROW | {"week": [np.datetime64("NaT")]}), ContractError, "week is missing in row 0"),
+        (lambda m: m.predict(ROW | {"week": [7]}), ContractError, "week holds 7, a number, .* are dates"),
+        (lambda m: m.predict(ROW | {"week": [1.5]}), ContractError, "week holds '1.5'; give dates"),
+        (lambda m: m.predict(ROW | {"price": ["x"]}), ContractError, "price is 'x' for item 'item_0001' .row 0.*above"),
+        (lambda m: m.predict(ROW | {"price": 3.0}), ContractError, "price is 3.0; give a column"),
+        (lambda m: m.predict(ROW | {"price": [3.0, 2.0]}), ContractError, "price has 2 values and its item 1"),
+        (lambda m: m.predict(ROW | {"price": [300.0]}), ModelError, "price is 300 .* another unit or currency"),
+        (lambda m: m.predict(ROW | {"unit_cost": [-1.0]}), ContractError, "unit_cost is -1 .* from 0, or missing"),
+        (lambda m: m.predict(ROW | {"unit_cost": [np.inf]}), ContractError, "unit_cost is inf"),
+        (lambda m: m.predict(ROW | {"promoted": ["x"]}), ContractError, "promoted is 'x'"),
+        (lambda m: m.predict(ROW, interval=None), ModelError, "interval is None"),
+        (lambda m: m.predict(ROW, interval="x"), ModelError, "interval is 'x'"),
+        (lambda m: m.what_if({name: [] for name in ROW}), ModelError, "price path has no row"),
+        (lambda m: m.what_if(ROW, against=ROW | {"item": ["item_0002"]}), ModelError, "one of the two paths alone"),
+        (lambda m: m.expected_units(np.array([["x"]]), "2025-01-06", 4), ModelError, "no numbers"),
+        (lambda m: m.expected_units(np.ones((24, 1)), "2025-01-06", 1.5), ModelError, "weeks is 1.5"),
+        (lambda m: DemandModel({"a": -1.0}).predict(ROW), ModelError, "not fitted; call fit"),
+        (lambda m: DemandModel({"a": -1.0}).lost_demand(), ModelError, "not fitted; call fit"),
+        (lambda m: DemandModel({}, half_life="x"), ModelError, "half_life is 'x'"),
+        (lambda m: DemandModel({}, season=None), ModelError, "season is None"),
+        (lambda m: DemandModel({}, seed=-1), ModelError, "seed is -1"),
+        (lambda m: DemandModel({"item_0001": 2.0}).fit(m._given), ContractError,
+         "elasticity is 2 for item 'item_0001'; allowed: a number from -100 to 0"),
+        (lambda m: DemandModel({"item_0001": -np.inf}).fit(m._given), ContractError, "elasticity is -inf"),
+        (lambda m: DemandModel({"item_0001": "x"}).fit(m._given), ContractError, "elasticity is 'x'"),
+        (lambda m: DemandModel(ELASTIC | {"standard_error": [-0.1]}).fit(m._given), ContractError,
+         "standard_error is -0.1 for item 'item_0001'; allowed: a number from 0"),
+        (lambda m: DemandModel(ELASTIC | {"standard_error": [np.inf]}).fit(m._given), ContractError, "is inf"),
+        (lambda m: DemandModel({"item": ["a", "a"], "elasticity": [-1.0, -2.0]}).fit(m._given), ContractError, "twice"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said(model, call, error, says):
     with pytest.raises(error, match=says):
         call(model)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("units", np.inf), ("regular_price", 0.0), ("regular_price", -1.0), ("regular_price", np.inf), ("unit_cost", -1.0),
+     ("unit_cost", np.inf), ("promoted", np.inf)],
+)  # fmt: skip
+def test_numbers_of_a_panel_that_cannot_be_are_refused(history, column, value):
+    panel = history.frame(slice(0, 20)).head(60).astype({column: float})
+    panel.loc[7, column] = value
+    with pytest.raises(ContractError, match=f"{column} is {value:g} in 1 of 60 rows, the first item 'item_0000' in"):
+        DemandModel(dict(zip(history.items, history.own, strict=True))).fit(panel)
+
+
+def test_what_the_panel_does_not_know_is_said(history):
+    model = DemandModel(dict(zip(history.items[:20], history.own[:20], strict=True))).fit(history.frame())
+    assert [finding.code for finding in model.findings_] == ["items_left_out", "stock_unknown"]
+    assert str(model.findings_[0]).startswith("items_left_out: 4 items of the panel have no elasticity")
