@@ -2,7 +2,8 @@
 
 Each interval becomes a row for every bin of time that it reaches, with its features, the time elapsed, and that time
 over the customer's own gaps; trees learn P(ends in the bin | reached it) (Singer & Willett 1993; Tutz & Schmid 2016).
-Within a bin the hazard is constant. Memory is bounded by bins and by sampling customers, never intervals.
+One censored within a bin counts there by the part that it outlasted, as in a life table (Cutler & Ederer 1958). Within
+a bin the hazard is constant. Memory is bounded by bins and by sampling customers, never intervals.
 """
 
 from typing import Any
@@ -78,34 +79,36 @@ class DiscreteHazard(SurvivalModel):
         } | options
 
     def rows_of(self, durations: Array, events: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Bins that each duration reaches: its event's own, or those that it outlasted."""
+        """Bins that each duration reaches, the one that it ends in included."""
         self.edges = np.concatenate([[0.0], time_bins(durations, events, self.bins)])
         self.last_time = float(self.edges[-1])
-        return self._reached(durations, events)
+        return self._reached(durations)
 
     def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
         lightgbm = boosting_library()
         # edges are those of all customers where they were asked for before a sample was taken
-        reached = self._reached(durations, events) if hasattr(self, "edges") else self.rows_of(durations, events)
+        reached = self._reached(durations) if hasattr(self, "edges") else self.rows_of(durations, events)
         self._own = tuple(self.names.index(name) for name in _OWN_GAPS if name in self.names)
         rows, ended = self._person_periods(np.asarray(X, dtype=np.float32), reached, events)
+        weights = self._weights(durations, reached, events)
         held = np.repeat(held_out(groups, int(self.options["seed"])), reached)
         rounds = self.rounds
         if rounds is None and not 0 < ended[~held].sum() >= _FEWEST_HELD_OUT_EVENTS <= ended[held].sum():
             rounds = _PATIENCE
         booster = None
         if rounds is None:
-            train = lightgbm.Dataset(rows[~held], ended[~held], params=self.options)
+            train = lightgbm.Dataset(rows[~held], ended[~held], weight=weights[~held], params=self.options)
             booster = lightgbm.train(
                 self.options,
                 train,
                 _MOST_ROUNDS,
-                valid_sets=[train.create_valid(rows[held], ended[held])],
+                valid_sets=[train.create_valid(rows[held], ended[held], weight=weights[held])],
                 callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
             )
             rounds = max(1, booster.best_iteration)
         if booster is None or len(rows) <= _REFIT_ROWS:
-            booster = lightgbm.train(self.options, lightgbm.Dataset(rows, ended, params=self.options), rounds)
+            every = lightgbm.Dataset(rows, ended, weight=weights, params=self.options)
+            booster = lightgbm.train(self.options, every, rounds)
         self.booster, self.rounds_ = booster, rounds
 
     def growth(self, X: Array, begin: Array, ends: Array) -> Array:
@@ -139,11 +142,16 @@ class DiscreteHazard(SurvivalModel):
         names = (*self.names, *([ELAPSED] * (1 + len(self._own))))
         return total / np.maximum(weight, 1e-300)[:, None], names
 
-    def _reached(self, durations: Array, events: NDArray[np.bool_]) -> NDArray[np.int64]:
-        edges, last = self.edges, self.last_time
-        inside = np.minimum(durations, last)
-        outlasted = np.searchsorted(edges, inside, side="right") - 1
-        return np.where(events, np.searchsorted(edges, inside, side="left"), outlasted).astype(np.int64)
+    def _reached(self, durations: Array) -> NDArray[np.int64]:
+        return np.searchsorted(self.edges, np.minimum(durations, self.last_time), side="left").astype(np.int64)
+
+    def _weights(self, durations: Array, reached: NDArray[np.int64], events: NDArray[np.bool_]) -> Array:
+        """The part of its last bin that one censored has outlasted; without it hazards would come out too high."""
+        low, high = self.edges[reached - 1], self.edges[reached]
+        last = np.where(events, 1.0, (np.minimum(durations, self.last_time) - low) / (high - low))
+        weights = np.ones(int(reached.sum()))
+        weights[np.cumsum(reached) - 1] = last
+        return weights
 
     def _person_periods(
         self, X: NDArray[np.float32], reached: NDArray[np.int64], events: NDArray[np.bool_]

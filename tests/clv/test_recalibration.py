@@ -1,0 +1,82 @@
+"""Recalibration against scikit-learn, and what it may not be asked."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from regulars.clv import Recalibration
+from regulars.clv.recalibration import calibration_line
+from regulars.sql.errors import ContractError, ModelError
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    rng = np.random.default_rng(17)
+    p = rng.beta(2, 3, 4_000)
+    return p, rng.random(4_000) < expit(0.4 + 0.7 * logit(p))
+
+
+def test_the_line_is_that_of_logistic_regression(outcomes):
+    from sklearn.linear_model import LogisticRegression
+
+    p, happened = outcomes
+    found = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1_000).fit(logit(p)[:, None], happened)
+    intercept, slope = calibration_line(p, happened)
+    # lbfgs stops where its gradient is small
+    assert slope == pytest.approx(found.coef_[0, 0], abs=1e-5)
+    assert intercept == pytest.approx(found.intercept_[0], abs=1e-5)
+    assert abs(slope - 0.7) < 0.1
+
+
+def test_isotonic_steps_are_scikit_learns(outcomes):
+    from sklearn.isotonic import IsotonicRegression
+
+    p, happened = outcomes
+    found = IsotonicRegression(out_of_bounds="clip").fit(p, happened)
+    at = np.linspace(0, 1, 501)
+    assert Recalibration("isotonic").fit(p, happened).apply(at) == pytest.approx(found.predict(at), abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["logistic", "isotonic"])
+def test_what_was_off_is_set_right_on_others(outcomes, method):
+    p, happened = outcomes
+    half = np.arange(len(p)) % 2 == 0
+    right = Recalibration(method).fit(p[half], happened[half]).apply(p[~half])
+    before, after = (np.mean((q - happened[~half]) ** 2) for q in (p[~half], right))
+    assert after < before
+    assert (np.diff(right[np.argsort(p[~half])]) >= 0).all()
+
+
+def test_calibrated_probabilities_are_left_as_they_are():
+    p = np.repeat([0.1, 0.5, 0.8], 1_000)
+    happened = np.concatenate([np.arange(1_000) < 1_000 * q for q in (0.1, 0.5, 0.8)])
+    for method in ("logistic", "isotonic"):
+        assert Recalibration(method).fit(p, happened).apply(p) == pytest.approx(p, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "error", "said"),
+    [
+        ([0.5, 0.6], [1, 1], ModelError, "all 2 outcomes are 1"),
+        ([0.5, 1.6], [1, 0], ModelError, "a probability is 1.6"),
+        ([0.5, np.nan], [1, 0], ModelError, "a probability is nan"),
+        ([0.5, 0.6], [1, 2], ModelError, "an outcome is 2"),
+        ([0.5], [1, 0], ContractError, "give one each"),
+        ([], [], ContractError, "at least one"),
+    ],
+)
+def test_bad_outcomes_are_named(p, y, error, said):
+    with pytest.raises(error, match=said):
+        Recalibration().fit(p, y)
+
+
+def test_few_outcomes_have_no_steps():
+    with pytest.raises(ModelError, match="100 outcomes are too few for isotonic steps"):
+        Recalibration("isotonic").fit(np.linspace(0.1, 0.9, 100), np.arange(100) % 2)
+    with pytest.raises(ModelError, match="did you mean 'isotonic'"):
+        Recalibration("isotonc")
+
+
+def test_a_line_that_is_not_there_is_nan():
+    assert np.isnan(calibration_line([0.2, 0.9], [0, 1])).all()
+    assert np.isnan(calibration_line([0.5, 0.5], [0, 1])).all()
