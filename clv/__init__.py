@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .churn_data import ChurnData, churn_frame, gap_data
     from .churn_evaluate import ChurnReport, evaluate_churn
     from .churn_forecast import ChurnForecast, forecast_churn
+    from .cold_start import ColdStartModel
     from .covariate_paths import CovariatePaths, read_covariate_paths
     from .covariates import CovariateModel
     from .customer_intervals import CustomerIntervals, customer_intervals, order_distribution
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .score_sql import score_sql, score_terms
     from .seasonal import SeasonalBetaGeoModel, SeasonalModifiedBetaGeoModel
     from .seasonal_clock import SeasonalClock
+    from .segment_priors import SegmentPriorModel
     from .segments import assign_segments
     from .simulate import (
         simulate_bg_nbd,
@@ -132,6 +134,8 @@ _MODULES = {
     "track_orders": "tracking",
     "value_window": "boosted_value",
     "LeftCensoredModel": "left_censoring",
+    "ColdStartModel": "cold_start",
+    "SegmentPriorModel": "segment_priors",
 }
 
 __all__ = [
@@ -141,6 +145,7 @@ __all__ = [
     "ChurnForecast",
     "ChurnModel",
     "ChurnReport",
+    "ColdStartModel",
     "CovariateModel",
     "CovariatePaths",
     "CustomerIntervals",
@@ -158,6 +163,7 @@ __all__ = [
     "SeasonalBetaGeoModel",
     "SeasonalClock",
     "SeasonalModifiedBetaGeoModel",
+    "SegmentPriorModel",
     "SpendCovariateModel",
     "TimeVaryingParetoNBDModel",
     "TwoPartValueModel",
