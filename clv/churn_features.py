@@ -80,7 +80,7 @@ class FeatureEncoder:
         for j, name in enumerate(full.names):
             column = matrix[:, j]
             if not np.isfinite(column).any() or np.nanmin(column) == np.nanmax(column):
-                keep[j] = not np.isfinite(column).any() and not linear and len(data) == 0
+                keep[j] = False
                 if full.sources[j] == name:
                     notes.append(f"feature {name!r} is the same in every row and was left out")
         if linear:
