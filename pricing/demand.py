@@ -33,6 +33,7 @@ from .demand_history import (
 )
 from .demand_paths import (
     DemandRows,
+    interval_edges,
     is_number,
     path_columns,
     path_numbers,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 SEASONS = ("fourier", "week", "none")
 FLAGS = ("promoted", "display", "mailer", "holiday")
+_TIMING = ("timing", "discounted")  # of history alone
 _SLOPES = 1_000_000  # the seed's second part, of draws that a category's items share
 
 
@@ -180,12 +182,14 @@ class DemandModel:
         flagged = np.nan_to_num(flags.get("promoted", np.zeros(len(rows)))) > 0.0
         regular = arrays.columns.get("regular_price", arrays.price)[rows]
         timing, self._promoted = timing_of_discounts(item, price, regular, flagged, n)
+        # what discounts bring besides their price is a flag's to say, where there is one
+        discounted = np.zeros(len(rows)) if "promoted" in flags else self._promoted.astype(np.float64)
         if arrays.holiday is not None:
             flags["holiday"] = arrays.holiday[rows].astype(np.float64)
         theirs = arrays.columns.get("log_competitor_price")
         self._data = DemandRows(
             item, arrays.store[rows], arrays.weeks[arrays.week[rows]], price, flags,
-            None if theirs is None else np.nan_to_num(theirs[rows]), timing,
+            None if theirs is None else np.nan_to_num(theirs[rows]), np.stack([timing, discounted], axis=1),
         )  # fmt: skip
         self.period_ = period_days(arrays.weeks)
         span = int((arrays.weeks[-1] - arrays.weeks[0]).astype(int))
@@ -227,9 +231,8 @@ class DemandModel:
         weight = self._weight(data.week)
         level = levels_given_sales(units, expected, own, len(codes), weight, sold_out, size)
         self._level[codes], self._size[at] = np.log(level), size
-        if "timing" in shape.names:
-            k = shape.names.index("timing")
-            self._timed[at] = x[:, k] * shape.slope[k]
+        timing = [k for k, name in enumerate(shape.names) if name in _TIMING]
+        self._timed[at] = x[:, timing] @ shape.slope[timing]
         # a level is learnt where its weeks lie: an error of the slopes counts away from there
         worth = weight * expected * level[own]
         n = len(self.items_)
@@ -343,7 +346,7 @@ class DemandModel:
 
         rows, given = self._read_path(price_path)
         mean, low, high = self._means(rows), np.empty(len(rows.item)), np.empty(len(rows.item))
-        edges = _edges(interval)
+        edges = interval_edges(interval)
         for i in np.unique(rows.item):
             at = np.flatnonzero(rows.item == i)
             low[at], high[at] = np.quantile(self._draws(rows, at, mean[at]), edges, axis=0)
@@ -375,7 +378,7 @@ class DemandModel:
         """
         import pyarrow as pa
 
-        edges = _edges(interval)
+        edges = interval_edges(interval)
         rows, given = self._read_path(price_path)
         if not len(rows.item):
             raise ModelError("the price path has no row; give items, weeks and prices to ask for.")
@@ -508,7 +511,8 @@ class DemandModel:
         if self._data.competitor is not None:
             theirs = rows.competitor
             columns["competitor_price"] = self.last_competitor_[rows.item] if theirs is None else theirs
-        columns["timing"] = np.zeros(len(rows.item)) if rows.timing is None else rows.timing
+        for k, name in enumerate(_TIMING):
+            columns[name] = np.zeros(len(rows.item)) if rows.timing is None else rows.timing[:, k]
         return list(columns), np.stack(list(columns.values()), axis=1)
 
     def _draws(self, rows: DemandRows, at: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -592,9 +596,3 @@ class DemandModel:
             sold_out=self._sold_out if self._knows_stock else None,
             competitor=self._data.competitor is not None,
         )
-
-
-def _edges(interval: float) -> tuple[float, float]:
-    if not (is_number(interval) and 0.0 < interval < 1.0):
-        raise ModelError(f"interval is {interval!r}; it is a probability in (0, 1), such as 0.9.")
-    return (1.0 - interval) / 2.0, (1.0 + interval) / 2.0

@@ -247,5 +247,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+def interval_edges(interval: Any) -> tuple[float, float]:
+    """Probabilities below an interval's two ends.
+
+    Raises
+    ------
+    ModelError
+        The interval is no probability between 0 and 1.
+    """
+    if not (is_number(interval) and 0.0 < interval < 1.0):
+        raise ModelError(f"interval is {interval!r}; it is a probability in (0, 1), such as 0.9.")
+    return (1.0 - interval) / 2.0, (1.0 + interval) / 2.0
+
+
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, (int, float, np.number)) else repr(str(value))
