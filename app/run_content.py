@@ -15,6 +15,7 @@ from ..sql.durability import canonical_json
 from ..sql.errors import CheckFailed
 from ..sql.pipeline import PREVIOUS, Pipeline, settings_parameters
 from .campaigns import Campaign, campaign_tables, described, learn_campaigns
+from .churn import Churn, learn_churn
 from .incremental import carried_facts
 from .prices import Prices, learn_prices
 from .valuation import Histories, Valuation, value_customers, value_kpis
@@ -97,6 +98,8 @@ class RunContent:
         models = (orders, spend) if orders is not None and spend is not None else None
         campaigns = learn_campaigns(self.pipeline, made_of.settings, step, models=models)
         self.notes += [note for campaign in campaigns for note in campaign.notes]
+        churn = learn_churn(self.pipeline, made_of.settings, made_of.as_of, step)
+        self.notes += churn.notes
         prices = learn_prices(self.pipeline, made_of.settings, made_of.as_of, step)
         self.notes += prices.notes
         step("write tables")
@@ -109,13 +112,16 @@ class RunContent:
         self._write("score_terms", valuation.terms, ("customer_summary", *_HOLDOUT), "clv.score_terms")
         kpis = ("customer_days", "customer_summary", "customer_scores")
         self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
+        made_by = "clv.forecast_churn" if made_of.settings.churn else "none"
+        self._write("customer_churn", churn.scores, ("customer_days",), made_by)
+        self._write("churn_reports", churn.reports, ("customer_days",), made_by)
         for name, rows in campaign_tables(campaigns).items():
             self._write(name, rows, _CAMPAIGNS, "app.campaigns" if campaigns else "none")
         for name, rows in prices.tables.items():
             self._write(name, rows, _PRICES, "app.prices" if made_of.settings.pricing else "none")
         for query in made_by_query:
             self._write(query.output, None, query.inputs, query.name, lineage.query_fingerprint(query))
-        self._manifest(valuation, campaigns, prices, money)
+        self._manifest(valuation, campaigns, churn, prices, money)
 
     def _judge(self, results: "pa.Table") -> None:
         blocking = []
@@ -184,7 +190,12 @@ class RunContent:
         self._tables[name] = made.to_dict()
 
     def _manifest(
-        self, valuation: Valuation, campaigns: list[Campaign], prices: Prices, money: list[dict[str, Any]]
+        self,
+        valuation: Valuation,
+        campaigns: list[Campaign],
+        churn: Churn,
+        prices: Prices,
+        money: list[dict[str, Any]],
     ) -> None:
         from ..clv.persistence import model_text, model_version
 
@@ -209,6 +220,7 @@ class RunContent:
             "effects": self._save_effects(campaigns),
             "campaigns": described(campaigns),
             "markdowns": self._save_plans(prices),
+            "churn": churn.described(),
             "model": {
                 "name": valuation.order_model.name if valuation.order_model else "",
                 "chosen_because": valuation.chosen_because,

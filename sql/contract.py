@@ -16,6 +16,7 @@ from .audit_tables import (
     AUDIT_TWO_PERIODS,
 )
 from .campaign_tables import CAMPAIGN_EFFECTS, CAMPAIGN_VALUES, UPLIFT_SCORES
+from .churn_tables import CHURN_REPORTS, CUSTOMER_CHURN
 from .customer_tables import (
     CHECK_RESULTS,
     COHORTS,
@@ -66,8 +67,10 @@ __all__ = [
     "CAMPAIGN_EFFECTS",
     "CAMPAIGN_VALUES",
     "CHECK_RESULTS",
+    "CHURN_REPORTS",
     "COHORTS",
     "CUSTOMERS",
+    "CUSTOMER_CHURN",
     "CUSTOMER_DAYS",
     "CUSTOMER_LINKS",
     "CUSTOMER_SCORES",
@@ -148,6 +151,8 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             ORDER_TRACKING,
             CUSTOMER_SCORES,
             SCORE_TERMS,
+            CUSTOMER_CHURN,
+            CHURN_REPORTS,
             KPIS,
             CAMPAIGN_EFFECTS,
             CAMPAIGN_VALUES,

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from .campaign_settings import LIST_KEYS, OFFER_LIST_KEYS, CampaignName, CampaignSettings
+from .churn_settings import ChurnSettings
 from .contract import SECTIONS
 from .errors import SettingsError, nearest
 from .pricing_settings import MarkdownSettings, PricingSettings, identity_of
@@ -198,6 +199,7 @@ class Settings(BaseSettings):
     value: ValueSettings = Field(default_factory=ValueSettings)
     build: BuildSettings = Field(default_factory=BuildSettings)
     campaigns: dict[CampaignName, CampaignSettings] = Field(default_factory=dict)
+    churn: ChurnSettings | None = None
     pricing: PricingSettings | None = None
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)

@@ -1,0 +1,131 @@
+"""Churn's part of a build: P(no order in the next days), the time to the next order and its reasons, by customer.
+
+What cannot be learnt is a note that says why, never a build that fails.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+
+from ..sql.contract import CHURN_REPORTS, CUSTOMER_CHURN, Table
+from ..sql.errors import ContractError, MissingExtraError, ModelError
+from .build_database import BuildDatabase
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..clv.churn_forecast import ChurnForecast
+    from ..sql.database import Database
+    from ..sql.pipeline import Pipeline
+    from ..sql.settings import Settings
+
+# What the numbers depend on besides the rest of a build.
+CODE = ("app/churn.py", "app/build_database.py")
+PACKAGES = ("lightgbm", "scikit-survival")
+STEP = "who is leaving"
+
+_MODELS_OF = {"hazard": "lightgbm", "kaplan_meier": ""}
+
+
+@dataclass(frozen=True)
+class Churn:
+    """What a build makes of ``[churn]``; ``verdict`` is '' without it."""
+
+    scores: "pa.Table"
+    reports: "pa.Table"
+    chosen: str = ""
+    verdict: str = ""
+    notes: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, str]:
+        """As the manifest has it."""
+        return {"chosen": self.chosen, "verdict": self.verdict}
+
+
+def require_churn(settings: "Settings") -> None:
+    """Stop before anything is read where ``[churn]`` is configured and what learns it is not installed.
+
+    Raises
+    ------
+    MissingExtraError
+        A package of the extra ``churn`` is missing.
+    """
+    if settings.churn is None:
+        return
+    package = _MODELS_OF.get(settings.churn.model, "sksurv")
+    if any(name and find_spec(name) is None for name in (package, "sksurv")):
+        raise MissingExtraError(
+            f"[churn] is learnt and judged with {package or 'sksurv'}, which is not installed: "
+            "pip install 'regulars[churn]', or take the [churn] section out of the settings"
+        )
+
+
+def learn_churn(
+    pipeline: "Pipeline", settings: "Settings", as_of: date, step: Callable[[str], None] = lambda _: None
+) -> Churn:
+    """Choose a model on the last days, fit it as of today, score every customer.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Where the queries run.
+    settings : Settings
+    as_of : date
+    step : callable
+        Called with the name of the step before it begins.
+    """
+    asked = settings.churn
+    nothing = Churn(_empty(CUSTOMER_CHURN), _empty(CHURN_REPORTS))
+    if asked is None:
+        return nothing
+    from ..clv.churn_forecast import forecast_churn
+
+    step(STEP)
+    tables = cast("Database", BuildDatabase(settings, pipeline, as_of))
+    try:
+        forecast = forecast_churn(
+            tables,
+            as_of,
+            asked.horizon_days,
+            model=asked.model,
+            btyd=asked.order_model,
+            choose=asked.choose,
+            recalibrate=asked.recalibrate,
+            share=asked.customers_share,
+            seed=settings.build.seed,
+        )
+        scores = forecast.score(tables, explain=asked.explained)
+    except (ContractError, ModelError) as error:
+        return Churn(nothing.scores, nothing.reports, notes=(f"[churn] has no answer: {error}",))
+    return _told(forecast, scores)
+
+
+def _told(forecast: "ChurnForecast", scores: "pd.DataFrame") -> Churn:
+    from ..sql.frames import contract_table
+
+    columns: dict[str, Any] = {name: scores[name] for name in CUSTOMER_CHURN.column_names if name in scores}
+    columns["as_of"] = forecast.as_of
+    columns["horizon_days"] = int(forecast.horizon)
+    columns["chosen"] = forecast.chosen
+    for reason in ("reason_1", "reason_2", "reason_3"):
+        columns.setdefault(reason, "")
+    report = forecast.report
+    if report is None:
+        reports, verdict = _empty(CHURN_REPORTS), f"{forecast.chosen}, not judged"
+    else:
+        reports = contract_table(CHURN_REPORTS, {name: report.reports[name] for name in CHURN_REPORTS.column_names})
+        verdict = report.verdict
+    said = ((forecast.model.model, forecast.model.message_), (forecast.btyd.name, forecast.btyd.message_))
+    notes = tuple(f"[churn] {name}: {message}" for name, message in said if message)
+    return Churn(contract_table(CUSTOMER_CHURN, columns), reports, forecast.chosen, verdict, notes)
+
+
+def _empty(table: Table) -> "pa.Table":
+    import pyarrow as pa
+
+    from ..sql.frames import contract_table
+
+    return contract_table(table, {name: pa.nulls(0) for name in table.column_names})

@@ -1,0 +1,50 @@
+"""The contract's tables of churn: who may be leaving and why, and what the models are worth."""
+
+from .tables import ID, Column, Table
+
+CUSTOMER_CHURN = Table(
+    "customer_churn",
+    ("customer_id",),
+    "How likely each customer is not to order in the next days, by a survival model and a model of orders.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column("as_of", "DATE", "", "The date the answer speaks from"),
+        Column("horizon_days", "BIGINT", "days", "How far ahead"),
+        Column("days_since_order", "BIGINT", "days", "Since the last purchase day"),
+        Column("probability_no_order", "DOUBLE", "probability", "No order in the horizon, by what was chosen"),
+        Column("probability_no_order_survival", "DOUBLE", "probability", "The same by the survival model"),
+        Column("probability_no_order_btyd", "DOUBLE", "probability", "The same by the model of orders"),
+        Column(
+            "median_days_survival", "DOUBLE", "days", "Median until the next order, survival; NULL if it may never come"
+        ),
+        Column("median_days_btyd", "DOUBLE", "days", "The same by the model of orders"),
+        Column(
+            "beyond_range", "BOOLEAN", "", "Silent for longer than the survival model has seen: its last window counts"
+        ),
+        Column("reason_1", "VARCHAR", "", "What moved the survival model's probability most; '' where not explained"),
+        Column("reason_2", "VARCHAR", "", "What moved it second"),
+        Column("reason_3", "VARCHAR", "", "What moved it third"),
+        Column("chosen", "VARCHAR", "", "Whose probability_no_order it is; 'a + b' is the mean of both"),
+    ),
+)
+
+CHURN_REPORTS = Table(
+    "churn_reports",
+    ("model",),
+    "The models of churn judged on the last days, by customers that they had not seen.",
+    (
+        Column("model", "VARCHAR", "", "Name of the model; 'a + b' is the mean of both"),
+        Column("rank", "BIGINT", "", "1 has the least Brier score and is chosen"),
+        Column("judgements", "BIGINT", "customers", "How many were judged"),
+        Column("brier", "DOUBLE", "", "Mean squared error of P(no order in the horizon)"),
+        Column("slope", "DOUBLE", "", "Calibration slope: 1 is right, below 1 too sure"),
+        Column("intercept", "DOUBLE", "", "Calibration in the large, on the logit's scale: 0 is right"),
+        Column("predicted", "DOUBLE", "probability", "Mean of the predictions"),
+        Column("observed", "DOUBLE", "share", "Customers without an order"),
+        Column("uno_c", "DOUBLE", "", "Uno's concordance of the time to the next order"),
+        Column("integrated_brier", "DOUBLE", "", "Brier score of the survival curve over the window"),
+        Column("mean_auc", "DOUBLE", "", "Time-dependent AUC, mean over the window"),
+        Column("d_calibration", "DOUBLE", "probability", "p-value of D-calibration"),
+        Column("note", "VARCHAR", "", "What a reader must know"),
+    ),
+)

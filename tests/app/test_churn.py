@@ -1,0 +1,118 @@
+"""Churn in a build: every customer has an answer, it is what the models say, and it is the same however one builds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from regulars.app.build import run_build
+from regulars.clv import ParetoNBDModel
+from regulars.sql.contract import CHURN_REPORTS, CUSTOMER_CHURN
+from regulars.sql.errors import MissingExtraError, SettingsError
+
+SECTION = {"horizon_days": 60, "explained": 5}
+
+
+@pytest.fixture(scope="module")
+def built(shop_at, tmp_path_factory, lines_by_month):
+    shop = shop_at(tmp_path_factory.mktemp("churn") / "shop")
+    for month, rows in lines_by_month.items():
+        shop.write_month(month, rows)
+    return shop, run_build(shop.settings(churn=SECTION), progress=False)
+
+
+@pytest.fixture(scope="module")
+def scores(built) -> pd.DataFrame:
+    return built[1].snapshot.read("customer_churn").to_pandas()
+
+
+def test_every_customer_has_an_answer(built, scores):
+    summary = built[1].snapshot.read("customer_summary").to_pandas()
+    assert scores["customer_id"].tolist() == summary["customer_id"].tolist()
+    assert scores["probability_no_order"].between(0, 1).all()
+    assert list(scores) == list(CUSTOMER_CHURN.column_names)
+    since = (pd.Timestamp(built[1].snapshot.as_of) - pd.to_datetime(summary["last_order_on"])).dt.days
+    np.testing.assert_array_equal(scores["days_since_order"], since)
+    assert set(scores["horizon_days"]) == {60}
+
+
+def test_the_model_of_orders_is_the_one_that_anybody_would_fit(built, scores):
+    summary = built[1].snapshot.read("customer_summary").to_pandas()
+    summary.attrs["time_unit"] = "week"
+    model = ParetoNBDModel().fit(summary)
+    np.testing.assert_allclose(
+        scores["probability_no_order_btyd"], model.probability_no_purchase(summary, 60 / 7), rtol=1e-9
+    )
+
+
+def test_the_choice_is_that_of_the_least_brier_score_and_the_verdict_says_so(built, scores):
+    reports = built[1].snapshot.read("churn_reports").to_pandas().sort_values("rank")
+    assert list(reports) == list(CHURN_REPORTS.column_names)
+    assert reports["brier"].is_monotonic_increasing
+    assert set(scores["chosen"]) == {reports["model"].iloc[0]}
+    parts = {"hazard": "survival", "pareto_nbd": "btyd"}
+    names = [f"probability_no_order_{parts[name]}" for name in reports["model"].iloc[0].split(" + ")]
+    np.testing.assert_allclose(scores["probability_no_order"], scores[names].mean(axis=1), rtol=1e-12)
+    assert "churn: " in built[1].sentence()
+    assert built[1].snapshot.manifest["churn"]["chosen"] == reports["model"].iloc[0]
+
+
+def test_reasons_are_told_of_the_likeliest_alone(scores):
+    told = scores["reason_1"] != ""
+    assert told.sum() == 5
+    assert scores.loc[told, "probability_no_order"].min() >= scores.loc[~told, "probability_no_order"].max()
+    # Where there is a first reason there are no more than three, and each is a sentence of its own
+    for _, row in scores[told].iterrows():
+        reasons = [row[f"reason_{k}"] for k in (1, 2, 3) if row[f"reason_{k}"]]
+        assert len(set(reasons)) == len(reasons)
+
+
+def test_the_same_bytes_at_one_thread_and_from_new_files_alone(built, shop_at, tmp_path, lines_by_month):
+    _, result = built
+    months = list(lines_by_month)
+    shop = shop_at(tmp_path / "shop")
+    for month in months[:-2]:
+        shop.write_month(month, lines_by_month[month])
+    settings = shop.settings(churn=SECTION, build={"warehouse": "warehouse", "threads": 1})
+    run_build(settings, progress=False)
+    for month in months[-2:]:
+        shop.write_month(month, lines_by_month[month])
+    again = run_build(settings, progress=False)
+    assert again.how == "incremental"
+    for name in ("customer_churn", "churn_reports"):
+        assert again.snapshot.table_path(name).read_bytes() == result.snapshot.table_path(name).read_bytes()
+
+
+def test_without_the_section_the_tables_are_there_and_empty(built_shop):
+    from regulars.sql.snapshot import Warehouse
+
+    snapshot = Warehouse(built_shop.folder / "warehouse").current()
+    assert snapshot.read("customer_churn").num_rows == snapshot.read("churn_reports").num_rows == 0
+
+
+def test_orders_too_few_to_learn_from_are_a_note(empty_shop):
+    line = {"ordered_at": "2024-01-05 10:00:00", "revenue": "5.00", "order_id": "o", "sku": "s"}
+    rows = [line | {"customer_id": c, "quantity": 1, "original_order_id": ""} for c in "ab"]
+    empty_shop.write_month("2024-01", rows)
+    result = run_build(empty_shop.settings(churn=SECTION), progress=False)
+    assert result.snapshot.read("customer_churn").num_rows == 0
+    assert any(note.startswith("[churn] has no answer: ") for note in result.snapshot.manifest["notes"])
+
+
+def test_what_is_not_installed_is_said_before_anything_is_read(empty_shop, monkeypatch):
+    monkeypatch.setattr("regulars.app.churn.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'regulars\[churn\]'"):
+        run_build(empty_shop.settings(churn=SECTION), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"horizon": 30}, "horizon_days"),
+        ({"horizon_days": 0}, "greater than or equal to 1"),
+        ({"model": "hazzard"}, "hazard"),
+        ({"customers_share": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_a_section_that_says_what_is_not_allowed(empty_shop, section, said):
+    with pytest.raises(SettingsError, match=said):
+        empty_shop.settings(churn=section)
