@@ -50,6 +50,7 @@ def data_dictionary() -> str:
         ("Segments", contract.SEGMENTS),
         ("Why a line does not count in the price panel", contract.PANEL_REASONS),
         ("Where a price in the price panel comes from", contract.PRICE_RULES),
+        ("Whether stock in the price panel is known", contract.STOCK_RULES),
     ):
         rows = ((f"`{word}`", meaning) for word, meaning in words.items())
         parts += [f"## {title}", _table(("value", "meaning"), rows)]

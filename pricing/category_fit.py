@@ -5,7 +5,7 @@ So a first fit with one slope for all gives the weeks, the items are fitted with
 with the items as known: what a joint fit converges to, without ever holding its matrix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,13 +17,13 @@ from .instruments import FirstStage, first_stage, within
 from .panel_arrays import PanelArrays
 
 FEWEST_ITEMS = 8
+FITS_AN_ITEM = 3
 _FEWEST_CLUSTERS = 10
 _PRIOR_CLUSTERS = 10.0
 _WEEKS_A_CONTROL = 10
 _WEEKS_OF_OWN_STAGE = 78
 _ROWS_WITH_INSTRUMENTS = 40
 _OWN_VARIATION = 0.1
-_PASSES = 2
 _LEAST_KNOWN = 0.5
 
 
@@ -75,6 +75,7 @@ def fit_category(
     censored: bool = True,
     weeks: np.ndarray | None = None,
     form: str = "log",
+    done: Callable[[], object] | None = None,
 ) -> list[ItemSlope]:
     """Return each item's own slope, in the order of ``items``.
 
@@ -94,6 +95,8 @@ def fit_category(
         Weeks of the panel that count; all without.
     form : str
         ``"log"`` constant elasticity; ``"linear"`` semi-log, its slope made an elasticity at the item's mean price.
+    done : callable, optional
+        Called `FITS_AN_ITEM` times an item at most, as the work goes on.
 
     Examples
     --------
@@ -118,13 +121,13 @@ def fit_category(
             for part in usable:
                 part.why = str(error)
             return _slopes(parts)
-        for _ in range(_PASSES if common else 1):
+        for turn in range(FITS_AN_ITEM if common else 2):
+            if turn and common:
+                shocks = _shocks(usable, shocks)
             for at, part in enumerate(usable):
                 _fit_item(part, pooled, shocks, at)
-            if common:
-                shocks = _shocks(usable, shocks)
-        for at, part in enumerate(usable):
-            _fit_item(part, pooled, shocks, at)
+                if done is not None:
+                    done()
     return _slopes(parts)
 
 

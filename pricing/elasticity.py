@@ -15,7 +15,7 @@ from ..sql.contract import ELASTICITIES
 from ..sql.errors import ModelError, nearest
 from ..sql.findings import Finding
 from ..sql.frames import contract_table, frame_like
-from .category_fit import FEWEST_ITEMS, ItemSlope, fit_category
+from .category_fit import FEWEST_ITEMS, FITS_AN_ITEM, ItemSlope, fit_category
 from .gates import Gates
 from .instruments import available, excluded, within
 from .panel_arrays import PanelArrays, read_panel
@@ -41,7 +41,7 @@ class ElasticityTable:
     findings : tuple of Finding
         What a reader must know.
     elasticity, standard_error : ndarray of shape (items,)
-        In the table's order; ``items`` are the names.
+        In the table's order; ``items`` are the names, ``reasons`` why they were refused, '' where accepted.
     categories : dict
         Category to (mean elasticity, its standard deviation); the whole is ().
 
@@ -60,6 +60,7 @@ class ElasticityTable:
     elasticity: np.ndarray = field(repr=False)
     standard_error: np.ndarray = field(repr=False)
     accepted: np.ndarray = field(repr=False)
+    reasons: tuple[str, ...] = field(repr=False)
     categories: dict[Path, tuple[float, float]] = field(repr=False)
     _shrunk: Shrunk | None = field(repr=False, default=None)
 
@@ -85,10 +86,12 @@ class ElasticityTable:
         Raises
         ------
         ModelError
-            Nothing in the panel had a price that moved.
+            Nothing in the panel had a price that moved, or the item has no answer.
         """
         if item in self.items:
             at = self.items.index(item)
+            if not np.isfinite(self.elasticity[at]):
+                raise ModelError(f"{item!r} has no elasticity: {self.reasons[at]}")
             share = float(np.asarray(self._shares)[at])
             return _answer(float(self.elasticity[at]), float(self.standard_error[at]), share, item)
         if self._shrunk is None:
@@ -112,6 +115,7 @@ def estimate_elasticities(
     form: str = "log",
     gates: Gates | None = None,
     held_out: bool = True,
+    progress: bool = True,
 ) -> ElasticityTable:
     """Estimate the own-price elasticity of every item of a panel.
 
@@ -140,6 +144,8 @@ def estimate_elasticities(
         Bounds of what is believed.
     held_out : bool
         Whether the response to the last quarter's price changes is held against the one before; takes as long again.
+    progress : bool
+        Whether a terminal on stderr sees how far it is.
 
     Raises
     ------
@@ -169,20 +175,23 @@ def estimate_elasticities(
     True
     """
     if method not in METHODS:
-        raise ModelError(f"method = {method!r} is not allowed{nearest(method, METHODS)}; give {', '.join(METHODS)}")
+        close = nearest(method, METHODS) if isinstance(method, str) else ""
+        raise ModelError(f"method = {method!r} is not allowed{close}; give {', '.join(METHODS)}")
     if form not in ("log", "linear"):
         raise ModelError(f"form = {form!r} is not allowed; give 'log' or 'linear'")
     gates = gates or Gates()
+    controls = (controls,) if isinstance(controls, str) else controls
+    instruments = (instruments,) if isinstance(instruments, str) else instruments
     arrays = read_panel(panel, controls or ())
     with_controls = control_columns(arrays, controls)
-    findings = _findings(arrays, censored, with_controls)
+    findings = panel_findings(arrays, with_controls, censored=censored)
     named = tuple(instruments) if instruments is not None else available(arrays)
     if method == "instruments" and not named:
         raise ModelError(
             "method = 'instruments' needs the column promotion_cost or unit_cost in the panel, or "
             "instruments=('regular_price',); it has neither"
         )
-    options = {"controls": with_controls, "censored": censored, "form": form}
+    options = {"controls": with_controls, "censored": censored, "form": form, "progress": progress}
     slopes, chosen = _estimated(arrays, method, named, gates, findings, options)
     later = _later(arrays, chosen, named, options) if held_out else np.full(len(arrays.items), np.nan)
     return _table(panel, arrays, slopes, chosen, gates, findings, later, shrunk)
@@ -214,10 +223,16 @@ def _estimated(
     return _fit(panel, **options), "poisson"
 
 
-def _fit(panel: PanelArrays, **options: Any) -> list[ItemSlope]:
+def _fit(panel: PanelArrays, *, progress: bool, **options: Any) -> list[ItemSlope]:
+    from tqdm import tqdm
+
     slopes: dict[int, ItemSlope] = {}
-    for items in grouped_items(panel).values():
-        slopes |= dict(zip(items, fit_category(panel, items, **options), strict=True))
+    # disable=None is off where stderr is no terminal
+    with tqdm(
+        total=FITS_AN_ITEM * len(panel.items), desc="price response", disable=None if progress else True, leave=False
+    ) as bar:
+        for items in grouped_items(panel).values():
+            slopes |= dict(zip(items, fit_category(panel, items, done=bar.update, **options), strict=True))
     return [slopes[i] for i in range(len(panel.items))]
 
 
@@ -271,7 +286,8 @@ def control_columns(panel: PanelArrays, asked: Sequence[str] | None) -> tuple[st
     return (*shown, *flag, *theirs)
 
 
-def _findings(panel: PanelArrays, censored: bool, controls: Sequence[str]) -> list[Finding]:
+def panel_findings(panel: PanelArrays, controls: Sequence[str] = (), *, censored: bool = True) -> list[Finding]:
+    """What a reader of anything made of a panel must know: of stock, competitors' prices, and rows left out."""
     findings = []
     if panel.sold_out is None:
         findings.append(
@@ -380,6 +396,7 @@ def _table(
         mean,
         error,
         accepted,
+        tuple(reasons),
         answer.categories if answer is not None else {},
         answer,
     )

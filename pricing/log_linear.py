@@ -6,6 +6,7 @@ The engine is pyfixest, which gives the numbers of R's fixest.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,12 +183,23 @@ def _first_stage(fit: Any) -> float:
     return float(fit._eff_F)
 
 
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Numbers that stand as objects (decimals, or beside None) as floats; anything else as it is."""
+    if values.dtype.kind != "O":
+        return values
+    if not any(isinstance(value, Number) and not isinstance(value, bool) for value in values):
+        return values
+    if any(value is not None and not isinstance(value, Number) for value in values):
+        return values
+    return np.array([np.nan if value is None else float(value) for value in values])
+
+
 def panel_frame(panel: Any) -> "pd.DataFrame":
     """Return the rows that have a price, with ``log_price``, ``log_competitor_price`` if any, and flags as numbers."""
     import pandas as pd
 
     columns = columns_of(panel, "a price panel")
-    frame = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})
+    frame = pd.DataFrame({name: _plain(np.asarray(values)) for name, values in columns.items()})
     for name in ("units", "price"):
         if name not in frame:
             raise ModelError(f"the panel has no column {name!r}; it has {', '.join(map(str, frame.columns))}")

@@ -3,13 +3,14 @@
 The rows come from the query ``item_weeks``; here they get the calendar: holidays and the year's waves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..sql.errors import ContractError, MissingExtraError, SettingsError, nearest
+from ..sql.frames import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +64,14 @@ def price_panel(
     -------
     pandas.DataFrame
         Columns of ``contract.PRICE_PANEL``, sorted by its grain. ``attrs["dropped"]`` is the dictionary of what does
-        not count: reason to its lines, units and revenue; '' is what counts.
+        not count: reason to its lines, units and revenue; '' is what counts. ``attrs["stock"]`` counts rows by
+        ``stock_rule``: whether their stock is known, and why not.
 
     Raises
     ------
     SettingsError
-        A choice that is not allowed, a shop whose weeks do not begin on Monday, or a country that is not known.
+        A choice that is not allowed, no database, a shop whose weeks do not begin on Monday, or a country that is not
+        known.
     ContractError
         No line of these categories has an item, units and a price.
     MissingExtraError
@@ -97,15 +100,15 @@ def price_panel(
     """
     chosen = {"stores": stores, "period": period, "unsold": unsold, "item_level": item_level}
     for name, value in chosen.items():
-        if value not in _CHOICES[name]:
-            allowed = ", ".join(map(repr, _CHOICES[name]))
-            raise SettingsError(f"{name} = {value!r} is not allowed{nearest(value, _CHOICES[name])}; give {allowed}")
+        _refuse_choice(name, value)
+    wanted = _categories(categories)
+    if not hasattr(db, "query"):
+        raise SettingsError(f"price_panel reads a database, not {type(db).__name__}; give regulars.sql.connect(...)")
     if period == "week" and db.settings.shop.week_starts_on != "monday":
         raise SettingsError(
             f"[shop] week_starts_on = {db.settings.shop.week_starts_on!r}: weeks of a price panel begin on Monday; "
             "write 'monday', or ask for period='day'"
         )
-    wanted = [""] if categories is None else [categories] if isinstance(categories, str) else list(categories)
     tables, dropped = [], {}
     for category in wanted:
         asked = {"category": category, "item_level": item_level, "period": period, "as_of": as_of}
@@ -121,11 +124,28 @@ def price_panel(
         )
     panel = with_calendar(panel, period=period, holidays=holidays)
     panel.attrs["dropped"] = dropped
+    panel.attrs["stock"] = panel["stock_rule"].value_counts().to_dict()
     return panel
 
 
-def with_calendar(panel: "pd.DataFrame", *, period: str = "week", holidays: str | None = None) -> "pd.DataFrame":
+def with_calendar(panel: Any, *, period: str = "week", holidays: str | None = None) -> "pd.DataFrame":
     """Return the panel with the columns ``holiday, sin_1, cos_1, sin_2, cos_2`` of each row's ``week``.
+
+    Parameters
+    ----------
+    panel : frame
+        With a column ``week`` of dates.
+    period, holidays
+        As in `price_panel`.
+
+    Raises
+    ------
+    ContractError
+        No column ``week``, or rows of it that are missing or no dates.
+    SettingsError
+        A period or a country that is not known.
+    MissingExtraError
+        ``holidays`` needs the pricing extra.
 
     Examples
     --------
@@ -135,9 +155,22 @@ def with_calendar(panel: "pd.DataFrame", *, period: str = "week", holidays: str 
     """
     import pandas as pd
 
-    first = pd.to_datetime(panel["week"])
+    _refuse_choice("period", period)
+    if not isinstance(panel, pd.DataFrame):
+        panel = pd.DataFrame({name: np.asarray(values) for name, values in columns_of(panel, "a price panel").items()})
+    if "week" not in panel:
+        names = list(map(str, panel.columns))
+        raise ContractError(f"the price panel has no column 'week'{nearest('week', names)}; it has {', '.join(names)}")
+    try:
+        first = pd.to_datetime(panel["week"])
+    except (TypeError, ValueError):
+        raise ContractError("the price panel's week holds values that are no dates; cast the column") from None
+    if first.isna().any():
+        raise ContractError(
+            f"the price panel's week is missing in {int(first.isna().sum())} of {len(first)} rows; leave them out"
+        )
     days = sorted({day.date() for day in first})
-    named = _holidays(days, 7 if period == "week" else 1, holidays) if holidays else dict.fromkeys(days, "")
+    named = _holidays(days, 7 if period == "week" else 1, holidays) if holidays and days else dict.fromkeys(days, "")
     # the middle of the week stands for it
     middle = first + pd.Timedelta(days=3 if period == "week" else 0)
     turn = 2.0 * np.pi * middle.dt.day_of_year.to_numpy() / _DAYS_A_YEAR
@@ -148,6 +181,24 @@ def with_calendar(panel: "pd.DataFrame", *, period: str = "week", holidays: str 
         sin_2=np.sin(2.0 * turn),
         cos_2=np.cos(2.0 * turn),
     )
+
+
+def _refuse_choice(name: str, value: Any) -> None:
+    if value not in _CHOICES[name]:
+        allowed = ", ".join(map(repr, _CHOICES[name]))
+        close = nearest(value, _CHOICES[name]) if isinstance(value, str) else ""
+        raise SettingsError(f"{name} = {value!r} is not allowed{close}; give {allowed}")
+
+
+def _categories(asked: Any) -> list[str]:
+    if asked is None:
+        return [""]
+    wanted = [asked] if isinstance(asked, str) else list(asked) if isinstance(asked, Iterable) else [asked]
+    if not wanted or not all(isinstance(name, str) and name for name in wanted):
+        raise SettingsError(
+            f"categories = {asked!r} is not allowed; give one or several names of the products table, or None for all"
+        )
+    return wanted
 
 
 def _joined(tables: Sequence[Any]) -> "pd.DataFrame":
@@ -170,7 +221,9 @@ def _add_up(dropped: dict[str, dict[str, float]], rows: Sequence[dict[str, Any]]
         total["revenue"] += float(row["revenue"])
 
 
-def _holidays(days: Sequence[date], length: int, country: str) -> dict[date, str]:
+def _holidays(days: Sequence[date], length: int, country: Any) -> dict[date, str]:
+    if not isinstance(country, str):
+        raise SettingsError(f"holidays = {country!r} is not allowed; give an ISO 3166 code such as 'US', or 'GB-ENG'")
     try:
         import holidays as calendar
     except ImportError:

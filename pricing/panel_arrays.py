@@ -11,6 +11,8 @@ from ..sql.frames import columns_of
 
 CATEGORY_LEVELS = ("category_1", "category_2", "category_3")
 _NEEDED = ("item", "week", "units", "price")
+_ABOVE_0 = frozenset({"regular_price", "unit_cost", "competitor_price"})
+_FROM_0 = frozenset({"on_hand", "promotion_cost"})
 _KNOWN = (
     *_NEEDED, "store_id", "regular_price", "discount", "promoted", "display", "mailer", "on_hand", "sold_out",
     "unit_cost", "promotion_cost", "age_weeks", "holiday", "sin_1", "cos_1", "sin_2", "cos_2", "competitor_price",
@@ -73,8 +75,9 @@ def read_panel(panel: Any, further: Sequence[str] = ()) -> PanelArrays:
     Raises
     ------
     ContractError
-        A needed column is missing; a price, own or a competitor's, is zero, negative or infinite; units or stock are
-        negative or no numbers; an item, store and week stands twice; rows have several currencies; or no row is left.
+        A needed column is missing; an item or a week is; a price, own, regular or a competitor's, or a cost is zero,
+        negative or infinite; units or stock are negative, infinite or no numbers; ``sold_out`` is neither true nor
+        false; an item, store and week stands twice; rows have several currencies; or no row is left.
 
     Examples
     --------
@@ -95,19 +98,28 @@ def read_panel(panel: Any, further: Sequence[str] = ()) -> PanelArrays:
     n = len(item)
     store = np.full(n, "", dtype=object) if store is None else store
     week = _days(frame["week"])
+    for name, nothing in (("item", item == ""), ("week", np.isnat(week))):
+        if nothing.any():
+            raise ContractError(
+                f"the price panel's {name} is missing in {int(nothing.sum())} of {n} rows; name it there, or leave "
+                "these rows out"
+            )
     units, price = _numbers(frame, "units"), _numbers(frame, "price")
-    _refuse("units", units, ~(units >= 0.0), item, week, "a number from 0; returns do not belong into units")
+    wrong = ~((units >= 0.0) & np.isfinite(units))
+    _refuse("units", units, wrong, item, week, "a number from 0; returns do not belong into units")
     missing = np.isnan(price)
     _refuse("price", price, ~missing & ~((price > 0.0) & np.isfinite(price)), item, week, "above 0, or missing")
     extra = {name: _numbers(frame, name) for name in dict.fromkeys((*_KNOWN[5:], *further)) if name in frame and
              name not in ("sold_out", "holiday", *CATEGORY_LEVELS)}  # fmt: skip
-    if "on_hand" in extra:
-        _refuse("on_hand", extra["on_hand"], extra["on_hand"] < 0.0, item, week, "from 0, or missing where not known")
+    for name, values in extra.items():
+        wrong, allowed = np.isinf(values), "finite numbers, or missing where not known"
+        if name in _ABOVE_0:
+            wrong, allowed = wrong | (values <= 0.0), "above 0, or missing where not known"
+        elif name in _FROM_0:
+            wrong, allowed = wrong | (values < 0.0), "from 0, or missing where not known"
+        _refuse(name, values, wrong, item, week, allowed)
     if "competitor_price" in extra:
-        theirs = extra.pop("competitor_price")
-        wrong = ~np.isnan(theirs) & ~((theirs > 0.0) & np.isfinite(theirs))
-        _refuse("competitor_price", theirs, wrong, item, week, "above 0, or missing where not known")
-        extra["log_competitor_price"] = log_competitor_price(theirs, item)
+        extra["log_competitor_price"] = log_competitor_price(extra.pop("competitor_price"), item)
     dropped = {
         "missing_price": int((missing & (units == 0)).sum()),
         "units_without_price": int((missing & (units > 0)).sum()),
@@ -172,8 +184,17 @@ def _days(values: Any) -> np.ndarray:
     try:
         return array.astype("datetime64[D]")
     except (TypeError, ValueError):
+        return np.array([_day(value) for value in array], dtype="datetime64[D]")
+
+
+def _day(value: Any) -> np.datetime64:
+    if value is None or value != value:
+        return np.datetime64("NaT")
+    try:
+        return np.datetime64(value, "D")
+    except (TypeError, ValueError):
         raise ContractError(
-            f"the price panel's week holds {str(array.flat[0])!r}; it must be dates, or whole numbers that count weeks"
+            f"the price panel's week holds {str(value)!r}; it must be dates, or whole numbers that count weeks"
         ) from None
 
 
@@ -205,13 +226,23 @@ def _refuse_twice(items: np.ndarray, item: np.ndarray, store: np.ndarray, weeks:
 
 def _sold_out(frame: Any, extra: dict[str, np.ndarray], units: np.ndarray) -> np.ndarray | None:
     if "sold_out" in frame:
-        said = [None if v is None or v != v else bool(v) for v in frame["sold_out"]]
+        said = [_truth(value) for value in frame["sold_out"]]
         if any(v is not None for v in said):
             return np.array([v is True for v in said])
     on_hand = extra.get("on_hand")
     if on_hand is None or np.isnan(on_hand).all():
         return None
     return units >= on_hand
+
+
+def _truth(value: Any) -> bool | None:
+    if value is None or value != value:
+        return None
+    if isinstance(value, str) or value not in (0, 1):
+        raise ContractError(
+            f"the price panel's sold_out holds {str(value)!r}; allowed: true, false, 1, 0, or missing where not known"
+        )
+    return bool(value)
 
 
 def _paths(frame: Any, kept: np.ndarray, item: np.ndarray, n_items: int) -> tuple[tuple[str, ...], ...]:

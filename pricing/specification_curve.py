@@ -6,6 +6,7 @@ what the panel knows. Forecast error has no part in it: accuracy of forecasts an
 order (Simonsohn, Simmons and Nelson 2020 on the curve itself).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError, RegularsError
+from ..sql.findings import Finding
 from ..sql.frames import frame_like
 from .double_ml import double_ml
-from .elasticity import ElasticityTable, control_columns, estimate_elasticities
+from .elasticity import ElasticityTable, control_columns, estimate_elasticities, panel_findings
 from .instruments import available
 from .log_linear import Regression, log_linear, panel_frame
 from .panel_arrays import PanelArrays, read_panel
@@ -57,7 +59,9 @@ class SpecificationCurve:
     chosen : str
         Name of the chosen row.
     argument : str
-        Why it is that one.
+        Why it is that one, and what it could not read.
+    findings : tuple of Finding
+        What a reader must know of the panel.
 
     Examples
     --------
@@ -72,6 +76,7 @@ class SpecificationCurve:
     chosen: str
     argument: str
     rows: tuple[dict[str, Any], ...] = field(repr=False)
+    findings: tuple[Finding, ...] = ()
 
     def elasticity(self, specification: str | None = None) -> float:
         """Return the elasticity of a specification; of the chosen one without a name.
@@ -119,10 +124,13 @@ def specification_curve(
     >>> bool(abs(curve.elasticity() - history.own.mean()) < 0.2), bool(curve.elasticity("poisson") > -2)
     (True, True)
     """
+    controls = (controls,) if isinstance(controls, str) else controls
     arrays = read_panel(panel, controls or ())
     frame = panel_frame(panel)
     if "store_id" not in frame:
         frame = frame.assign(store_id="")
+    # sums of floats in the order of the rows given would differ in their last digits
+    frame = frame.sort_values(["item", "store_id", "week"], key=lambda column: column.astype(str), ignore_index=True)
     asked = control_columns(arrays, controls)
     entries = _entries(frame, arrays, asked, double_machine_learning, seed)
     items: dict[str, ElasticityTable] = {}
@@ -131,8 +139,15 @@ def specification_curve(
     chosen, argument = _choose(arrays, items)
     for row in rows:
         row["chosen"] = row["specification"] == chosen
+    taken = next(row for row in rows if row["specification"] == chosen)
+    if np.isnan(taken["elasticity"]):
+        argument = (
+            f"This panel has no answer to argue for: {taken['failed'] or 'its mean is not known'}. No other row stands "
+            "in for it."
+        )
     rows.sort(key=lambda row: (np.isnan(row["elasticity"]), row["elasticity"], row["specification"]))
-    return SpecificationCurve(frame_like(panel, _as_table(rows)), chosen, argument, tuple(rows))
+    findings = tuple(panel_findings(arrays, asked))
+    return SpecificationCurve(frame_like(panel, _as_table(rows)), chosen, argument, tuple(rows), findings)
 
 
 def _entries(
@@ -271,7 +286,8 @@ def _mean(found: ElasticityTable, arrays: PanelArrays) -> Regression:
     weight = dict(zip(arrays.items, np.bincount(arrays.item, arrays.units, len(arrays.items)), strict=True))
     share = np.array([weight.get(item, 0.0) for item in found.items]) * np.isfinite(found.elasticity)
     if not share.any():
-        raise ModelError("no item had a price that moved")
+        why = Counter(found.reasons).most_common(1)[0]
+        raise ModelError(f"no item has an answer: {why[0]}" + (f" ({why[1]} items)" if why[1] > 1 else ""))
     share /= share.sum()
     mean = float(share @ np.nan_to_num(found.elasticity))
     # answers drawn to their category err together: their mean's error is that of the items' own estimates
@@ -317,6 +333,8 @@ def _row(specification: Specification, run: Callable[[], Regression]) -> dict[st
     estimate, error, observations, failed = float("nan"), float("nan"), 0, ""
     try:
         fit = run()
+        if "log_price" not in fit.names:
+            raise ModelError("no price moves within its effects")
         estimate, error = fit["log_price"]
         observations = fit.observations
     except RegularsError as fault:

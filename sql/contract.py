@@ -53,6 +53,7 @@ from .price_tables import (
     PRICE_PANEL,
     PRICE_RULES,
     STOCK_ON_HAND,
+    STOCK_RULES,
 )
 from .tables import Column, Table
 
@@ -110,6 +111,7 @@ __all__ = [
     "SET_ASIDE_REASONS",
     "STOCK",
     "STOCK_ON_HAND",
+    "STOCK_RULES",
     "SUMMARY_COUNTS",
     "UPLIFT_SCORES",
     "Column",

@@ -167,6 +167,8 @@ CREATE OR REPLACE VIEW model_calibration AS FROM read_parquet(getvariable('run')
 CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') || '/order_tracking.parquet');
 CREATE OR REPLACE VIEW customer_scores AS FROM read_parquet(getvariable('run') || '/customer_scores.parquet');
 CREATE OR REPLACE VIEW score_terms AS FROM read_parquet(getvariable('run') || '/score_terms.parquet');
+CREATE OR REPLACE VIEW customer_churn AS FROM read_parquet(getvariable('run') || '/customer_churn.parquet');
+CREATE OR REPLACE VIEW churn_reports AS FROM read_parquet(getvariable('run') || '/churn_reports.parquet');
 CREATE OR REPLACE VIEW kpis AS FROM read_parquet(getvariable('run') || '/kpis.parquet');
 CREATE OR REPLACE VIEW campaign_effects AS FROM read_parquet(getvariable('run') || '/campaign_effects.parquet');
 CREATE OR REPLACE VIEW campaign_values AS FROM read_parquet(getvariable('run') || '/campaign_values.parquet');
@@ -860,6 +862,7 @@ numbered AS (
 dated AS (
     SELECT
         coalesce(items.style_color, numbered.sku) AS item,
+        numbered.sku,
         coalesce(numbered.store_id, '') AS store_id,
         CAST(numbered.ordered_at AS DATE) AS day,
         numbered.quantity,
@@ -894,6 +897,7 @@ valued AS (
 )
 SELECT
     item,
+    sku,
     store_id,
     day,
     CASE WHEN getvariable('period') = 'day' THEN day ELSE CAST(date_trunc('week', day) AS DATE) END AS week,
@@ -1253,24 +1257,125 @@ ruled AS (
         coalesce(last_list, recent_highest, last_price) AS regular
     FROM carried
 ),
-stocked AS (
+-- who sells what, and from when to when: whose stock an item's whole stock is made of
+sellers AS (
+    SELECT item, store, sku, store_id AS shop, min(week) AS first_week, max(week) AS last_week
+    FROM counted
+    GROUP BY item, store, sku, store_id
+),
+stock_rows AS (
     SELECT
+        stock.sku,
         coalesce(named.item, stock.sku) AS item,
-        CASE WHEN getvariable('stores') = 'apart' THEN coalesce(stock.store_id, '') ELSE '' END AS store,
+        coalesce(stock.store_id, '') AS shop,
         CAST(date_trunc('week', stock.week) AS DATE) AS week,
-        sum(stock.on_hand) AS on_hand,
-        min(stock.on_hand) AS least
+        stock.week AS day,
+        stock.on_hand
     FROM stock
     LEFT JOIN named ON stock.sku = named.sku
     WHERE getvariable('period') = 'week'
+),
+begun AS (
+    SELECT sku, shop, week, min(day) AS day FROM stock_rows GROUP BY sku, shop, week
+),
+-- the week begins with the first of its rows; two of that day that differ are a mistake, two that agree are one
+counts AS (
+    SELECT
+        stock_rows.item,
+        stock_rows.sku,
+        stock_rows.shop,
+        stock_rows.week,
+        min(stock_rows.on_hand) AS on_hand,
+        CASE
+            WHEN count(*) > count(stock_rows.on_hand) THEN 'unreadable'
+            WHEN min(stock_rows.on_hand) < 0 THEN 'negative'
+            WHEN min(stock_rows.on_hand) <> max(stock_rows.on_hand) THEN 'repeated'
+            ELSE ''
+        END AS fault
+    FROM stock_rows
+    JOIN begun
+        ON stock_rows.sku = begun.sku
+        AND stock_rows.shop = begun.shop
+        AND stock_rows.week = begun.week
+        AND stock_rows.day = begun.day
+    GROUP BY stock_rows.item, stock_rows.sku, stock_rows.shop, stock_rows.week
+),
+stocked AS (
+    SELECT
+        item,
+        CASE WHEN getvariable('stores') = 'apart' THEN shop ELSE '' END AS store,
+        week,
+        sum(on_hand) AS on_hand,
+        -- the first of the alphabet speaks where there are several
+        min(CASE WHEN fault <> '' THEN fault END) AS fault
+    FROM counts
     GROUP BY 1, 2, 3
+),
+stock_weeks AS (
+    SELECT DISTINCT item, week FROM counts
+),
+stocked_skus AS (
+    SELECT sku, week, max(CASE WHEN shop = '' THEN 1 ELSE 0 END) AS shared FROM counts GROUP BY sku, week
+),
+covered AS (
+    SELECT
+        sellers.item,
+        sellers.store,
+        stock_weeks.week,
+        count(*) AS sellers,
+        sum(
+            CASE
+                WHEN own.sku IS NOT NULL THEN 1
+                -- stock that all stores share is the whole of them together, and of none alone
+                WHEN getvariable('stores') = 'apart' THEN 0
+                WHEN stocked_skus.shared = 1 THEN 1
+                WHEN sellers.shop = '' AND stocked_skus.sku IS NOT NULL THEN 1
+                ELSE 0
+            END
+        ) AS known,
+        max(coalesce(stocked_skus.shared, 0)) AS shared
+    FROM sellers
+    JOIN stock_weeks
+        ON sellers.item = stock_weeks.item
+        AND stock_weeks.week >= sellers.first_week
+        AND stock_weeks.week <= sellers.last_week
+    LEFT JOIN counts AS own ON sellers.sku = own.sku AND sellers.shop = own.shop AND stock_weeks.week = own.week
+    LEFT JOIN stocked_skus ON sellers.sku = stocked_skus.sku AND stock_weeks.week = stocked_skus.week
+    GROUP BY sellers.item, sellers.store, stock_weeks.week
+),
+counted_stock AS (
+    SELECT
+        ruled.item,
+        ruled.store,
+        ruled.week,
+        CASE
+            WHEN stocked.fault IS NOT NULL THEN stocked.fault
+            WHEN stocked.item IS NULL AND covered.shared = 1 THEN 'shared'
+            WHEN stocked.item IS NULL THEN 'none'
+            WHEN covered.known < covered.sellers THEN 'part'
+            ELSE 'known'
+        END AS stock_rule,
+        CASE
+            WHEN stocked.fault IS NULL AND coalesce(covered.known, 0) >= coalesce(covered.sellers, 0)
+                THEN stocked.on_hand
+        END AS on_hand
+    FROM ruled
+    LEFT JOIN stocked
+        ON ruled.item = stocked.item
+        AND ruled.store = stocked.store
+        AND ruled.week = stocked.week
+    LEFT JOIN covered
+        ON ruled.item = covered.item
+        AND ruled.store = covered.store
+        AND ruled.week = covered.week
 ),
 flagged AS (
     SELECT
         coalesce(named.item, promotions.sku) AS item,
         promotions.store_id,
         CAST(date_trunc('week', promotions.week) AS DATE) AS week,
-        promotions.promotion_cost,
+        -- a cost below zero is a mistake: it is not known
+        CASE WHEN promotions.promotion_cost >= 0 THEN promotions.promotion_cost END AS promotion_cost,
         lower(trim(coalesce(promotions.display, '0'))) NOT IN ('', '0', 'no', 'false') AS display,
         lower(trim(coalesce(promotions.mailer, '0'))) NOT IN ('', '0', 'no', 'false') AS mailer
     FROM promotions
@@ -1302,7 +1407,7 @@ SELECT
     ruled.item,
     ruled.store AS store_id,
     ruled.week,
-    CAST(round(coalesce(ruled.units, 0)) AS BIGINT) AS units,
+    CAST(coalesce(ruled.units, 0) AS DOUBLE) AS units,
     CAST(coalesce(ruled.revenue, 0) AS DECIMAL(18, 2)) AS revenue,
     CASE ruled.price_rule
         WHEN 'missing' THEN CAST(NULL AS DOUBLE)
@@ -1341,10 +1446,10 @@ SELECT
         ),
         CAST(own.mailer_all AS DOUBLE), CAST(anywhere.mailer_all AS DOUBLE), CAST(0 AS DOUBLE)
     ) AS mailer,
-    -- stock below zero is a mistake of the count: what was there is not known
-    CASE WHEN stocked.least >= 0 THEN CAST(round(stocked.on_hand) AS BIGINT) END AS on_hand,
-    CASE WHEN stocked.least >= 0 THEN coalesce(ruled.units, 0) >= stocked.on_hand END AS sold_out,
-    ruled.last_cost AS unit_cost,
+    CAST(counted_stock.on_hand AS DOUBLE) AS on_hand,
+    coalesce(ruled.units, 0) >= counted_stock.on_hand AS sold_out,
+    counted_stock.stock_rule,
+    CASE WHEN ruled.last_cost > 0 THEN ruled.last_cost END AS unit_cost,
     CASE WHEN costed.known > 0
         THEN coalesce(own.promotion_cost, anywhere.promotion_cost, CAST(0 AS DOUBLE))
     END AS promotion_cost,
@@ -1358,10 +1463,10 @@ FROM ruled
 JOIN classed ON ruled.item = classed.item
 CROSS JOIN costed
 LEFT JOIN launched ON ruled.item = launched.item
-LEFT JOIN stocked
-    ON ruled.item = stocked.item
-    AND ruled.store = stocked.store
-    AND ruled.week = stocked.week
+LEFT JOIN counted_stock
+    ON ruled.item = counted_stock.item
+    AND ruled.store = counted_stock.store
+    AND ruled.week = counted_stock.week
 LEFT JOIN promoting ON CAST(date_trunc('week', ruled.week) AS DATE) = promoting.week
 LEFT JOIN shown AS own
     ON ruled.item = own.item

@@ -29,7 +29,7 @@ ITEM_WEEKS = Table(
         Column("item", ID, "", "The style-colour where the products have one, else the SKU"),
         Column("store_id", ID, "", "The shop or site; '' where stores count as one"),
         Column("week", "DATE", "", "Monday of the week; the day itself in a daily panel"),
-        Column("units", "BIGINT", "pieces", "Sold, returns not taken off; 0 in a period without a sale"),
+        Column("units", "DOUBLE", "pieces or weight", "Sold, returns not taken off; 0 in a period without a sale"),
         Column("revenue", MONEY, "currency", "Money of these sales"),
         Column("price", "DOUBLE", "currency", "Paid for one unit, by price_rule; NULL where it is 'missing'"),
         Column("price_rule", "VARCHAR", "", "One of PRICE_RULES"),
@@ -39,8 +39,9 @@ ITEM_WEEKS = Table(
         Column("promoted", "BOOLEAN", "", "discount is at least promoted_from, .05 unless asked otherwise"),
         Column("display", "DOUBLE", "share", "Of the stores, those with the item on display; 0 or 1 in one store"),
         Column("mailer", "DOUBLE", "share", "Of the stores, those with the item in the mailer; 0 or 1 in one store"),
-        Column("on_hand", "BIGINT", "pieces", "Stock when the week began; NULL where not known"),
+        Column("on_hand", "DOUBLE", "pieces or weight", "Stock when the week began; NULL where not known"),
         Column("sold_out", "BOOLEAN", "", "units reached on_hand: demand may have been higher; NULL where not known"),
+        Column("stock_rule", "VARCHAR", "", "One of STOCK_RULES: whether stock is known, and why not"),
         Column("unit_cost", "DOUBLE", "currency", "What one unit cost the shop, the last one known"),
         Column(
             "promotion_cost",
@@ -63,6 +64,19 @@ PRICE_RULES: Mapping[str, str] = MappingProxyType(
         "carried": "no sale: the last price paid",
         "regular": "no sale: the last regular price",
         "missing": "no sale, and no price is assumed",
+    }
+)
+
+# Whether a row's stock is known, and why not.
+STOCK_RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "known": "every SKU, and store, that sells the item in that week has a row of stock",
+        "none": "no row of stock for the item in that week; in a daily panel always",
+        "part": "some of its SKUs or stores that sell it have no row: what is known is not the whole",
+        "shared": "stock is that of all stores together, the panel has stores apart",
+        "repeated": "two rows of one SKU, store and day that differ",
+        "negative": "a count below 0",
+        "unreadable": "a count that is missing or no number",
     }
 )
 

@@ -35,6 +35,7 @@ numbered AS (
 dated AS (
     SELECT
         coalesce(items.style_color, numbered.sku) AS item,
+        numbered.sku,
         coalesce(numbered.store_id, '') AS store_id,
         CAST(numbered.ordered_at AS DATE) AS day,
         numbered.quantity,
@@ -69,6 +70,7 @@ valued AS (
 )
 SELECT
     item,
+    sku,
     store_id,
     day,
     CASE WHEN $period = 'day' THEN day ELSE CAST(date_trunc('week', day) AS DATE) END AS week,

@@ -159,6 +159,8 @@ def test_a_panel_of_one_price_has_no_answer_and_says_why():
     assert set(answer.table["reason"]) == {"a single price"}
     with pytest.raises(ModelError, match="no item of the panel had a price that moved"):
         answer.answer("new")
+    with pytest.raises(ModelError, match="'item_0000' has no elasticity: a single price"):
+        answer.answer("item_0000")
 
 
 def test_a_price_response_that_changed_is_refused():
@@ -217,6 +219,15 @@ def _rows(**changes):
         ({"units": [3, None, 4, 3, 2, 5]}, r"units is nan"),
         ({"units": ["many"] * 6}, r"units holds values that are no numbers"),
         ({"on_hand": [9, 9, -4, 9, 9, 9]}, r"on_hand is -4"),
+        ({"units": [3, np.inf, 4, 3, 2, 5]}, r"units is inf .* a number from 0"),
+        ({"regular_price": [2.0, 0.0, -1.0, 2.0, 2.0, 2.0]}, r"regular_price is 0 in 2 of 6 rows"),
+        ({"unit_cost": [1.0, -1.0, 1.0, 1.0, 1.0, 1.0]}, r"unit_cost is -1 .* above 0, or missing"),
+        ({"unit_cost": [0.0] * 6}, r"unit_cost is 0 in 6 of 6 rows"),
+        ({"promotion_cost": [0.0, -0.1, 0.0, 0.0, 0.0, 0.0]}, r"promotion_cost is -0.1 .* from 0"),
+        ({"display": [0, np.inf, 0, 1, 0, 0]}, r"display is inf .* finite numbers"),
+        ({"sold_out": ["no"] * 6}, r"sold_out holds 'no'; allowed: true, false"),
+        ({"item": ["a", None, "a", "a", "a", "a"]}, r"item is missing in 1 of 6 rows"),
+        ({"week": ["2024-01-01", None, *range(4)]}, r"week holds '0'|week is missing"),
         ({"currency": ["GBP"] * 5 + ["EUR"]}, r"currency is EUR, GBP"),
         ({"week": ["soon"] * 6}, r"week holds 'soon'"),
         ({"week": ["2024-01-01"] * 6}, r"item 'a' stands twice in 2024-01-01"),
@@ -247,6 +258,10 @@ def test_unknown_choices_are_named():
         estimate_elasticities(_rows(), method="instruments")
     with pytest.raises(ModelError, match="control 'wether' is no column"):
         estimate_elasticities(_rows(), controls=("wether",))
+    with pytest.raises(ModelError, match="method = None"):
+        estimate_elasticities(_rows(), method=None)
+    with pytest.raises(ModelError, match="control 'wether' is no column"):
+        estimate_elasticities(_rows(), controls="wether")
     with pytest.raises(ModelError, match="instrument 'rain' is unknown"):
         estimate_elasticities(_rows(), method="instruments", instruments=("rain",))
 

@@ -4,10 +4,11 @@ from datetime import date
 from decimal import Decimal
 
 import pandas as pd
+import polars as pl
 import pytest
 
 from regulars.pricing.panel import price_panel, with_calendar
-from regulars.sql.contract import PANEL_REASONS, PRICE_PANEL
+from regulars.sql.contract import PANEL_REASONS, PRICE_PANEL, STOCK_RULES
 from regulars.sql.errors import ContractError, SettingsError
 
 PRODUCTS = """
@@ -107,18 +108,80 @@ def test_foreign_lines_are_converted(shop, write_parquet):
     assert (last["units"].item(), last["price"].item()) == (2, 2.0)
 
 
-@pytest.mark.parametrize(("on_hand", "seen", "sold_out"), [(3, 3, True), (9, 9, False), (-1, None, None)])
-def test_stock_says_whether_a_week_sold_out_and_negative_stock_says_nothing(
-    shop, write_parquet, on_hand, seen, sold_out
-):
-    stock = f"SELECT 'hat-s' AS sku, DATE '2024-01-01' AS week, {on_hand} AS on_hand"
-    write_parquet(stock, "stock.parquet")
-    first = price_panel(shop(stock={"path": "stock.parquet"}), "clothes").iloc[0]
-    if seen is None:
-        assert pd.isna(first["on_hand"])
-        assert pd.isna(first["sold_out"])
-    else:
-        assert (first["on_hand"], first["sold_out"]) == (seen, sold_out)
+# what each style's stock rows say of its first week, in which its small size sells 2 in store n, its large 1 in store s
+STOCK = {
+    "short": ("known", 3.0, True, [("S", None, 1, "1"), ("S", None, 1, "2", "-l")]),
+    "ample": ("known", 9.0, False, [("S", None, 1, "7"), ("S", None, 1, "2", "-l")]),
+    # one of two sizes is not the whole
+    "a size": ("part", None, None, [("S", None, 1, "3")]),
+    "a store": ("part", None, None, [("S", "n", 1, "2")]),
+    "below": ("negative", None, None, [("S", None, 1, "-1"), ("S", None, 1, "2", "-l")]),
+    "no number": ("unreadable", None, None, [("S", None, 1, "nan"), ("S", None, 1, "2", "-l")]),
+    "text": ("unreadable", None, None, [("S", None, 1, "many"), ("S", None, 1, "2", "-l")]),
+    # the same row twice is one; two that differ are none
+    "twice": ("known", 3.0, True, [("S", None, 1, "1"), ("S", None, 1, "1"), ("S", None, 1, "2", "-l")]),
+    "two": ("repeated", None, None, [("S", None, 1, "1"), ("S", None, 1, "5"), ("S", None, 1, "2", "-l")]),
+    # the week begins with its first row
+    "later": ("known", 3.0, True, [("S", None, 1, "1"), ("S", None, 4, "0"), ("S", None, 1, "2", "-l")]),
+    "nothing": ("none", None, None, []),
+    "stores": ("known", 3.0, True, [("S", "n", 1, "2"), ("S", "s", 1, "1", "-l")]),
+}
+
+
+@pytest.fixture
+def stocked(open_shop, write_parquet):
+    lines, products, rows = [], [], []
+    for style, (*_, stock) in STOCK.items():
+        for size, units, store, day in (("-s", 2, "n", 3), ("-l", 1, "s", 7), ("-s", 1, "n", 22)):
+            products.append(f"('{style}{size}', '{style}')")
+            lines.append(
+                f"('a', TIMESTAMP '2024-01-{day:02} 10:00:00', {units}.0, '{style}{size}', {units}, 1.0, '{store}')"
+            )
+        for _, store, day, on_hand, *size in stock:
+            shop = f"'{store}'" if store else "NULL"
+            rows.append(f"('{style}{(size or ['-s'])[0]}', {shop}, DATE '2024-01-{day:02}', '{on_hand}')")
+    columns = "customer_id, ordered_at, revenue, sku, quantity, unit_price, store_id"
+    write_parquet(f"SELECT DISTINCT * FROM (VALUES {', '.join(products)}) AS v (sku, style_color)", "products.parquet")
+    write_parquet(f"SELECT * FROM (VALUES {', '.join(rows)}) AS v (sku, store_id, week, on_hand)", "stock.parquet")
+    return open_shop(
+        f"SELECT * FROM (VALUES {', '.join(lines)}) AS v ({columns})",
+        products={"path": "products.parquet"},
+        stock={"path": "stock.parquet"},
+    )
+
+
+def test_stock_is_known_where_it_is_the_whole_and_otherwise_the_row_says_why(stocked):
+    panel = price_panel(stocked)
+    first = panel[panel["week"] == "2024-01-01"].set_index("item")
+    for style, (rule, seen, sold_out, _) in STOCK.items():
+        row = first.loc[style]
+        assert row["stock_rule"] == rule, style
+        assert pd.isna(row["on_hand"]) if seen is None else row["on_hand"] == seen, style
+        assert pd.isna(row["sold_out"]) if seen is None else row["sold_out"] is sold_out, style
+    assert panel.attrs["stock"] == panel["stock_rule"].value_counts().to_dict()
+    assert set(panel.attrs["stock"]) <= set(STOCK_RULES)
+
+
+def test_stock_that_stores_share_is_no_stores_own(stocked):
+    panel = price_panel(stocked, stores="apart")
+    first = panel[panel["week"] == "2024-01-01"].set_index(["item", "store_id"])
+    assert first.loc[("short", "n")]["stock_rule"] == "shared"
+    assert pd.isna(first.loc[("short", "n")]["on_hand"])
+    assert first.loc[("stores", "n")][["stock_rule", "on_hand", "sold_out"]].tolist() == ["known", 2.0, True]
+    assert first.loc[("stores", "s")][["stock_rule", "on_hand", "sold_out"]].tolist() == ["known", 1.0, True]
+
+
+def test_units_are_weights_where_the_lines_are(shop):
+    panel = price_panel(shop(LINES.replace("'hat-s', 2,", "'hat-s', 0.4,")), "clothes", unsold="left_out")
+    assert panel["units"].tolist() == [1.4, 1.0]
+    assert panel["units"].sum() == panel.attrs["dropped"][""]["units"]
+
+
+def test_costs_that_cannot_be_are_not_known(shop, write_parquet):
+    promoted = "SELECT 'hat-l' AS sku, DATE '2024-01-01' AS week, -3.0 AS promotion_cost"
+    write_parquet(promoted, "promotions.parquet")
+    panel = price_panel(shop(promotions={"path": "promotions.parquet"}), "clothes")
+    assert (panel["promotion_cost"].fillna(0) == 0).all()
 
 
 def test_promotions_are_shares_of_stores(shop, write_parquet):
@@ -151,9 +214,40 @@ def test_the_calendar():
         with_calendar(frame, holidays="Atlantis")
 
 
+@pytest.mark.parametrize("kind", ["polars", "dict", "pandas"])
+def test_the_calendar_takes_any_frame(kind):
+    weeks = {"week": [date(2024, 12, 23)]}
+    frame = pl.DataFrame(weeks) if kind == "polars" else pd.DataFrame(weeks) if kind == "pandas" else weeks
+    assert with_calendar(frame, holidays="US")["holiday"].tolist() == ["Christmas Day"]
+    assert with_calendar(pd.DataFrame({"week": pd.to_datetime([])}), holidays="US")["holiday"].tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "error", "said"),
+    [
+        ({"week": [None, "2024-01-01"]}, {}, ContractError, "week is missing in 1 of 2 rows"),
+        ({"week": ["soon"]}, {}, ContractError, "week holds values that are no dates"),
+        ({"wek": ["2024-01-01"]}, {}, ContractError, "no column 'week'; did you mean 'wek'"),
+        ({"week": ["2024-01-01"]}, {"period": "month"}, SettingsError, "period = 'month'"),
+        ({"week": ["2024-01-01"]}, {"holidays": 5}, SettingsError, "holidays = 5"),
+    ],
+)
+def test_a_calendar_that_cannot_be_is_refused(frame, options, error, said):
+    with pytest.raises(error, match=said):
+        with_calendar(pd.DataFrame(frame), **options)
+
+
 def test_wrong_choices_are_named(shop):
     with pytest.raises(SettingsError, match=r"unsold = 'caried' .* did you mean 'carried'"):
         price_panel(shop(), unsold="caried")
+    db = shop()
+    for asked in ([], 5, [None]):
+        with pytest.raises(SettingsError, match="categories = "):
+            price_panel(db, asked)
+    with pytest.raises(SettingsError, match="unsold = None"):
+        price_panel(db, unsold=None)
+    with pytest.raises(SettingsError, match="connect"):
+        price_panel(None)
     with pytest.raises(ContractError, match="no order line of 'shoes' has an item"):
         price_panel(shop(), "shoes")
 

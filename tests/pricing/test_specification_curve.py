@@ -1,5 +1,7 @@
 """The curve: every specification in one call, one of them argued, none by forecast error; and what stands beside it."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,48 @@ def test_a_specification_that_cannot_be_carried_says_so():
     assert "double machine learning needs 200 rows" in failed["double machine learning"]
     assert failed["pooled"] == ""
     assert curve.chosen == "by item"
+
+
+def _small(**changes):
+    rows = {"item": ["a"] * 8 + ["b"] * 8, "week": [*range(8)] * 2, "units": [3, 2, 4, 0, 2, 5, 3, 1] * 2}
+    rows["price"] = [2.0, 2.5, 1.5, 2.0, 2.5, 1.0, 2.0, 3.0, 2.1, 2.5, 1.5, 2.2, 2.5, 1.1, 2.0, 3.0]
+    return pd.DataFrame(rows | changes)
+
+
+def test_a_panel_of_one_price_has_a_curve_without_answers_and_says_so():
+    curve = specification_curve(_small(price=2.0), double_machine_learning=False)
+    assert curve.table["elasticity"].isna().all()
+    assert (curve.table["failed"] != "").all()
+    assert curve.argument.startswith("This panel has no answer to argue for: no item has an answer: a single price")
+
+
+def test_nothing_is_argued_for_where_every_row_sold_out():
+    curve = specification_curve(_small(sold_out=True), double_machine_learning=False)
+    assert np.isnan(curve.elasticity())
+    assert "no units besides those that stock cut off" in curve.argument
+    assert [finding.code for finding in curve.findings] == ["sold_out"]
+
+
+def test_prices_may_be_decimals_and_missing():
+    plain = _small()
+    decimals = plain.assign(price=[Decimal(str(price)) for price in plain["price"]])
+    one, other = (specification_curve(frame, double_machine_learning=False) for frame in (plain, decimals))
+    assert one.rows == other.rows
+    gap = plain.assign(price=pd.Series([None, *plain["price"][1:]], dtype=object))
+    curve = specification_curve(gap, double_machine_learning=False)
+    assert "missing_price" in {f.code for f in curve.findings} or "units_without_price" in {
+        f.code for f in curve.findings
+    }
+    assert {"stock_unknown"} <= {finding.code for finding in curve.findings}
+
+
+def test_the_order_of_rows_changes_no_byte():
+    frame = simulate_prices(items=8, stores=2, weeks=40, seed=4).frame()
+    one, other = (
+        specification_curve(given, double_machine_learning=False)
+        for given in (frame, frame.sample(frac=1, random_state=1))
+    )
+    assert repr(one.rows) == repr(other.rows)
 
 
 @pytest.mark.parametrize("form", ["semi-log", "poisson"])

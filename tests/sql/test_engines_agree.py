@@ -79,6 +79,10 @@ STOCK = [
     {"sku": sku, "store_id": store, "week": date(2024, 1, 1) + timedelta(weeks=week), "on_hand": Decimal(on_hand)}
     for week in range(8)
     for sku, store, on_hand in (("hat", "north", 3), ("cap", None, 1), ("tie", "south", -1 if week == 2 else 2))
+] + [
+    # a second row of a day that differs, one that agrees, one of a later day, one without a count
+    {"sku": sku, "store_id": "north", "week": date(2024, 1, 1) + timedelta(days=day), "on_hand": count}
+    for sku, day, count in (("hat", 0, Decimal(9)), ("hat", 7, Decimal(3)), ("hat", 16, Decimal(1)), ("sock", 7, None))
 ]
 PROMOTIONS = [
     {"sku": sku, "store_id": store, "week": date(2024, 1, 3) + timedelta(weeks=week), "display": shown, "mailer": mail}
