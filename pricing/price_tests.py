@@ -15,12 +15,21 @@ import numpy as np
 
 from ..sql.errors import ModelError, nearest
 from ..sql.hashing import DesignError, unit_interval
+from .price_test_inference import (
+    degrees_of_freedom,
+    estimate_response,
+    fitted_means,
+    judge_response,
+    two_way,
+    ways_to_draw,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FEWEST_UNITS = 4
-_PASSES = 500
+_FEWEST_WAYS = 20
+_MANY_WAYS = 100_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,8 @@ class PriceTest:
         Response of a whole category whose prices move together, or of one item while others' prices stand.
     unit_of : dict of str to str
         Item to its unit; empty where stores switch.
+    drawn : tuple of int
+        Of each week, the draw that it belongs to: a switchback draws each pair of blocks anew. Empty: one draw for all.
 
     Examples
     --------
@@ -51,6 +62,17 @@ class PriceTest:
     counted: np.ndarray = field(repr=False)
     measures: Literal["category", "own"]
     unit_of: dict[str, str] = field(repr=False, default_factory=dict)
+    drawn: tuple[int, ...] = field(repr=False, default=())
+
+    @property
+    def _counted_draws(self) -> np.ndarray:
+        drawn = np.array(self.drawn) if self.drawn else np.zeros(self.factor.shape[1], np.int64)
+        return drawn[self.counted]
+
+    @property
+    def ways(self) -> int:
+        """In how many ways the test could have been drawn: no probability below two in so many can be told."""
+        return ways_to_draw(np.log(self.factor[:, self.counted]), self._counted_draws)
 
     def schedule(self) -> "pd.DataFrame":
         """Return a row per unit and week: ``unit, week`` (from 0)``, factor, counted``."""
@@ -76,26 +98,47 @@ class PriceTest:
         sd, autocorrelation : float
             Of a unit's weekly units around its level and the week's, in logarithms: see `weekly_noise`.
         level : float
-            Of the two-sided t test, with units - 1 degrees of freedom.
+            Of the two-sided test.
+
+        Raises
+        ------
+        DesignError
+            Where a number is out of range, or the test can be drawn in too few ways to reject at the level.
 
         Notes
         -----
         The standard error is that of the reading itself, for this very schedule: with x the log factor less its unit's
-        and week's means, ``sum_i x_i' W x_i / (sum x^2)^2``, W the covariance of a first-order autoregression.
+        and week's means, ``sum_i x_i' W x_i / (sum x^2)^2``, W the covariance of a first-order autoregression. Units
+        count alike in the reading, whatever their size. Power is that of a t test with (units - 1) x draws - 1 degrees
+        of freedom, which the test by draws is close to.
         """
         from scipy.stats import nct, t
 
+        effect, sd, autocorrelation, level = (
+            _number(name, value)
+            for name, value in (
+                ("effect", effect), ("sd", sd), ("autocorrelation", autocorrelation), ("level", level)
+            )
+        )  # fmt: skip
         if not sd > 0.0 or not -1.0 < autocorrelation < 1.0 or not 0.0 < level < 1.0:
             raise DesignError(
                 f"sd, autocorrelation and level are {sd}, {autocorrelation}, {level}; sd is above 0, autocorrelation "
                 "in (-1, 1), level in (0, 1)"
             )
-        x = _two_way(np.log(self.factor[:, self.counted]))
+        if 2.0 / self.ways > level + 1e-12:
+            raise DesignError(
+                f"the test can be drawn in {self.ways} ways, so nothing is rejected at a level of {level}; take a "
+                f"level of {2.0 / self.ways:.3g} or more, or more units"
+            )
+        log_factor = np.log(self.factor[:, self.counted])
+        x = two_way(log_factor)
         week = np.flatnonzero(self.counted)
         covariance = autocorrelation ** np.abs(week[:, None] - week)
         error = float(sd * np.sqrt(np.einsum("is,st,it->", x, covariance, x)) / (x**2).sum())
-        degrees = len(self.units) - 1
-        edge = t.ppf(1.0 - level / 2.0, degrees)
+        degrees = degrees_of_freedom(log_factor, self._counted_draws)
+        # with few draws only some levels are there to reject at
+        reached = np.floor(level * self.ways / 2.0 + 1e-9) * 2.0 / self.ways if self.ways < _MANY_WAYS else level
+        edge = t.ppf(1.0 - reached / 2.0, degrees)
         away = abs(effect) / error
         seen = float(nct.sf(edge, degrees, away) + nct.cdf(-edge, degrees, away))
         return PriceTestPower(float(effect), error, seen, level)
@@ -110,7 +153,7 @@ class PriceTestPower:
     >>> test = switchback_price_test([f"store {k}" for k in range(40)], 8, 1, factor=0.9, salt="spring")
     >>> seen = test.power(1.0, sd=0.4)
     >>> round(seen.standard_error, 2), round(seen.power, 2)
-    (0.42, 0.63)
+    (0.42, 0.65)
     """
 
     effect: float
@@ -126,9 +169,9 @@ class PriceResponse:
     Attributes
     ----------
     elasticity, standard_error : float
-        Clustered by unit.
+        The mean response of the units, each counting alike, and its error over the draws that could have been.
     lower, upper : float
-        Ends of the interval, of t with units - 1 degrees of freedom.
+        Ends of the interval: the elasticities that the draw does not speak against. Infinite where none does.
     units : int
     measures : str
         As the test's.
@@ -168,7 +211,8 @@ def clustered_price_test(
     Raises
     ------
     DesignError
-        Fewer than four clusters, no week before or in the test, a factor of 1 or not above 0.
+        Clusters that can be drawn in fewer than 20 ways (fewer than six), since no test of them can be judged at 10%;
+        no week before or in the test, a factor of 1 or not above 0.
 
     Examples
     --------
@@ -177,9 +221,12 @@ def clustered_price_test(
     >>> test.factor[:, -1].tolist(), len(test.units), test.measures
     ([0.9, 1.0, 1.0, 0.9, 1.0, 0.9], 6, 'category')
     """
+    if not isinstance(clusters, Mapping):
+        raise DesignError(f"clusters are {clusters!r:.60}; give a mapping from item to category")
     names = tuple(sorted({str(name) for name in clusters.values()}))
     _enough(names, "clusters")
-    _price_factor(factor)
+    factor = _price_factor(factor)
+    before, weeks = _whole("before", before), _whole("weeks", weeks)
     if before < 1 or weeks < 1:
         raise DesignError(f"before and weeks are {before} and {weeks}; each must be 1 or more")
     rank = np.argsort(np.argsort(unit_interval(names, salt), kind="stable"), kind="stable")
@@ -187,7 +234,7 @@ def clustered_price_test(
     factors = np.ones((len(names), before + weeks))
     factors[treated, before:] = factor
     unit_of = {str(item): str(name) for item, name in clusters.items()}
-    return PriceTest(names, factors, np.ones(before + weeks, np.bool_), "category", unit_of)
+    return _judged(PriceTest(names, factors, np.ones(before + weeks, np.bool_), "category", unit_of), "clusters")
 
 
 def switchback_price_test(
@@ -222,7 +269,8 @@ def switchback_price_test(
     Raises
     ------
     DesignError
-        Fewer than four stores, weeks that are not whole pairs of blocks, a washout as long as a block.
+        Stores that can be drawn in fewer than 20 ways (fewer than six in one pair of blocks, fewer than four in two),
+        weeks that are not whole pairs of blocks, a washout as long as a block.
 
     Examples
     --------
@@ -232,9 +280,12 @@ def switchback_price_test(
     """
     names = tuple(sorted({str(store) for store in stores}))
     _enough(names, "stores")
-    _price_factor(factor)
+    factor = _price_factor(factor)
     if moves not in ("own", "category"):
         raise DesignError(f"moves is {moves!r}; it is 'own' or 'category'")
+    weeks, block_weeks, washout = (
+        _whole(n, v) for n, v in (("weeks", weeks), ("block_weeks", block_weeks), ("washout", washout))
+    )
     if block_weeks < 1 or weeks < 2 * block_weeks or weeks % (2 * block_weeks):
         raise DesignError(f"{weeks} weeks are not whole pairs of blocks of {block_weeks}; take a multiple of both")
     if not 0 <= washout < block_weeks:
@@ -246,14 +297,16 @@ def switchback_price_test(
         first[:, pair] = rank < len(names) // 2
     low = np.stack([first, ~first], axis=2).reshape(len(names), -1)
     factors = np.where(np.repeat(low, block_weeks, axis=1), factor, 1.0)
-    return PriceTest(names, factors, np.arange(weeks) % block_weeks >= washout, moves)
+    drawn = tuple((np.arange(weeks) // (2 * block_weeks)).tolist())
+    return _judged(PriceTest(names, factors, np.arange(weeks) % block_weeks >= washout, moves, drawn=drawn), "stores")
 
 
 def price_response(test: PriceTest, unit: Any, week: Any, sold: Any, *, interval: float = 0.9) -> PriceResponse:
     """Read a test: the elasticity of units sold, against each unit's own level and each week's.
 
-    Poisson pseudo maximum likelihood with effects of units and weeks (no logarithm of a week without a sale is needed),
-    errors clustered by unit.
+    Poisson pseudo maximum likelihood with effects of units and weeks (no logarithm of a week without a sale is needed)
+    on each unit's share of its own sales: units count alike, so that the answer is not that of the largest. Errors and
+    interval are those of the draw: `price_test_inference`.
 
     Parameters
     ----------
@@ -278,42 +331,27 @@ def price_response(test: PriceTest, unit: Any, week: Any, sold: Any, *, interval
     >>> round(seen.elasticity, 6)
     -2.0
     """
-    from scipy.optimize import brentq
-    from scipy.stats import t
-
+    interval = _number("interval", interval, ModelError)
     if not 0.0 < interval < 1.0:
         raise ModelError(f"interval is {interval}; it is a probability in (0, 1), such as 0.9.")
+    if 2.0 / test.ways > 1.0 - interval + 1e-12:
+        raise ModelError(
+            f"the test could have been drawn in {test.ways} ways, which tells nothing of an interval of {interval}; "
+            f"ask for one of at most {1.0 - 2.0 / test.ways:.3g}, or test more units."
+        )
     units = _cells(test, unit, week, sold)[:, test.counted]
     x = np.log(test.factor[:, test.counted])
-    empty = (units.sum(axis=1) <= 0.0).any() or (units.sum(axis=0) <= 0.0).any()
-    if empty:
-        raise ModelError("a unit or a week of the test sold nothing at all: leave it out, or put units together.")
-
-    def score(elasticity: float) -> float:
-        return float((x * (units - _fitted(units, np.exp(elasticity * x)))).sum())
-
-    low, high = -1.0, 1.0
-    while score(low) < 0.0 and low > -256.0:
-        low *= 2.0
-    while score(high) > 0.0 and high < 256.0:
-        high *= 2.0
-    if score(low) < 0.0 or score(high) > 0.0:
-        raise ModelError("all sales of the test are at one price: there is nothing to compare.")
-    root: Any = brentq(score, low, high, xtol=1e-10)
-    elasticity = float(root)
-    mean = _fitted(units, np.exp(elasticity * x))
-    around = _two_way(x, mean)
-    bread = float((mean * around**2).sum())
-    n = len(test.units)
-    error = float(np.sqrt((((units - mean) * around).sum(axis=1) ** 2).sum() * n / (n - 1)) / bread)
-    half = float(t.ppf((1.0 + interval) / 2.0, n - 1)) * error
-    return PriceResponse(elasticity, error, elasticity - half, elasticity + half, n, test.measures)
+    _none_empty(units)
+    elasticity = estimate_response(x, units)
+    error, lower, upper = judge_response(x, units, test._counted_draws, elasticity, interval)
+    return PriceResponse(elasticity, error, lower, upper, len(test.units), test.measures)
 
 
 def weekly_noise(unit: Any, week: Any, sold: Any) -> tuple[float, float]:
     """Return standard deviation and autocorrelation of weekly units, for `PriceTest.power`.
 
-    Of ``sold / expected - 1``, the expectation being unit level x week level, in weeks at regular prices.
+    Of ``sold / expected - 1``, the expectation being unit level x week level, in weeks at regular prices; units count
+    alike, as they do in `price_response`.
 
     Examples
     --------
@@ -323,12 +361,18 @@ def weekly_noise(unit: Any, week: Any, sold: Any) -> tuple[float, float]:
     >>> round(sd, 2), abs(autocorrelation) < 0.05
     (0.1, True)
     """
-    rows, columns = (np.unique(np.asarray(list(v)), return_inverse=True) for v in (unit, week))
+    try:
+        rows, columns = (np.unique(np.asarray(list(v)), return_inverse=True) for v in (unit, week))
+        values = np.asarray(sold, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"unit, week and sold are columns of names, weeks and numbers ({error}).") from error
+    if not len(rows[1]) == len(columns[1]) == values.size or not ((values >= 0.0) & np.isfinite(values)).all():
+        raise ModelError("unit, week and sold differ in length, or units sold hold negative or missing values.")
     units = np.zeros((len(rows[0]), len(columns[0])))
-    np.add.at(units, (rows[1], columns[1]), np.asarray(sold, dtype=np.float64))
+    np.add.at(units, (rows[1], columns[1]), values)
     if min(units.shape) < 3 or (units.sum(axis=1) <= 0.0).any() or (units.sum(axis=0) <= 0.0).any():
         raise ModelError("noise takes three units and weeks or more, each with a sale.")
-    off = units / _fitted(units, np.ones_like(units)) - 1.0
+    off = units / fitted_means(units, np.ones_like(units)) - 1.0
     n, weeks = off.shape
     spread = float(np.sqrt((off**2).sum() / ((n - 1) * (weeks - 1))))
     moved = float((off[:, 1:] * off[:, :-1]).mean() / (off**2).mean())
@@ -345,7 +389,7 @@ class SubstitutionBias:
     estimate : float
         Mean reading over draws of who is treated.
     truth : float
-        Elasticity of all units when every price moves.
+        Elasticity when every price moves: the mean of the units', each counting alike, as a reading does.
     bias : float
         estimate - truth.
 
@@ -410,9 +454,11 @@ def substitution_bias(
         expected = units[:, None] * np.exp(own[:, None] * log_factor + cross @ log_factor)
         week = np.tile(np.arange(expected.shape[1]), len(items))
         names = np.repeat(np.array(test.units)[unit], expected.shape[1])
-        readings.append(price_response(test, names, week, expected.ravel()).elasticity)
+        cells = _cells(test, names, week, expected.ravel())[:, test.counted]
+        readings.append(estimate_response(np.log(test.factor[:, test.counted]), cells))
         moved = float(log_factor[log_factor != 0.0][0])
-        truths.append(np.log(np.average(np.exp((own + cross.sum(axis=1)) * moved), weights=units)) / moved)
+        after = np.bincount(unit, units * np.exp((own + cross.sum(axis=1)) * moved)) / np.bincount(unit, units)
+        truths.append(np.log(after.mean()) / moved)
     estimate, truth = float(np.mean(readings)), float(np.mean(truths))
     return SubstitutionBias(estimate, truth, estimate - truth)
 
@@ -420,16 +466,23 @@ def substitution_bias(
 def _cells(test: PriceTest, unit: Any, week: Any, sold: Any) -> np.ndarray:
     row = {name: k for k, name in enumerate(test.units)}
     row |= {item: row[name] for item, name in test.unit_of.items()}
-    names = [str(name) for name in unit]
+    try:
+        names = [str(name) for name in unit]
+        at, values = np.asarray(week, dtype=np.float64), np.asarray(sold, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"unit, week and sold are columns of names and numbers ({error}).") from error
+    if not len(names) == at.size == values.size or at.ndim != 1 or values.ndim != 1:
+        raise ModelError(f"unit, week and sold have {len(names)}, {at.size} and {values.size} rows; give one of each.")
     wrong = [name for name in names if name not in row]
     if wrong:
         raise ModelError(f"unit {wrong[0]!r} is not of the test{nearest(wrong[0], test.units)}.")
-    at = np.asarray(week, dtype=np.int64)
     weeks = test.factor.shape[1]
-    if len(at) == 0 or at.min() < 0 or at.max() >= weeks:
-        raise ModelError(f"weeks are from 0 to {weeks - 1} in the test; the data's are others, or there are none.")
+    if len(at) == 0 or not ((at >= 0) & (at < weeks) & (at == np.floor(at))).all():
+        raise ModelError(
+            f"weeks are whole, from 0 to {weeks - 1} in the test; the data's are others, or there are none."
+        )
+    at = at.astype(np.int64)
     units, seen = np.zeros(test.factor.shape), np.zeros(test.factor.shape, np.bool_)
-    values = np.asarray(sold, dtype=np.float64)
     if not ((values >= 0.0) & np.isfinite(values)).all():
         raise ModelError("units sold hold negative or missing values; a week without a sale is 0.")
     rows = np.array([row[name] for name in names])
@@ -443,29 +496,18 @@ def _cells(test: PriceTest, unit: Any, week: Any, sold: Any) -> np.ndarray:
     return units
 
 
-def _fitted(units: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Poisson means ``row x column x shape`` with the row and column sums of ``units`` (iterative proportional fit)."""
-    mean = shape * units.sum() / shape.sum()
-    for _ in range(_PASSES):
-        mean = mean * (units.sum(axis=1) / mean.sum(axis=1))[:, None]
-        factor = units.sum(axis=0) / mean.sum(axis=0)
-        mean = mean * factor
-        if np.abs(factor - 1.0).max() < 1e-13:
-            break
-    return mean
+def _none_empty(units: np.ndarray) -> None:
+    if (units.sum(axis=1) <= 0.0).any() or (units.sum(axis=0) <= 0.0).any():
+        raise ModelError("a unit or a week of the test sold nothing at all: leave it out, or put units together.")
 
 
-def _two_way(x: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
-    """Return x less its weighted row and column means, by alternating projections."""
-    weight = np.ones_like(x) if weight is None else weight
-    x = x.copy()
-    for _ in range(_PASSES):
-        x = x - ((weight * x).sum(axis=1) / weight.sum(axis=1))[:, None]
-        mean = (weight * x).sum(axis=0) / weight.sum(axis=0)
-        x = x - mean
-        if np.abs(mean).max() < 1e-14:
-            break
-    return x
+def _judged(test: PriceTest, what: str) -> PriceTest:
+    if test.ways < _FEWEST_WAYS:
+        raise DesignError(
+            f"{len(test.units)} {what} can be drawn in {test.ways} ways only, so that no result could be told from "
+            f"chance at 10%; take six or more{', or more blocks' if what == 'stores' else ''}"
+        )
+    return test
 
 
 def _enough(names: Sequence[str], what: str) -> None:
@@ -475,6 +517,24 @@ def _enough(names: Sequence[str], what: str) -> None:
         )
 
 
-def _price_factor(factor: Any) -> None:
+def _number(name: str, value: Any, error: type[ModelError] = DesignError) -> float:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if isinstance(value, str | bool) or not np.isfinite(found):
+        raise error(f"{name} is {value!r}; it is a finite number.")
+    return found
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise DesignError(f"{name} is {value!r}; it is a whole number.")
+    return int(value)
+
+
+def _price_factor(factor: Any) -> float:
+    factor = _number("factor", factor)
     if not 0.0 < factor < 10.0 or factor == 1.0:
         raise DesignError(f"factor is {factor}; it is a share of the regular price other than 1, such as 0.9")
+    return factor

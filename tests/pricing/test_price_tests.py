@@ -1,5 +1,7 @@
 """Price tests against statsmodels, simulated readings, and shops whose customers substitute."""
 
+from itertools import combinations, product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,47 +52,91 @@ def test_the_draw_is_repeated_balanced_and_told_apart_by_its_salt():
     assert list(switch.schedule().columns) == ["unit", "week", "factor", "counted"]
 
 
-def test_a_reading_is_statsmodels_poisson_with_clustered_errors():
+def test_a_reading_is_statsmodels_poisson_of_shares():
     import statsmodels.api as sm
 
     test = switchback_price_test(STORES[:6], 8, 2, factor=0.85, salt="s")
     unit, week, sold = _sold(test, -2.0, 30.0, np.random.default_rng(0), sd=0.1)
     seen = price_response(test, unit, week, sold)
-    code = np.unique(unit, return_inverse=True)[1]
     x = np.column_stack(
         [np.log(test.factor.ravel()), pd.get_dummies(unit).to_numpy(float), pd.get_dummies(week).to_numpy(float)[:, 1:]]
     )
-    fit = sm.GLM(sold, x, family=sm.families.Poisson()).fit(
-        cov_type="cluster", cov_kwds={"groups": code, "use_correction": False}, tol=1e-14
-    )
+    share = 1000.0 * sold / np.repeat(sold.reshape(6, 8).sum(axis=1), 8)
+    fit = sm.GLM(share, x, family=sm.families.Poisson()).fit(tol=1e-14)
     assert seen.elasticity == pytest.approx(fit.params[0], abs=1e-7)
-    # G / (G - 1) is ours
-    assert seen.standard_error == pytest.approx(fit.bse[0] * (6 / 5) ** 0.5, rel=1e-5)
+    # a unit's size changes nothing
+    large = np.where(unit == STORES[0], 50, 1) * sold
+    assert price_response(test, unit, week, large).elasticity == pytest.approx(seen.elasticity, abs=1e-9)
+    assert price_response(test, unit, week, large).lower == pytest.approx(seen.lower, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["switchback", "washout", "clustered"])
+def test_an_interval_holds_what_no_draw_speaks_against():
+    """Six stores, two pairs: 400 draws, each counted by hand."""
+    test = switchback_price_test(STORES[:6], 4, 1, factor=0.8, salt="s")
+    assert test.ways == 400
+    unit, week, sold = _sold(test, -1.5, 300.0, np.random.default_rng(4), sd=0.2)
+    seen = price_response(test, unit, week, sold, interval=0.9)
+    shares = sold.reshape(6, 4) / sold.reshape(6, 4).sum(axis=1, keepdims=True)
+    halves = [np.isin(np.arange(6), some) for some in combinations(range(6), 3)]
+
+    def chance(elasticity):
+        plain = shares / test.factor**elasticity
+        plain /= plain.sum(axis=1, keepdims=True)
+        # rows and columns of a table near balance: sums by proportional fitting
+        mean = np.full((6, 4), 0.25)
+        for _ in range(200):
+            mean *= (plain.sum(axis=1) / mean.sum(axis=1))[:, None]
+            mean *= plain.sum(axis=0) / mean.sum(axis=0)
+        off = plain - mean
+        made = abs((off * (test.factor < 1)).sum())
+        others = [abs((off * np.column_stack([one, ~one, two, ~two])).sum()) for one, two in product(halves, repeat=2)]
+        return np.mean(np.array(others) >= made - 1e-12)
+
+    width = seen.upper - seen.lower
+    assert chance(seen.lower + 0.002 * width) > 0.1 >= chance(seen.lower - 0.002 * width)
+    assert chance(seen.upper - 0.002 * width) > 0.1 >= chance(seen.upper + 0.002 * width)
+
+
+@pytest.mark.parametrize("kind", ["switchback", "washout", "clustered", "few clusters"])
 def test_power_and_intervals_are_those_of_simulated_tests(kind):
-    if kind == "clustered":
-        clusters = {name: name for name in STORES}
+    """Units of unequal size: the logarithm's standard deviation is 1."""
+    if "clusters" in kind or kind == "clustered":
+        clusters = {name: name for name in STORES[: 8 if kind == "few clusters" else 12]}
         test = clustered_price_test(clusters, before=8, weeks=8, factor=0.8, salt="s")
     else:
         test = switchback_price_test(STORES, 16, 4, factor=0.8, salt="s", washout=int(kind == "washout"))
-    mean, sd, autocorrelation, truth, draws = 2000.0, 0.2, 0.5, -0.45 if kind != "clustered" else -1.0, 400
+    mean, sd, autocorrelation, draws = 2000.0, 0.2, 0.5, 160
+    truth = -0.45 if kind in ("switchback", "washout") else -1.0
     rng = np.random.default_rng(1)
-    seen = [price_response(test, *_sold(test, truth, mean, rng, sd, autocorrelation)) for _ in range(draws)]
+    seen = []
+    for _ in range(draws):
+        unit, week, sold = _sold(test, truth, mean, rng, sd, autocorrelation)
+        size = np.repeat(np.exp(rng.standard_normal(len(test.units))), test.factor.shape[1])
+        seen.append(price_response(test, unit, week, size * sold))
     value, error = np.array([(s.elasticity, s.standard_error) for s in seen]).T
-    # Poisson's share of the noise is 1 / 2000 beside .04
-    told = test.power(truth, sd=(sd**2 + 1.0 / mean) ** 0.5, autocorrelation=autocorrelation)
+    # Poisson's share of the noise is 1 / 2000 beside .04; the reading is at 10%, as its interval
+    told = test.power(truth, sd=(sd**2 + 1.0 / mean) ** 0.5, autocorrelation=autocorrelation, level=0.1)
     assert value.mean() == pytest.approx(truth, abs=4.0 * value.std() / draws**0.5)
     assert told.standard_error == pytest.approx(value.std(ddof=1), rel=4.0 / (2.0 * draws) ** 0.5)
+    assert (error**2).mean() ** 0.5 == pytest.approx(value.std(ddof=1), rel=4.0 / (2.0 * draws) ** 0.5)
     lower, upper = np.array([(s.lower, s.upper) for s in seen]).T
-    covered = ((lower <= truth) & (truth <= upper)).mean()
-    # 12 clusters: a sandwich with few clusters is a little too narrow
-    assert 0.83 < covered < 0.95
-    from scipy.stats import t
+    # 3 standard errors of a share of 160
+    assert ((lower <= truth) & (truth <= upper)).mean() == pytest.approx(0.9, abs=0.071)
+    assert ((lower > 0.0) | (upper < 0.0)).mean() == pytest.approx(told.power, abs=0.12)
 
-    rejected = (np.abs(value / error) > t.ppf(0.975, 11)).mean()
-    assert rejected == pytest.approx(told.power, abs=0.08)
+
+def test_designs_that_cannot_be_judged_are_refused():
+    four = {f"item {k}": f"category {k % 4}" for k in range(8)}
+    with pytest.raises(DesignError, match="4 clusters can be drawn in 6 ways only"):
+        clustered_price_test(four, before=8, weeks=4, factor=0.9, salt="s")
+    with pytest.raises(DesignError, match="4 stores can be drawn in 6 ways only"):
+        switchback_price_test(STORES[:4], 2, 1, factor=0.9, salt="s")
+    six = clustered_price_test({k: k for k in STORES[:6]}, before=8, weeks=4, factor=0.9, salt="s")
+    with pytest.raises(DesignError, match=r"drawn in 20 ways, so nothing is rejected at a level of 0\.05"):
+        six.power(1.0, sd=0.2)
+    rows = six.schedule()
+    with pytest.raises(ModelError, match=r"an interval of 0\.95; ask for one of at most 0\.9"):
+        price_response(six, rows["unit"], rows["week"], 100 / rows["factor"], interval=0.95)
 
 
 def test_power_grows_with_the_effect_the_price_step_and_the_weeks():
@@ -253,6 +299,17 @@ def test_stock_that_sells_out_anyway_is_worth_no_test():
         (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], [99], [1.0]), ModelError, "0 to 15"),
         (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], [0], [-1.0]), ModelError, "negative"),
         (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], [0], [1.0]), ModelError, "has no row for week"),
+        (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], [0.5], [1.0]), ModelError, "weeks are whole"),
+        (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], ["x"], [1.0]), ModelError, "names and numbers"),
+        (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], [0, 1], [1.0]), ModelError, "1, 2 and 1 rows"),
+        (lambda: price_response(_design(CATEGORY)("s"), ["item 00"], [0], [1.0], interval=None), ModelError, "None"),
+        (lambda: _design(CATEGORY)("s").power(float("nan"), sd=0.1), DesignError, "effect is nan"),
+        (lambda: _design(CATEGORY)("s").power("x", sd=0.1), DesignError, "effect is 'x'"),
+        (lambda: weekly_noise(["a"] * 9, range(9), [float("nan")] * 9), ModelError, "negative or missing"),
+        (lambda: switchback_price_test(STORES, 4.0, 1, factor=0.9, salt="s"), DesignError, "weeks is 4.0"),
+        (lambda: switchback_price_test(STORES, 4, 1, factor="x", salt="s"), DesignError, "factor is 'x'"),
+        (lambda: clustered_price_test(None, before=1, weeks=2, factor=0.9, salt="s"), DesignError, "a mapping"),
+        (lambda: clustered_price_test(CATEGORY, before=None, weeks=2, factor=0.9, salt="s"), DesignError, "before"),
         (lambda: combine_by_precision(1.0, 0.0, 1.0, 1.0), ModelError, "above 0"),
         (lambda: add_test_results(_items([0.3]), {"x": (1.0, 1.0)}), ModelError, "'x' is not among"),
         (lambda: add_test_results(_items([0.3]), {"i0": PriceResponse(-1, 1, -2, 0, 9, "category")}), ModelError,
