@@ -1,5 +1,6 @@
 """Survival models against published figures, scikit-survival and closed forms."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import regulars
 from regulars.clv import ChurnModel, churn_frame, survival_scores
 from regulars.clv.survival import KaplanMeier, forest_bytes, partial_log_likelihood, time_bins
 from regulars.clv.survival_metrics import d_calibration, survival_at
-from regulars.sql.errors import ContractError, ModelError
+from regulars.sql.errors import ContractError, MissingExtraError, ModelError
 
 
 @pytest.fixture(scope="module")
@@ -268,3 +269,12 @@ def test_an_unknown_model_is_named():
         ChurnModel("hazrd")
     with pytest.raises(ModelError, match="is not fitted"):
         ChurnModel().survival(churn_frame([1.0], [0]), [1.0])
+
+
+@pytest.mark.parametrize(("model", "module"), [("cox", "sksurv.linear_model"), ("hazard", "lightgbm")])
+def test_a_missing_extra_is_named(model, module, monkeypatch):
+    data = churn_frame(np.arange(1.0, 51), np.ones(50), {"x": np.arange(50.0)})
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'regulars\[churn\]'"):
+        ChurnModel(model).fit(data)
+    assert ChurnModel("kaplan_meier").fit(data).last_time_ == 50
