@@ -3,52 +3,25 @@
 Nothing heavy is imported before a command runs, so that ``regulars --help`` answers at once.
 """
 
-import json
 import math
-import os
-import traceback
-from contextvars import ContextVar
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..sql.errors import (
-    AlreadyDecided,
     CheckFailed,
-    DoubtfulReadOut,
     MissingExtraError,
-    ModelError,
-    NobodyToMail,
-    RegularsError,
     SettingsError,
-    SourceError,
-    StaleSnapshotError,
     WarehouseError,
 )
+from .command_group import EPILOG, Commands, print_json
 
 if TYPE_CHECKING:
     from ..sql.settings import Settings
     from ..sql.snapshot import Warehouse
-
-# What a scheduler can trust, in the words of the help text.
-EXIT_CODES: dict[int, str] = {
-    0: "done",
-    RegularsError.exit_code: "a statement failed, or something unforeseen (--debug shows the trace)",
-    SettingsError.exit_code: "wrong option or regulars.toml, or an optional package is missing",
-    SourceError.exit_code: "an input file or column is missing or unreadable",
-    CheckFailed.exit_code: "a blocking check found rows; the last good snapshot stays",
-    WarehouseError.exit_code: "the warehouse cannot be read or written; the last good snapshot stays",
-    ModelError.exit_code: "a model could not be fitted or applied, or a plan's limits cannot be met",
-    StaleSnapshotError.exit_code: "the snapshot is too old, of other settings, or has no usable scores",
-    NobodyToMail.exit_code: "nobody to mail; no list was written",
-    AlreadyDecided.exit_code: "another list of the campaign stands for that day, or other prices of the plan do",
-    DoubtfulReadOut.exit_code: "a read-out has a blocking finding: its numbers must not be used",
-}
-_EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
 class Format(StrEnum):
@@ -64,68 +37,11 @@ class Format(StrEnum):
 _ENDINGS = {".csv": Format.csv, ".json": Format.json, ".parquet": Format.parquet, ".txt": Format.table}
 
 
-# Whether the command that runs has printed its object: a job reads one on stdout, and not two.
-_answered: ContextVar[bool] = ContextVar("_answered", default=False)
-
-
-class _Commands(TyperGroup):
-    """Turns every error into one line on stderr and its exit code; with --json into one object on stdout, too."""
-
-    _as_json = False
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        self._as_json = "--json" in args
-        _answered.set(False)
-        try:
-            _refuse_empty(args)
-            return super().make_context(info_name, args, parent, **extra)
-        except Exception as error:
-            self._answer(error)
-            raise
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            self._answer(error, 130, "interrupted")
-            typer.echo("regulars: interrupted; the last good snapshot stays", err=True)
-            raise typer.Exit(130) from error
-        except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; Python would complain at its last flush
-            raise typer.Exit(0) from error
-        except (RegularsError, Exception) as error:
-            self._answer(error)
-            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "show"):  # the parser's own
-                raise
-            _say_error(error, debug=bool(ctx.params.get("debug")))
-            raise typer.Exit(getattr(error, "exit_code", 1)) from error
-
-    def _answer(self, error: BaseException, code: int = 1, outcome: str = "failed") -> None:
-        """Say on stdout, too, why nothing was done: a job reads one object there whatever happens."""
-        if not self._as_json or _answered.get() or isinstance(error, typer.Exit | typer.Abort):
-            return
-        told = hasattr(error, "exit_code")
-        outcome, code = ("refused", int(getattr(error, "exit_code", 1))) if told else (outcome, code)
-        said = getattr(error, "format_message", None)  # the parser's own
-        _print_json({"outcome": outcome, "exit_code": code, "message": _one_line(said() if said else str(error))})
-
-
-def _refuse_empty(words: list[str]) -> None:
-    """Refuse an option without its value: a script's variable that was not set must not mean the default."""
-    for before, word in zip(["", *words], words, strict=False):
-        option, equals, value = word.partition("=")
-        if not word.strip():
-            said = f"{before} is empty" if before.startswith("-") else "an argument is empty"
-            raise typer.BadParameter(f"{said}; give a value, or leave it out")
-        if word.startswith("--") and equals and not value.strip():
-            raise typer.BadParameter(f"{option} is empty; give a value, or leave it out")
-
-
 cli = typer.Typer(
     name="regulars",
-    cls=_Commands,
+    cls=Commands,
     help="Customer value, uplift and markdown decisions from order history in Parquet.",
-    epilog=_EPILOG,
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -191,7 +107,7 @@ def build(
 
     result = run_build(_settings(settings, warehouse), force=force, incremental=not full, progress=not quiet, wait=wait)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         typer.echo(result.sentence())
 
@@ -212,7 +128,7 @@ def runs(
     house = _warehouse(settings, warehouse)
     rows = describe_runs(house)
     if as_json:
-        _print_json({"warehouse": str(house.path), "runs": rows})
+        print_json({"warehouse": str(house.path), "runs": rows})
     elif rows:
         _print_rows(rows)
     else:
@@ -232,7 +148,7 @@ def compare(
     house: Warehouse = ctx.obj()
     rows = compare_runs(house.snapshot(first), house.snapshot(second))
     if as_json:
-        _print_json({"differences": rows})
+        print_json({"differences": rows})
     elif rows:
         _print_rows(rows)
     else:
@@ -260,7 +176,7 @@ def check(settings: SettingsOption = DEFAULT_SETTINGS, as_json: JsonOption = Fal
     rows = results.to_pylist()
     blocking = [row for row in rows if row["severity"] == "blocking" and not row["passed"]]
     if as_json:
-        _print_json({"passed": not blocking, "checks": rows})
+        print_json({"passed": not blocking, "checks": rows})
     else:
         _print_rows(rows)
     if blocking:
@@ -330,7 +246,7 @@ def score(
     _write(rows, format_, out)
 
 
-@cli.command(epilog=_EPILOG)
+@cli.command(epilog=EPILOG)
 def target(
     campaign: Annotated[str, typer.Argument(help="A [campaigns.NAME] section of the settings.")],
     settings: SettingsOption = DEFAULT_SETTINGS,
@@ -378,14 +294,14 @@ def target(
     )
     said = [result.target_list.explain(customer)] if customer else []
     if as_json:
-        _print_json({**result.to_dict(), "exit_code": result.exit_code, **({"explained": said[0]} if said else {})})
+        print_json({**result.to_dict(), "exit_code": result.exit_code, **({"explained": said[0]} if said else {})})
     else:
         typer.echo("\n".join([result.sentence(), *said]))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
 
-@cli.command(epilog=_EPILOG)
+@cli.command(epilog=EPILOG)
 def readout(
     campaign: Annotated[str, typer.Argument(help="A [campaigns.NAME] section of the settings.")],
     settings: SettingsOption = DEFAULT_SETTINGS,
@@ -398,14 +314,14 @@ def readout(
 
     found = read_out_campaign(_settings(settings, warehouse), campaign, run=run)
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         typer.echo(found.text())
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
 
-@cli.command(epilog=_EPILOG)
+@cli.command(epilog=EPILOG)
 def markdown(
     plan: Annotated[str, typer.Argument(help="A [pricing.markdowns.NAME] section; the only one without it.")] = "",
     settings: SettingsOption = DEFAULT_SETTINGS,
@@ -445,7 +361,7 @@ def markdown(
         wait=wait,
     )
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         typer.echo(found.text())
 
@@ -479,7 +395,7 @@ def demo(
     settings = demo_settings(warehouse)
     result = run_build(settings, progress=not quiet)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         typer.echo(result.sentence())
         if not settings.campaigns:
@@ -517,7 +433,7 @@ def _replay(warehouse: Path, campaign: str, run: str, customer: str, *, as_json:
     if as_json:
         outcome = {"outcome": "same" if replayed.same else "different", "run_id": run_id}
         told = {"differences": list(replayed.differences), **({"explained": said[0]} if said else {})}
-        _print_json({**outcome, **told, "exit_code": 0 if replayed.same else 1, **replayed.target_list.summary})
+        print_json({**outcome, **told, "exit_code": 0 if replayed.same else 1, **replayed.target_list.summary})
     else:
         verdict = "every byte is the same" if replayed.same else "; ".join(replayed.differences)
         typer.echo("\n".join([f"run {run_id} of {campaign}: {verdict}", *said]))
@@ -596,22 +512,3 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     from .printing import text_table
 
     typer.echo(text_table(rows))
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    _answered.set(True)
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _say_error(error: Exception, *, debug: bool) -> None:
-    if debug:
-        traceback.print_exception(error)
-    line = _one_line(str(error))
-    if not isinstance(error, RegularsError):
-        line = f"unforeseen {type(error).__name__}: {line}; regulars --debug ... shows where, please report it"
-    typer.echo(f"regulars: {line}", err=True)
-
-
-def _one_line(message: str) -> str:
-    # the statement behind a failed query stands after a blank line: --debug shows it
-    return " ".join(message.partition("\n\n")[0].split())

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from regulars.app import cli as command_line
+from regulars.app.command_group import EXIT_CODES
 from regulars.app.named_rows import ENGINES
 from regulars.app.printing import text_table, write_rows
 from regulars.sql import errors
@@ -51,7 +52,7 @@ def test_help_imports_nothing_heavy():
 
 def test_the_help_states_every_exit_code():
     said = " ".join(run("--help").stdout.split())
-    for code, meaning in command_line.EXIT_CODES.items():
+    for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in said
 
 
@@ -61,7 +62,7 @@ def test_every_error_of_ours_has_a_documented_exit_code():
         kind = waiting.pop()
         found.add(kind.exit_code)
         waiting += kind.__subclasses__()
-    assert found <= set(command_line.EXIT_CODES)
+    assert found <= set(EXIT_CODES)
 
 
 @pytest.mark.parametrize("command", [[], ["build"], ["runs"], ["runs", "compare"], ["query"], ["score"], ["demo"]])

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from regulars.app import cli as command_line
 from regulars.app.campaign_data import read_campaign
 from regulars.app.campaign_readout import read_out_campaign
+from regulars.app.command_group import EXIT_CODES
 from regulars.app.targeting import replay_run, target
 from regulars.sql.contract import CAMPAIGN_EFFECTS, UPLIFT_SCORES
 from regulars.sql.database import connect
@@ -384,7 +385,7 @@ def test_what_the_build_found_of_the_scores_stands_beside_what_they_promise(shop
 def test_the_help_states_the_exit_codes(command):
     said = " ".join(run(command, "--help").stdout.split())
     for code in (0, 2, 3, 5, 6, 7, 8, 9, 10):
-        assert f"{code} {command_line.EXIT_CODES[code]}" in said
+        assert f"{code} {EXIT_CODES[code]}" in said
 
 
 def test_refusals_are_json_too(shop):
