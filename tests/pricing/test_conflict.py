@@ -1,6 +1,6 @@
 """Rules that cannot all hold: the smallest set is named, and each part of it could be kept."""
 
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement, pairwise, product
 
 import numpy as np
 import pytest
@@ -138,3 +138,85 @@ def test_the_search_for_a_conflict_is_of_the_assortment():
     found = find_conflict(case, [r.SellThrough(0.9)])
     assert found is not None
     assert str(found).startswith("SellThrough(share=0.9) cannot hold for item 'item 0'")
+
+
+def test_the_smallest_set_over_all_items_is_named():
+    # 50 of 90 units can go at most: the target alone, and no number of markdowns, is in the way of 'b'
+    items = {"item": ["a", "b"], "regular_price": [10.0, 10], "on_hand": [30.0, 90], "weekly_units": [6.0, 6]}
+    asked = {"ladder": (0, 0.2, 0.4), "weeks": 3, "rules": [r.SellThrough(0.8), r.MaxMarkdowns(0)]}
+    found = find_rule_conflict(items | {"elasticity": [-2.0, -2]}, **asked)
+    assert found is not None
+    assert (found.rules, found.items, found.smallest) == ((r.SellThrough(0.8),), ("b",), True)
+    # 3 weeks at 6 / .36 units of 90
+    assert found.reachable == pytest.approx(3 * 6 / 0.36 / 90)
+    assert "At most 55.6% of 'b' can be sold so" in str(found)
+
+
+def every_path(items, i, depths, weeks, rules):
+    """Money given away and weeks marked down of each falling path of an item that keeps its own rules."""
+    for path in combinations_with_replacement(range(len(depths)), weeks):
+        left, given, cuts = items["on_hand"][i], 0.0, [t for t in range(weeks) if path[t] != ((0, *path)[t])]
+        for k in path:
+            sold = min(left, items["weekly_units"][i] * (1 - depths[k]) ** items["elasticity"][i])
+            left, given = left - sold, given + sold * items["regular_price"][i] * depths[k]
+        kept = True
+        for rule in rules:
+            match rule:
+                case r.MaxMarkdowns(count=count):
+                    kept &= len(cuts) <= count
+                case r.SellThrough(share=share):
+                    kept &= items["on_hand"][i] - left >= share * items["on_hand"][i] - 1e-9
+                case r.MinWeeksBetween(weeks=gap):
+                    kept &= all(b - a >= gap for a, b in pairwise(cuts))
+                case r.FixedPrice(item=name, week=week, discount=depth) if name == items["item"][i]:
+                    kept &= depths[path[week]] == depth
+        if kept:
+            yield given, tuple(k > 0 for k in path)
+
+
+def has_a_plan(items, depths, weeks, rules):
+    each = [list(every_path(items, i, depths, weeks, rules)) for i in range(len(items["item"]))]
+    for plan in product(*each):
+        kept = True
+        for rule in rules:
+            if isinstance(rule, r.Budget):
+                kept &= sum(given for given, _ in plan) <= rule.amount + 1e-9
+            elif isinstance(rule, r.AllOrNothing | r.AtMostOnePromoted):
+                for name in set(items["group"]):
+                    down = [marked for (_, marked), group in zip(plan, items["group"], strict=True) if group == name]
+                    for count in (sum(week) for week in zip(*down, strict=True)):
+                        kept &= count in (0, len(down)) if isinstance(rule, r.AllOrNothing) else count <= 1
+        if kept:
+            return True
+    return False
+
+
+def test_no_smaller_set_conflicts_by_enumeration_of_all_plans():
+    rng = np.random.default_rng(11)
+    depths, named = (0.0, 0.2, 0.4), 0
+    for _ in range(60):
+        n, weeks = int(rng.integers(2, 4)), int(rng.integers(2, 4))
+        items = {
+            "item": [f"i{k}" for k in range(n)],
+            "regular_price": np.round(rng.uniform(5, 40, n), 2).tolist(),
+            "on_hand": rng.integers(10, 60, n).astype(float).tolist(),
+            "weekly_units": np.round(rng.uniform(3, 12, n), 1).tolist(),
+            "elasticity": np.round(rng.uniform(-3.5, -1.0, n), 2).tolist(),
+            "group": [str(x) for x in rng.integers(0, 2, n)],
+        }
+        some = [
+            r.Budget(float(np.round(rng.uniform(0, 60), 1))), r.AllOrNothing(), r.AtMostOnePromoted(),
+            r.SellThrough(float(np.round(rng.uniform(0.3, 0.9), 2))), r.MaxMarkdowns(int(rng.integers(0, 2))),
+            r.FixedPrice("i0", 1, 0.4), r.FixedPrice("i1", 0, 0.2), r.MinWeeksBetween(2),
+        ]  # fmt: skip
+        rules = [some[k] for k in rng.choice(len(some), int(rng.integers(2, 6)), replace=False)]
+        found = find_rule_conflict(items, ladder=depths, weeks=weeks, rules=rules)
+        assert (found is None) == has_a_plan(items, depths, weeks, rules)
+        if found is not None:
+            named += 1
+            assert found.smallest
+            assert not has_a_plan(items, depths, weeks, found.rules)
+            for size in range(len(found.rules)):
+                for few in combinations(rules, size):
+                    assert has_a_plan(items, depths, weeks, few)
+    assert named > 20
