@@ -38,7 +38,6 @@ from .demand_paths import (
     path_columns,
     path_numbers,
     read_elasticities,
-    refuse_unusable,
     stores_named,
     within_reach,
 )
@@ -144,14 +143,13 @@ class DemandModel:
         Raises
         ------
         ContractError
-            As `panel_arrays.read_panel`; infinite units, regular prices that are not above 0, costs below 0; or
-            elasticities without the columns they need, above 0, or with errors that are none.
+            As `panel_arrays.read_panel`; or elasticities without the columns they need, above 0, or with errors that
+            are none.
         ModelError
             Where no item of the panel has an elasticity that was accepted.
         """
         self._given = panel
         arrays = read_panel(panel)
-        refuse_unusable(arrays)
         self._numbered = are_numbers(columns_of(panel, "a price panel")["week"])
         known, refused = read_elasticities(self.elasticities)
         self.left_out_ = {item: refused.get(item, "it has no elasticity") for item in arrays.items if item not in known}

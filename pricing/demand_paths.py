@@ -8,7 +8,6 @@ import numpy as np
 
 from ..sql.errors import ContractError, ModelError, nearest
 from ..sql.frames import columns_of
-from .panel_arrays import PanelArrays
 
 STEEPEST = -100.0
 _BEYOND = 50.0  # times the prices seen: a price in cents among prices in euros
@@ -184,42 +183,6 @@ def _number(value: Any, item: str, column: str, least: float, most: float) -> fl
             f"{most:g}. Mend it, or mark the row accepted = False."
         )
     return number
-
-
-def refuse_unusable(panel: PanelArrays) -> None:
-    """Refuse numbers in a panel that no demand can be fitted on.
-
-    Raises
-    ------
-    ContractError
-        Units or flags that are infinite, a regular price that is not above 0, a cost that is negative or infinite.
-
-    Examples
-    --------
-    >>> from regulars.pricing.panel_arrays import read_panel
-    >>> refuse_unusable(read_panel({"item": ["a"], "week": ["2026-01-05"], "units": [3], "price": [2.0]}))
-    """
-    finite = "a finite number, or missing"
-    columns = {name: values for name, values in panel.columns.items() if name != "log_competitor_price"}
-    _refuse(panel, "units", panel.units, ~np.isfinite(panel.units), "a finite number from 0")
-    for name, values in columns.items():
-        _refuse(panel, name, values, np.isinf(values), finite)
-    if "regular_price" in columns:
-        _refuse(
-            panel, "regular_price", columns["regular_price"], columns["regular_price"] <= 0.0, "above 0, or missing"
-        )
-    if "unit_cost" in columns:
-        _refuse(panel, "unit_cost", columns["unit_cost"], columns["unit_cost"] < 0.0, "from 0, or missing")
-
-
-def _refuse(panel: PanelArrays, name: str, values: np.ndarray, bad: np.ndarray, allowed: str) -> None:
-    if bad.any():
-        at = int(np.flatnonzero(bad)[0])
-        raise ContractError(
-            f"the price panel's {name} is {values[at]:g} in {int(bad.sum())} of {len(values)} rows, the first item "
-            f"{panel.items[panel.item[at]]!r} in {panel.weeks[panel.week[at]]}; allowed: {allowed}. Mend these rows or "
-            "leave them out."
-        )
 
 
 def stores_named(named: Sequence[str], stores: tuple[str, ...]) -> np.ndarray:
