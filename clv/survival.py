@@ -139,7 +139,10 @@ class ScikitSurvival(StepModel):
 
 
 class Cox(ScikitSurvival):
-    """Proportional hazards (Cox 1972), ties by Efron (1977); ``ties="breslow"`` is the other, ``alpha`` a ridge."""
+    """Proportional hazards (Cox 1972), ties by Efron (1977); ``ties="breslow"`` is the other, ``alpha`` a ridge.
+
+    It is fitted on standardised columns, which a ridge is of; coefficients are those of the columns as given.
+    """
 
     def make(self) -> Any:
         return survival_library("sksurv.linear_model").CoxPHSurvivalAnalysis(**({"ties": "efron"} | self.options))
@@ -147,18 +150,31 @@ class Cox(ScikitSurvival):
     def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
         if X.shape[1] == 0:
             raise ModelError("Cox has no feature that varies; add one, or take model='kaplan_meier'")
+        self.means, self.scales = X.mean(axis=0), X.std(axis=0)
         try:
-            super().fit(X, durations, events, groups)
+            # a Newton step too long overflows, and is halved
+            with np.errstate(all="ignore"):
+                self.learn(self._standard(X), durations, events, groups)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise ModelError(
                 f"Cox cannot be fitted: {error}; features may say the same, or tell all events apart: leave one out, "
                 "or give alpha=0.1, a ridge"
             ) from error
 
+    def learn(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        """Fit on standardised columns."""
+        super().fit(X, durations, events, groups)
+
+    def _standard(self, X: Array) -> Array:
+        return (X - self.means) / self.scales
+
     @property
     def coefficients(self) -> Array:
         """Log hazard ratios by column of the matrix."""
-        return np.asarray(self.estimator.coef_, dtype=np.float64).ravel()
+        return np.asarray(self.estimator.coef_, dtype=np.float64).reshape(len(self.scales), -1)[:, -1] / self.scales
+
+    def cumulative(self, X: Array) -> Array:
+        return super().cumulative(self._standard(X))
 
     def contributions(self, X: Array, begin: Array, horizon: float) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG002
         return X * self.coefficients, self.names
@@ -171,31 +187,16 @@ class Coxnet(Cox):
         given = {"l1_ratio": 0.5, "n_alphas": 50, "fit_baseline_model": True}
         return survival_library("sksurv.linear_model").CoxnetSurvivalAnalysis(**(given | self.options))
 
-    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
-        if X.shape[1] == 0:
-            raise ModelError("Cox has no feature that varies; add one, or take model='kaplan_meier'")
-        self.means, self.scales = X.mean(axis=0), X.std(axis=0)
-        X = self._standard(X)
+    def learn(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        """Choose the penalty on a fifth of the customers where none is given, and fit on all."""
         known = self.options
         if "alphas" not in known:
             held = held_out(groups, self.seed)
             path = self.make().fit(X[~held], outcome(durations[~held], events[~held]))
             scores = [partial_log_likelihood(X[held] @ b, durations[held], events[held]) for b in path.coef_.T]
             self.options = {**known, "alphas": [float(path.alphas_[int(np.argmax(scores))])]}
-        self.estimator = self.make().fit(X, outcome(durations, events))
+        super().learn(X, durations, events, groups)
         self.options = known
-        self.grid = np.asarray(self.estimator.unique_times_, dtype=np.float64)
-        self.last_time = float(durations.max())
-
-    def _standard(self, X: Array) -> Array:
-        return (X - self.means) / self.scales
-
-    @property
-    def coefficients(self) -> Array:
-        return np.asarray(self.estimator.coef_, dtype=np.float64)[:, -1] / self.scales
-
-    def cumulative(self, X: Array) -> Array:
-        return super().cumulative(self._standard(X))
 
 
 class GradientBoosting(ScikitSurvival):
