@@ -26,6 +26,7 @@ from .maximum_likelihood import (
     log_box,
     log_scale_interval,
 )
+from .plain_models import plain_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,18 +36,6 @@ Array = NDArray[np.float64]
 # Beyond this, by standard deviation or level, a rate differs by e^20: the data have put no bound on a coefficient.
 _LARGEST = 20.0
 _FIRST_LOOK_ROWS = 40_000
-
-
-def _plain(model: str) -> BTYDModel:
-    from .beta_geo import BetaGeoModel
-    from .modified_beta_geo import ModifiedBetaGeoModel
-    from .nbd import NBDModel
-    from .pareto_nbd import ParetoNBDModel
-
-    classes = {c.name: c for c in (NBDModel, BetaGeoModel, ModifiedBetaGeoModel, ParetoNBDModel)}
-    if model not in classes:
-        raise ModelError(f"no model {model!r}{nearest(model, list(classes))}; there are {', '.join(classes)}")
-    return classes[model]()
 
 
 class CovariateModel(BTYDModel):
@@ -125,7 +114,7 @@ class CovariateModel(BTYDModel):
         ridge: float = 0.0,
         missing: Missing = "refuse",
     ) -> None:
-        self._kind = _plain(model)
+        self._kind = plain_model(model)
         self.model = model
         self.purchase = _names("purchase", purchase)
         self.dropout = _dropout(self._kind, dropout)
@@ -372,7 +361,7 @@ class CovariateModel(BTYDModel):
         kind, effects = self._kind, self._effects()
         k = 4
         if self.dropout_parameters and self.params_[self.dropout_parameters[0]] == 0:
-            kind, k = _plain("nbd"), 2
+            kind, k = plain_model("nbd"), 2
             effects = effects_on(effects, "purchase")
         values = np.array(list(self.params_.values()))[: min(k, len(self.params_))]
         ones = np.ones(data.matrix.shape[1])
@@ -391,7 +380,7 @@ class CovariateModel(BTYDModel):
         known = {name: value for name, value in self.params_.items() if name not in self.dropout_parameters}
         if self.dropout_parameters and self.params_[self.dropout_parameters[0]] > 0:
             known = self.params_
-        kind = type(self._kind) if known is self.params_ or not self.dropout_parameters else type(_plain("nbd"))
+        kind = type(self._kind) if known is self.params_ or not self.dropout_parameters else type(plain_model("nbd"))
         return kind.from_parameters(time_unit=self.time_unit_, **known)
 
     def _own(self, data: DistinctHistories) -> OwnRates:

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.contract import MODEL_CALIBRATION, MODEL_REPORTS
-from ..sql.errors import ModelError, nearest
+from ..sql.errors import ModelError
 from ..sql.frames import contract_table, frame_like
 from .arguments import require_time
 from .columns import column_names, read_columns
 from .gamma_gamma import GammaGammaModel, fit_spend
 from .histories import PurchaseHistories, read_histories
+from .likelihood_ratio import n_parameters
+from .plain_models import plain_model
 
 if TYPE_CHECKING:
     from .btyd import BTYDModel
@@ -123,9 +125,11 @@ def evaluate_models(
     ['bg_nbd', 'nbd', 'same_rate', 'cohort_mean']
     """
     unfitted, histories, outcome = _fresh(models), read_histories(holdout), _read_outcome(holdout, duration)
-    fitted = {model.name: model.fit(histories) for model in unfitted}
+    # covariates are read from the frame, what others read once will do for all of them
+    fitted = {m.name: m.fit(holdout if getattr(m, "covariates", ()) else histories) for m in unfitted}
     spend = fit_spend(holdout) if "monetary_value" in column_names(holdout) else None
-    predictions = {name: _predict(model, histories, outcome.duration) for name, model in fitted.items()}
+    read = {n: m.histories(holdout) if getattr(m, "covariates", ()) else histories for n, m in fitted.items()}
+    predictions = {name: _predict(model, read[name], outcome.duration) for name, model in fitted.items()}
     predictions |= baseline_predictions(histories, outcome.duration)
     judged = sorted(
         (_judge(name, p, outcome, fitted) for name, p in predictions.items()),
@@ -232,19 +236,10 @@ def _read_outcome(holdout: Any, duration: float | None) -> _Outcome:
 
 
 def _fresh(models: "Iterable[str | BTYDModel] | None") -> "list[BTYDModel]":
-    from .beta_geo import BetaGeoModel
-    from .modified_beta_geo import ModifiedBetaGeoModel
-    from .nbd import NBDModel
-    from .pareto_nbd import ParetoNBDModel
-
-    classes = {c.name: c for c in (NBDModel, BetaGeoModel, ModifiedBetaGeoModel, ParetoNBDModel)}
-    fresh = []
-    for model in MODELS if models is None else models:
-        if isinstance(model, str) and model not in classes:
-            raise ModelError(f"no model {model!r}{nearest(model, list(classes))}; there are {', '.join(classes)}")
-        fresh.append(classes[model]() if isinstance(model, str) else model.unfitted())
+    chosen = MODELS if models is None else models
+    fresh = [plain_model(model) if isinstance(model, str) else model.unfitted() for model in chosen]
     if not fresh:
-        raise ModelError(f"no model to evaluate; there are {', '.join(classes)}")
+        raise ModelError(f"no model to evaluate; there are {', '.join(MODELS)}")
     return fresh
 
 
@@ -263,7 +258,7 @@ def _judge(name: str, predicted: Array, outcome: _Outcome, fitted: "Mapping[str,
         predicted=predicted,
         rmse=math.sqrt(outcome.mean(error**2)),
         mae=outcome.mean(np.abs(error)),
-        parameters=len(fitted[name].params_) if name in fitted else 0,
+        parameters=n_parameters(fitted[name]) if name in fitted else 0,
         squared_error=error**2,
     )
 
@@ -285,7 +280,7 @@ def _report_row(
         "rank": rank,
         "customers": round(outcome.customers),
         "log_likelihood": None if model is None else model.log_likelihood_,
-        "parameters": "{}" if model is None else _parameters_json(model.params_),
+        "parameters": "{}" if model is None else _parameters_json(model.params_ | getattr(model, "coefficients_", {})),
         "actual": actual,
         "predicted": predicted,
         "total_error": predicted / actual - 1 if actual > 0 else None,

@@ -26,6 +26,7 @@ from .maximum_likelihood import (
     log_box,
     log_scale_interval,
 )
+from .plain_models import plain_model
 from .purchase_rates import rising_sums
 from .quadrature import legendre, legendre_rules
 
@@ -156,7 +157,7 @@ class LeftCensoredModel:
         rows = self._rows(summary, 1.0)
         scale = float((histories.weight * histories.T).sum() / histories.weight.sum())
         scaled = self._rows(summary, scale)
-        plain = _plain(self.model).fit(histories)
+        plain = plain_model(self.model).fit(histories)
         start = np.array([plain.params_[name] for name in self.parameter_names])
         if not np.all(start > 0):
             start = (
@@ -193,7 +194,7 @@ class LeftCensoredModel:
     def population_(self) -> "BTYDModel":
         """The plain model of a customer who has just come, with these parameters."""
         self._require_fitted()
-        plain = type(_plain(self.model)).from_parameters(time_unit=self.time_unit_, **self.params_)
+        plain = type(plain_model(self.model)).from_parameters(time_unit=self.time_unit_, **self.params_)
         plain.covariance_ = self.covariance_[:4, :4]
         plain.n_customers_ = self.n_customers_
         return plain
@@ -355,14 +356,6 @@ class LeftCensoredModel:
             is_new=is_new,
             is_old=is_old,
         )
-
-
-def _plain(model: str) -> "BTYDModel":
-    from .beta_geo import BetaGeoModel
-    from .modified_beta_geo import ModifiedBetaGeoModel
-    from .pareto_nbd import ParetoNBDModel
-
-    return {"bg_nbd": BetaGeoModel, "mbg_nbd": ModifiedBetaGeoModel, "pareto_nbd": ParetoNBDModel}[model]()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ..sql.frames import columns_of
 from .btyd import DEFAULT_TIME_UNIT, BTYDModel
 from .histories import PurchaseHistories, read_histories, require_repeats
 from .maximum_likelihood import Objective, log_box, maximise
+from .plain_models import plain_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ class SegmentPriorModel:
     time_unit_: str
 
     def __init__(self, model: str = "pareto_nbd", levels: Sequence[str] = ()) -> None:
-        self._kind = _kind(model)
+        self._kind = plain_model(model)
         if isinstance(levels, str) or not levels or len(set(levels)) < len(tuple(levels)):
             raise ModelError(f"levels is {levels!r}; it must list columns, the widest segment first, each once")
         self.model, self.levels = model, tuple(levels)
@@ -390,15 +391,3 @@ def _numbered(paths: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], NDAr
     distinct = sorted(set(paths))
     position = {path: i for i, path in enumerate(distinct)}
     return distinct, np.array([position[path] for path in paths], dtype=np.intp)
-
-
-def _kind(model: str) -> BTYDModel:
-    from .beta_geo import BetaGeoModel
-    from .modified_beta_geo import ModifiedBetaGeoModel
-    from .nbd import NBDModel
-    from .pareto_nbd import ParetoNBDModel
-
-    classes = {c.name: c for c in (NBDModel, BetaGeoModel, ModifiedBetaGeoModel, ParetoNBDModel)}
-    if model not in classes:
-        raise ModelError(f"no model {model!r}{nearest(model, list(classes))}; there are {', '.join(classes)}")
-    return classes[model]()

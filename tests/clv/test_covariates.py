@@ -276,6 +276,18 @@ def test_scores_read_covariates_too(fitted):
     assert (scores["value_low"] <= scores["value_high"]).all()
 
 
+def test_models_with_covariates_stand_in_the_report():
+    rng = np.random.default_rng(1)
+    shop = rng.random(4000) < 0.4
+    truth = {"r": 1.0, "alpha": np.where(shop, 3.0, 12.0), "s": 0.6, "beta": 20.0}
+    frame = simulate.simulate_pareto_nbd(truth, 4000, T=26.0, seed=1, holdout=26.0).assign(shop=shop)
+    with_it = CovariateModel("pareto_nbd", purchase=["shop"])
+    report = clv.evaluate_models(frame, models=[with_it, "pareto_nbd"], duration=26.0)
+    assert report.winner == "pareto_nbd_covariates"
+    assert "purchase.shop" in report.reports["parameters"][0]
+    assert not hasattr(with_it, "params_")
+
+
 def test_nobody_leaves_and_the_model_says_so():
     frame = simulate.simulate_nbd({"r": 2.0, "alpha": 4.0}, 2000, T=52, seed=1)
     frame["club"] = np.arange(2000) % 2 == 0
