@@ -180,8 +180,9 @@ class DemandModel:
         flagged = np.nan_to_num(flags.get("promoted", np.zeros(len(rows)))) > 0.0
         regular = arrays.columns.get("regular_price", arrays.price)[rows]
         timing, self._promoted = timing_of_discounts(item, price, regular, flagged, n)
-        # what discounts bring besides their price is a flag's to say, where there is one
-        discounted = np.zeros(len(rows)) if "promoted" in flags else self._promoted.astype(np.float64)
+        # what discounts bring besides their price a flag says; without one, and only where shelves ran empty, timing
+        unsaid = "promoted" not in flags and self._sold_out.any()
+        discounted = self._promoted.astype(np.float64) if unsaid else np.zeros(len(rows))
         if arrays.holiday is not None:
             flags["holiday"] = arrays.holiday[rows].astype(np.float64)
         theirs = arrays.columns.get("log_competitor_price")
