@@ -88,6 +88,8 @@ def drawn_case(seed: int, *, coupled: bool = True) -> Case:
     pool = list(_rule_pool(rng, weeks, ladder, items, coupled))
     count = int(rng.integers(0, min(7, len(pool)) + 1))
     chosen = [pool[k] for k in rng.choice(len(pool), count, replace=False)]
+    # a rule for nobody is refused
+    chosen = [rule for rule in chosen if not rule.where or rule.where["group"] in np.asarray(items["group"]).tolist()]
     objective = r.Objective(str(rng.choice(["revenue", "margin"])), salvage=bool(rng.integers(2)))  # type: ignore[arg-type]
     return Case(items, tuple(ladder), weeks, units, objective, tuple(chosen))
 
@@ -103,7 +105,7 @@ def _rule_pool(
     yield r.MinWeeksBetween(int(rng.integers(1, 4)), where=where())
     yield r.MinimumStep(float(rng.choice([0.05, 0.1, 0.2])), where=where())
     yield r.MaximumStep(float(rng.choice([0.1, 0.2, 0.4])), where=where())
-    yield r.DiscountTiers(tuple(d for d in ladder if rng.uniform() < 0.6), where=where())
+    yield r.DiscountTiers(tuple(d for d in ladder if rng.uniform() < 0.6) or ladder[-1:], where=where())
     yield r.PriceEndings(((0.99,), (0.99, 0.49), (0.0, 0.5))[rng.integers(3)], where=where())
     yield r.MinimumOnHand(float(rng.integers(0, 20)), where=where())
     yield r.SellThrough(round(float(rng.uniform(0.2, 1.0)), 2), where=where())

@@ -134,10 +134,15 @@ def read_assortment(
             raise PlanError(
                 f"items have no column {name!r}; needed are {', '.join(_NEEDED)}. There is {list(columns)}."
             )
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise PlanError(f"items: columns differ in length ({lengths}); give a value for each item.")
     names = tuple(columns["item"].tolist())
     n = len(names)
     seen: set[Any] = set()
     for name in names:
+        if not isinstance(name, str | int | float | bytes | date | None):
+            raise PlanError(f"items: item {name!r} is a {type(name).__name__}; a name is text or a number.")
         if name is None or name != name or name in seen:
             told = "is missing" if name is None or name != name else f"{name!r} stands there twice"
             raise PlanError(f"items: item {told}; give each row a name of its own, e.g. product and store together.")
@@ -146,6 +151,9 @@ def read_assortment(
         if name in columns:
             columns[name] = as_numbers(columns[name], name, meaning)
     _check(columns, names)
+    _one_currency(columns)
+    if not isinstance(objective, Objective):
+        raise PlanError(f"objective is {objective!r}; it is an Objective, e.g. Objective('margin').")
     n_weeks, dates = _weeks(weeks)
     units = _units(columns, names, n_weeks, checked_depths(ladder, n).shape[1], expected_units)
     if objective.goal == "margin":
@@ -174,14 +182,14 @@ def _check(columns: Mapping[str, np.ndarray], names: tuple[Any, ...]) -> None:
     def refuse(name: str, wrong: np.ndarray, what: str) -> None:
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
-            raise PlanError(
-                f"items: {name} of {names[at]!r} is {columns[name][at]!r:.60}; {what} ({int(wrong.sum())} in all)."
-            )
+            seen = columns[name][at].item()
+            raise PlanError(f"items: {name} of {names[at]!r} is {seen!r:.60}; {what} ({int(wrong.sum())} in all).")
 
     price, stock = columns["regular_price"], columns["on_hand"]
     refuse("regular_price", np.isnan(price), "it is missing: fill it in or leave the item out")
     refuse("regular_price", ~(price > 0.0) | np.isinf(price), "it must be above 0")
-    refuse("on_hand", np.isnan(stock) | np.isinf(stock), "it is missing: a plan needs the stock it sells from")
+    refuse("on_hand", np.isnan(stock), "it is missing: a plan needs the stock it sells from")
+    refuse("on_hand", np.isposinf(stock), "it must be finite: a plan needs the stock it sells from")
     refuse("on_hand", stock < 0.0, "stock cannot be negative: correct it or leave the item out")
     for name, low, high, what in (
         ("current_discount", 0.0, 1.0 - 1e-12, "it is a depth in [0, 1)"),
@@ -192,9 +200,20 @@ def _check(columns: Mapping[str, np.ndarray], names: tuple[Any, ...]) -> None:
     ):
         if name in columns:
             refuse(name, (columns[name] < low) | (columns[name] > high), what)
-    for name in ("weekly_units", "elasticity", "unit_cost", "salvage_value"):
+    for name in ("weekly_units", "elasticity", "unit_cost", "salvage_value", "weeks_since_change", "age_weeks"):
         if name in columns:
             refuse(name, np.isinf(columns[name]), "it must be finite")
+
+
+def _one_currency(columns: Mapping[str, np.ndarray]) -> None:
+    if "currency" not in columns:
+        return
+    found = sorted({str(v) for v in columns["currency"].tolist() if v is not None and v == v})
+    if len(found) > 1:
+        raise PlanError(
+            f"items are priced in {' and '.join(found[:4])}; money of several currencies cannot be added up: plan each "
+            "currency by itself, or convert prices and costs first."
+        )
 
 
 def _weeks(weeks: "int | Sequence[date]") -> tuple[int, tuple[date, ...] | None]:
@@ -206,6 +225,8 @@ def _weeks(weeks: "int | Sequence[date]") -> tuple[int, tuple[date, ...] | None]
         days = tuple(d.date() if hasattr(d, "date") else d for d in np.asarray(weeks, "datetime64[us]").tolist())
     except (TypeError, ValueError) as error:
         raise PlanError(f"weeks is {weeks!r}; give a count, or the first day of each week.") from error
+    if any(d is None for d in days):
+        raise PlanError("weeks hold a missing date; give the first day of each week.")
     if not days or any(b <= a for a, b in pairwise(days)):
         raise PlanError("weeks are not one date after another; sort them, each week once.")
     return len(days), days
@@ -219,7 +240,10 @@ def _units(
         _present(columns, names, "weekly_units", "a plan without expected_units")
         units = np.broadcast_to(columns["weekly_units"][:, None], (n, n_weeks)).copy()
     else:
-        units = np.ascontiguousarray(given, dtype=np.float64)
+        try:
+            units = np.ascontiguousarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise PlanError(f"expected_units is {given!r:.60} ({error}); it is an array of units.") from error
         if units.shape not in ((n, n_weeks), (n, n_weeks, rungs)):
             raise PlanError(
                 f"expected_units has shape {units.shape}; it is items x weeks {(n, n_weeks)} at the regular price, "
@@ -229,8 +253,8 @@ def _units(
     if len(bad):
         at = bad[0]
         raise PlanError(
-            f"expected units of {names[at[0]]!r} in week {at[1]} are {units[tuple(at)]}; they are finite and 0 or more "
-            f"({len(bad)} wrong in all)."
+            f"expected units of {names[at[0]]!r} in week {at[1]} are {float(units[tuple(at)])}; they are finite and "
+            f"0 or more ({len(bad)} wrong in all)."
         )
     if units.ndim == 2:
         _present(columns, names, "elasticity", "expected units at the regular price")

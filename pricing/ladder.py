@@ -67,7 +67,10 @@ def checked_depths(ladder: "Sequence[float] | np.ndarray", n: int) -> np.ndarray
     >>> checked_depths((0, 0.2, 0.5), 2).tolist()
     [[0.0, 0.2, 0.5], [0.0, 0.2, 0.5]]
     """
-    depths = np.asarray(ladder, dtype=np.float64)
+    try:
+        depths = np.asarray(ladder, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"ladder is {ladder!r:.80} ({error}); it is a list of depths, e.g. (0, 0.2, 0.5).") from error
     if depths.ndim == 1:
         depths = np.broadcast_to(depths, (n, len(depths)))
     if depths.ndim != 2 or depths.shape[0] != n or depths.shape[1] == 0:
@@ -128,6 +131,10 @@ def build_ladder(
     price = regular_price[:, None] * (1.0 - depth)
     if endings is not None:
         _end_in(price, depth, exists, start, endings)
+        # an ending may carry a shallow rung past the price that stands
+        order = np.argsort(-price, axis=1, kind="stable")
+        price, depth, exists, given = (np.take_along_axis(x, order, axis=1) for x in (price, depth, exists, given))
+        start = np.argmax(order == start[:, None], axis=1)
     return Ladder(depth, price, exists, start, given)
 
 
@@ -160,9 +167,9 @@ def _end_in(
         rows = np.array([i for i, e in enumerate(endings) if e is not None and tuple(e) == key])
         price[rows] = np.where(kept[rows], price[rows], lowered_to_ending(price[rows], key))
     standing = np.take_along_axis(price, start[:, None], axis=1)
-    # a shallower rung lowered to the standing price or below, and a deeper one that meets its successor, go
+    # a shallower rung lowered to the standing price, and a deeper one that meets its successor, go
     exists &= kept | (price > SAME)
-    exists &= kept | ~((np.arange(rungs) < start[:, None]) & (price <= standing + SAME))
+    exists &= kept | (np.abs(price - standing) > 1e-6)
     for r in range(rungs - 1):
         later = exists[:, r + 1 :] & (np.abs(price[:, r + 1 :] - price[:, [r]]) <= 1e-6)
         exists[:, r] &= kept[:, r] | ~later.any(axis=1)

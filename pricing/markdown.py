@@ -17,7 +17,7 @@ from .explanation import Explanation, Tied, explain_item
 from .ladder import PlanError
 from .path_account import account
 from .path_search import best_paths, no_tolls
-from .rule_limits import Compiled, compile_rules, selected
+from .rule_limits import Compiled, check_rules, compile_rules, selected
 from .shared_limits import left_of
 
 # items x weeks that are planned anew for every neighbouring price of an explanation
@@ -148,18 +148,31 @@ class MarkdownPlan:
 
         Raises
         ------
+        PlanError, RuleError
+            Where an item, week or depth is none of the plan's.
         RulesConflict
             Where an override cannot hold with the rules; the text names them.
         """
-        for name, _ in prices:
-            self._row(name)
-        fixed = [r.FixedPrice(name, int(week), float(depth)) for (name, week), depth in prices.items()]
+        fixed = self._fixed(prices)
         replaced = {(rule.item, rule.week) for rule in fixed}
         kept = [x for x in self._rules if not (isinstance(x, r.FixedPrice) and (x.item, x.week) in replaced)]
         if any(isinstance(rule, r.COUPLING) for rule in self._rules):
             return _plan(self._given, self._case, (*kept, *fixed), None, self._gap)
-        rows = np.array(sorted({self._row(name) for name, _ in prices}), dtype=np.int64)
+        rows = np.array(sorted({self._row(rule.item) for rule in fixed}), dtype=np.int64)
         return _plan(self._given, self._case, (*kept, *fixed), (self._rungs, rows), self._gap)
+
+    def _fixed(self, prices: Any) -> list[r.FixedPrice]:
+        if not isinstance(prices, Mapping) or not prices:
+            raise PlanError(f"prices is {prices!r:.60}; map (item, week) to a depth, e.g. {{('tee', 0): 0.2}}.")
+        fixed = []
+        for key, depth in prices.items():
+            if not isinstance(key, tuple) or len(key) != 2:
+                raise PlanError(f"prices name {key!r}; each key is (item, week), week 0 the first, e.g. ('tee', 0).")
+            self._row(key[0])
+            if isinstance(key[1], np.integer):
+                key = (key[0], int(key[1]))
+            fixed.append(r.FixedPrice(key[0], key[1], depth))
+        return fixed
 
     def rungs(self, item: Any) -> list[tuple[float, float]]:
         """Return the prices that an item may be set to, dearest first, each with its depth off the regular price.
@@ -191,7 +204,11 @@ class MarkdownPlan:
         return max(float(self._case.number("on_hand")[row] - self._sold[row].sum()), 0.0)
 
     def _row(self, item: Any) -> int:
-        if item not in self._case.names:
+        try:
+            known = item in self._case.names
+        except (TypeError, ValueError):
+            known = False
+        if not known:
             raise PlanError(
                 f"the plan has no item {item!r}; its items are {', '.join(map(repr, self._case.names[:5]))}.."
             )
@@ -252,10 +269,9 @@ def plan_markdowns(
     ([14.0, 14.0, 14.0, 14.0], 819.59, 0.0)
     """
     case = read_assortment(items, ladder, weeks, expected_units, r.Objective() if objective is None else objective)
-    for rule in rules:
-        if not isinstance(rule, r.Rule):
-            raise r.RuleError(f"rules hold {rule!r}; each is one of the objects of regulars.pricing.rules.")
-    return _plan(items, case, tuple(rules), None, gap)
+    if isinstance(gap, bool | str) or not isinstance(gap, int | float | np.number) or not 0.0 <= gap < 1.0:
+        raise PlanError(f"gap is {gap!r}; it is a share of the plan's worth from 0, such as 0.0001.")
+    return _plan(items, case, _checked(case, rules), None, float(gap))
 
 
 def find_rule_conflict(
@@ -279,7 +295,17 @@ def find_rule_conflict(
     ['SellThrough(share=0.2)', 'MaxMarkdowns(count=0)']
     """
     case = read_assortment(items, ladder, weeks, expected_units, r.Objective() if objective is None else objective)
-    return find_conflict(case, rules)
+    return find_conflict(case, _checked(case, rules))
+
+
+def _checked(case: Assortment, rules: Any) -> tuple[r.Rule, ...]:
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        raise r.RuleError(f"rules is {rules!r:.80}; give a list of the objects of regulars.pricing.rules, [] for none.")
+    for rule in rules:
+        if not isinstance(rule, r.Rule):
+            raise r.RuleError(f"rules hold {rule!r}; each is one of the objects of regulars.pricing.rules.")
+    check_rules(case, rules)
+    return tuple(rules)
 
 
 def _plan(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..sql.errors import nearest
 from . import rules as r
 from .assortment import Assortment
 from .ladder import SAME, Ladder, PlanError
@@ -120,6 +121,45 @@ def compile_rules(assortment: Assortment, rules: Sequence[r.Rule]) -> Compiled:
     return Compiled(problem, ladder, pool, pools)
 
 
+def check_rules(assortment: Assortment, rules: Sequence[r.Rule]) -> None:
+    """Refuse rules that would be in force for nobody, or ask for what is not there: they are mistakes, not rules.
+
+    Raises
+    ------
+    RuleError
+        Naming the rule, what it says and what there is.
+    """
+    for rule in rules if len(assortment) else ():
+        if isinstance(rule, r.FixedPrice) and rule.item not in assortment.names:
+            raise r.RuleError(
+                f"{rule}: there is no item {rule.item!r}{nearest(str(rule.item), _texts(assortment.names))}."
+            )
+        rows = selected(assortment, rule)
+        if not rows.any():
+            told = "; ".join(
+                f"{name} has {', '.join(dict.fromkeys(repr(v) for v in assortment.columns[name].tolist()[:6]))}.."
+                for name in rule.where
+            )
+            raise r.RuleError(f"{rule}: no item is chosen by where=, so it would do nothing; {told}")
+        if isinstance(rule, r.DiscountTiers):
+            for tier in rule.tiers:
+                if not (np.abs(assortment.depths[rows] - tier) <= 1e-6).any():
+                    have = ", ".join(f"{d:g}" for d in np.unique(assortment.depths[rows]))
+                    raise r.RuleError(f"{rule}: {tier:g} is no rung of the ladder; it has {have}.")
+        if isinstance(rule, r.Budget) and isinstance(rule.planned, str):
+            planned = assortment.number(rule.planned, 0.0) if rule.planned in assortment.columns else np.zeros(1)
+            wrong = np.flatnonzero((planned < 0.0) | np.isinf(planned))
+            if len(wrong):
+                raise r.RuleError(
+                    f"{rule}: {rule.planned} of item {assortment.names[wrong[0]]!r} is {planned[wrong[0]]:g}; what is "
+                    f"planned is money, 0 or more."
+                )
+
+
+def _texts(names: Sequence[object]) -> list[str]:
+    return [str(name) for name in names]
+
+
 def selected(assortment: Assortment, rule: r.Rule) -> np.ndarray:
     """Return whom a rule is for (n,), bool; RuleError where it names a column or an item that is not there."""
     rows = np.ones(len(assortment), np.bool_)
@@ -199,6 +239,11 @@ def _exit_weeks(assortment: Assortment, rule: r.ExitDate) -> np.ndarray:
         counted = (starts[None, :] <= days[:, None]).sum(axis=1)
         return np.where(np.isnat(days), assortment.n_weeks, counted)
     number = assortment.number(rule.column)
+    for i in np.flatnonzero(np.isinf(number))[:1]:
+        raise PlanError(
+            f"item {assortment.names[i]!r}: {rule.column} is {float(number[i])}; it is a count of weeks, or missing "
+            "for an item that stays."
+        )
     return np.where(np.isnan(number), assortment.n_weeks, np.floor(np.nan_to_num(number)))
 
 

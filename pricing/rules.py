@@ -39,6 +39,21 @@ class Rule:
 
     where: Mapping[str, object] = field(default_factory=dict, hash=False)
 
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if _plain(value) is not value:
+                object.__setattr__(self, f.name, _plain(value))
+        if not isinstance(self.where, Mapping) or not all(isinstance(name, str) for name in self.where):
+            raise RuleError(
+                f"{type(self).__name__}: where is {self.where!r}; it maps columns of the items to a value or values, "
+                "e.g. {'category_1': 'yogurt'}."
+            )
+        for name in ("by", "column"):
+            told = getattr(self, name, "")
+            if not isinstance(told, str):
+                raise RuleError(f"{type(self).__name__}: {name} is {told!r}; it is the name of a column of the items.")
+
     def __str__(self) -> str:
         shown = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "where"]
         told = [f"{name}={value!r}" for name, value in shown if value is not None]
@@ -47,14 +62,35 @@ class Rule:
         return f"{type(self).__name__}({', '.join(told)})"
 
 
-def _share(rule: str, name: str, value: float, *, below_one: bool = False) -> None:
-    if not (0.0 <= value < 1.0 if below_one else 0.0 <= value <= 1.0):
-        raise RuleError(f"{rule}: {name} is {value!r}; it is a share between 0 and 1, e.g. 0.3 for 30%.")
+def _plain(value: object) -> object:
+    """A NumPy scalar as Python shows it."""
+    scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0
+    return value.item() if scalar else value  # type: ignore[attr-defined]
 
 
-def _count(rule: str, name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RuleError(f"{rule}: {name} is {value!r}; it is a whole number, {least} or more.")
+def _number(rule: str, name: str, value: object, means: str) -> float:
+    number = _plain(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or number != number:
+        raise RuleError(f"{rule}: {name} is {number!r}; it is {means}.")
+    return number
+
+
+def _share(rule: str, name: str, value: object, *, below_one: bool = False) -> None:
+    means = "a share between 0 and 1, e.g. 0.3 for 30%"
+    share = _number(rule, name, value, means)
+    if not (0.0 <= share < 1.0 if below_one else 0.0 <= share <= 1.0):
+        raise RuleError(f"{rule}: {name} is {share!r}; it is {means}.")
+
+
+def _count(rule: str, name: str, value: object, least: int) -> None:
+    number = _plain(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise RuleError(f"{rule}: {name} is {number!r}; it is a whole number, {least} or more.")
+
+
+def _several(rule: str, name: str, values: object, means: str) -> None:
+    if not isinstance(values, tuple | list) or not values:
+        raise RuleError(f"{rule}: {name} is {values!r}; it is one or more of {means}, e.g. (0.2, 0.5).")
 
 
 # ---- the goal ------------------------------------------------------------------------------------------------------
@@ -83,6 +119,8 @@ class Objective:
     def __post_init__(self) -> None:
         if self.goal not in ("revenue", "margin"):
             raise RuleError(f"Objective: goal is {self.goal!r}; it is 'revenue' or 'margin'.")
+        if not isinstance(self.salvage, bool):
+            raise RuleError(f"Objective: salvage is {self.salvage!r}; it is True or False.")
 
 
 # ---- rules of one item's path --------------------------------------------------------------------------------------
@@ -131,6 +169,8 @@ class DiscountTiers(Rule):
     tiers: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        _several("DiscountTiers", "tiers", self.tiers, "the depths off the regular price")
         for tier in self.tiers:
             _share("DiscountTiers", "a tier", tier, below_one=True)
 
@@ -151,7 +191,15 @@ class PriceEndings(Rule):
     endings: tuple[float, ...] = (0.99,)
 
     def __post_init__(self) -> None:
-        if not self.endings or any(not 0.0 <= e < 1.0 for e in self.endings):
+        super().__post_init__()
+        if (
+            not isinstance(self.endings, tuple | list)
+            or not self.endings
+            or any(
+                not 0.0 <= _number("PriceEndings", "an ending", e, "a number that lies in [0, 1), e.g. 0.99") < 1.0
+                for e in self.endings
+            )
+        ):
             raise RuleError(f"PriceEndings: endings are {self.endings!r}; each lies in [0, 1), e.g. 0.99 or 0.49.")
 
 
@@ -168,7 +216,8 @@ class MinimumOnHand(Rule):
     units: float
 
     def __post_init__(self) -> None:
-        if not self.units >= 0.0:
+        super().__post_init__()
+        if not 0.0 <= _number("MinimumOnHand", "units", self.units, "0 or more") < float("inf"):
             raise RuleError(f"MinimumOnHand: units is {self.units!r}; it is 0 or more.")
 
 
@@ -196,14 +245,16 @@ class SellThrough(Rule):
     penalty: float | None = None
 
     def __post_init__(self) -> None:
-        if self.share > 1.0:
+        super().__post_init__()
+        if _number("SellThrough", "share", self.share, "a share between 0 and 1, e.g. 0.3 for 30%") > 1.0:
             raise RuleError(
                 f"SellThrough: share is {self.share!r}; no more than the stock can be sold, so it is at most 1."
             )
         _share("SellThrough", "share", self.share)
         if self.by_week is not None:
             _count("SellThrough", "by_week", self.by_week, 1)
-        if self.penalty is not None and not 0.0 < self.penalty < float("inf"):
+        means = "money per unit, above 0"
+        if self.penalty is not None and not 0 < _number("SellThrough", "penalty", self.penalty, means) < float("inf"):
             raise RuleError(f"SellThrough: penalty is {self.penalty!r}; it is money per unit, above 0.")
 
 
@@ -220,6 +271,7 @@ class MaxMarkdowns(Rule):
     count: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _count("MaxMarkdowns", "count", self.count, 0)
 
 
@@ -238,6 +290,7 @@ class MinWeeksBetween(Rule):
     weeks: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _count("MinWeeksBetween", "weeks", self.weeks, 1)
 
 
@@ -254,6 +307,7 @@ class MinimumStep(Rule):
     share: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _share("MinimumStep", "share", self.share)
 
 
@@ -270,6 +324,7 @@ class MaximumStep(Rule):
     share: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _share("MaximumStep", "share", self.share)
 
 
@@ -286,7 +341,9 @@ class MarginFloor(Rule):
     share: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.share < 1.0:
+        super().__post_init__()
+        means = "below 1, e.g. 0.1 for 10% of the price"
+        if not -float("inf") < _number("MarginFloor", "share", self.share, means) < 1.0:
             raise RuleError(f"MarginFloor: share is {self.share!r}; it is below 1, e.g. 0.1 for 10% of the price.")
 
 
@@ -320,6 +377,10 @@ class CompetitorPrice(Rule):
     column: str = "competitor_price"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("at_most", "at_least"):
+            if getattr(self, name) is not None:
+                _number("CompetitorPrice", name, getattr(self, name), "times the competitor's price, e.g. 1.05")
         low, high = self.at_least or 0.0, float("inf") if self.at_most is None else self.at_most
         if self.at_most is None and self.at_least is None:
             raise RuleError("CompetitorPrice: give at_most, at_least or both, e.g. at_most=1.05 for 5% dearer.")
@@ -345,6 +406,7 @@ class NoTouch(Rule):
     near_end: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _count("NoTouch", "after_launch", self.after_launch, 0)
         _count("NoTouch", "near_end", self.near_end, 0)
 
@@ -364,6 +426,7 @@ class FixedPrice(Rule):
     discount: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _count("FixedPrice", "week", self.week, 0)
         _share("FixedPrice", "discount", self.discount, below_one=True)
 
@@ -398,13 +461,21 @@ class Budget(Rule):
     weeks: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.amount < float("inf"):
+        super().__post_init__()
+        if not 0.0 <= _number("Budget", "amount", self.amount, "money, 0 or more") < float("inf"):
             raise RuleError(f"Budget: amount is {self.amount!r}; it is money, 0 or more.")
-        if not isinstance(self.planned, str) and not 0.0 <= self.planned < float("inf"):
+        means = "money, 0 or more, or a column's name"
+        planned = 0.0 if isinstance(self.planned, str) else _number("Budget", "planned", self.planned, means)
+        if not 0.0 <= planned < float("inf"):
             raise RuleError(f"Budget: planned is {self.planned!r}; it is money, 0 or more, or a column's name.")
         if self.basis not in ("sold", "on_hand"):
             raise RuleError(f"Budget: basis is {self.basis!r}; it is 'sold' or 'on_hand'.")
-        if self.weeks is not None and not 0 <= self.weeks[0] < self.weeks[1]:
+        if self.weeks is None:
+            return
+        whole = isinstance(self.weeks, tuple | list) and len(self.weeks) == 2
+        if not whole or any(isinstance(w, bool) or not isinstance(_plain(w), int) for w in self.weeks):
+            raise RuleError(f"Budget: weeks is {self.weeks!r}; first week, and the week after the last, e.g. (0, 4).")
+        if not 0 <= self.weeks[0] < self.weeks[1]:
             raise RuleError(f"Budget: weeks is {self.weeks!r}; first week, and the week after the last, e.g. (0, 4).")
 
 

@@ -310,3 +310,75 @@ def test_an_ending_is_never_above_the_price():
     there = lowered > 0
     assert (lowered[there] <= price[there] + 1e-6).all()
     assert (lowered[there] > price[there] - 0.52).all()
+
+
+def test_currencies_are_not_added_up():
+    items = {**one_item(), "currency": ["GBP"]}
+    two = {name: [*values, *values] for name, values in items.items()} | {
+        "item": ["a", "b"],
+        "currency": ["GBP", "EUR"],
+    }
+    assert plan_markdowns(items, ladder=(0, 0.2), weeks=2).gap == 0.0
+    with pytest.raises(PlanError, match="priced in EUR and GBP"):
+        plan_markdowns(two, ladder=(0, 0.2), weeks=2)
+
+
+def one_item(**more):
+    columns = {"item": ["tee"], "regular_price": [10.0], "on_hand": [52.0], "weekly_units": [4.0], "elasticity": [-2.0]}
+    return columns | more
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"ladder": (0, "x")}, "ladder is"),
+        ({"weeks": [None, None]}, "weeks"),
+        ({"rules": None}, "rules is None"),
+        ({"rules": r.MaxMarkdowns(1)}, "rules is MaxMarkdowns"),
+        ({"objective": "margin"}, "objective is 'margin'"),
+        ({"expected_units": "x"}, "expected_units is 'x'"),
+        ({"gap": float("nan")}, "gap is nan"),
+        ({"gap": -1}, "gap is -1"),
+        ({"gap": "x"}, "gap is 'x'"),
+        ({"items": one_item(item=[("a", 1)])}, "a name is text or a number"),
+        ({"items": one_item(on_hand=[5.0, 6.0])}, "differ in length|same length|of unequal|length"),
+        ({"items": one_item(on_hand=[float("inf")])}, "on_hand of 'tee' is inf; it must be finite"),
+        ({"items": one_item(regular_price=[0.0])}, "regular_price of 'tee' is 0.0; it must be above 0"),
+        ({"items": one_item(weeks_since_change=[float("inf")])}, "weeks_since_change of 'tee' is inf"),
+        ({"items": one_item(exit_week=[float("inf")]), "rules": [r.ExitDate()]}, "exit_week is inf"),
+    ],
+)
+def test_what_cannot_be_planned_with_is_said(given, told):
+    asked = {"items": one_item(), "ladder": (0, 0.2), "weeks": 2} | given
+    with pytest.raises(ModelError, match=told):
+        plan_markdowns(asked.pop("items"), **asked)
+
+
+@pytest.mark.parametrize(
+    ("prices", "told"),
+    [
+        (None, "prices is None"),
+        ("x", "prices is 'x'"),
+        ({"tee": 0.2}, "each key is"),
+        ({("tee", 1.7): 0.2}, "week is 1.7"),
+        ({("tee", 1): "x"}, "discount is 'x'"),
+        ({("tee", 9): 0.2}, "the plan has 2 weeks"),
+        ({("mug", 0): 0.2}, "no item 'mug'"),
+    ],
+)
+def test_overrides_that_make_no_sense_are_said(prices, told):
+    plan = plan_markdowns(one_item(), ladder=(0, 0.2), weeks=2)
+    with pytest.raises(ModelError, match=told):
+        plan.override(prices)
+    assert plan.override({("tee", np.int64(1)): np.float64(0.2)}).prices["discount"].tolist()[1] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("rules", [[], [r.SellThrough(0.8)], [r.SellThrough(0.8, penalty=2.0)], [r.MaxMarkdowns(1)]])
+def test_one_more_unit_is_worth_what_planning_with_it_brings(rules):
+    asked = {"ladder": (0, 0.1, 0.3, 0.5, 0.7), "weeks": 3, "rules": rules}
+    plan, more = (plan_markdowns(one_item(on_hand=[n]), **asked) for n in (52.0, 53.0))
+    assert plan.explain("tee").unit_worth == pytest.approx(more.objective - plan.objective, abs=1e-9)
+    if rules == [r.SellThrough(0.8)]:
+        # all that the deepest price can sell in 3 weeks: with one unit more the target is out of reach
+        full = plan_markdowns(one_item(on_hand=[3 * 4 / 0.3**2]), **asked | {"rules": [r.SellThrough(1.0)]})
+        assert np.isnan(full.explain("tee").unit_worth)

@@ -227,3 +227,75 @@ def test_a_rule_is_for_whom_it_says():
 def test_a_rule_that_cannot_be_read_says_why(rules, more, told):
     with pytest.raises(r.RuleError, match=told):
         plan_markdowns(item(**more), ladder=LADDER, weeks=4, rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: r.SellThrough("x"), "share is 'x'"),
+        (lambda: r.SellThrough(None), "share is None"),
+        (lambda: r.SellThrough(float("nan")), "share is nan"),
+        (lambda: r.SellThrough(0.5, penalty="x"), "penalty is 'x'"),
+        (lambda: r.MinimumStep(None), "share is None"),
+        (lambda: r.MaximumStep("x"), "share is 'x'"),
+        (lambda: r.MarginFloor("x"), "share is 'x'"),
+        (lambda: r.MinimumOnHand(None), "units is None"),
+        (lambda: r.Budget("x"), "amount is 'x'"),
+        (lambda: r.Budget(None), "amount is None"),
+        (lambda: r.Budget(5.0, planned=None), "planned is None"),
+        (lambda: r.Budget(5.0, weeks=3), "weeks is 3"),
+        (lambda: r.Budget(5.0, weeks=("a", 2)), "first week, and the week after"),
+        (lambda: r.DiscountTiers(0.2), "tiers is 0.2"),
+        (lambda: r.DiscountTiers(None), "tiers is None"),
+        (lambda: r.DiscountTiers(()), r"tiers is \(\); it is one or more"),
+        (lambda: r.DiscountTiers(("x",)), "a tier is 'x'"),
+        (lambda: r.PriceEndings(0.99), "endings are 0.99"),
+        (lambda: r.PriceEndings(("x",)), "an ending is 'x'"),
+        (lambda: r.CompetitorPrice(at_most="x"), "at_most is 'x'"),
+        (lambda: r.MaxMarkdowns("2"), "count is '2'"),
+        (lambda: r.FixedPrice("tee", 0, "deep"), "discount is 'deep'"),
+        (lambda: r.FixedPrice("tee", 1.7, 0.2), "week is 1.7"),
+        (lambda: r.MaxMarkdowns(1, where="x"), "where is 'x'"),
+        (lambda: r.MaxMarkdowns(1, where=None), "where is None"),
+        (lambda: r.SharedStock(3), "by is 3"),
+        (lambda: r.Objective("revenue", salvage="no"), "salvage is 'no'"),
+    ],
+)
+def test_wrong_types_are_said(make, told):
+    with pytest.raises(r.RuleError, match=told):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert r.MaxMarkdowns(np.int64(2)) == r.MaxMarkdowns(2)
+    assert str(r.SellThrough(np.float64(0.5))) == "SellThrough(share=0.5)"
+    with pytest.raises(r.RuleError, match=r"share is 1\.5; no more"):
+        r.SellThrough(np.float64(1.5))
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ([r.Budget(0.0, where={"group": "xx"})], "no item is chosen by where=.*group has 'a'"),
+        ([r.MaxMarkdowns(0, where={"item": ("x", "y")})], "no item is chosen by where="),
+        ([r.DiscountTiers((0.2, 0.25))], "0.25 is no rung of the ladder; it has 0, 0.2, 0.5"),
+        ([r.FixedPrice("zz", 0, 0.2)], "there is no item 'zz'"),
+        ([r.Budget(5.0, planned="committed")], "committed of item 'tee' is -1000; what is planned is money"),
+    ],
+)
+def test_rules_that_would_do_nothing_are_refused(rules, told):
+    items = item(group=["a"], committed=[-1000.0])
+    with pytest.raises(r.RuleError, match=told):
+        plan_markdowns(items, ladder=(0, 0.2, 0.5), weeks=3, rules=rules)
+
+
+def test_an_ending_may_carry_a_shallow_rung_past_the_standing_price():
+    # 15.96 less 10% is 14.36, which ends at 13.99: below the 14.04 that stands
+    items = {"item": ["tee"], "regular_price": [15.96], "on_hand": [40.0], "weekly_units": [9.0], "elasticity": [-2.0]}
+    items["current_discount"] = [0.12]
+    rules = [r.PriceEndings((0.99, 0.49))]
+    plan = plan_markdowns(items, ladder=(0.1, 0.65), weeks=4, rules=rules)
+    assert [round(price, 2) for price, _ in plan.rungs("tee")] == [13.99, 5.49]
+    each = 9.0 * (13.99 / 15.96) ** -2.0
+    assert plan.objective >= 13.99 * min(40.0, 4 * each) - 1e-9
+    assert plan.check().violations == ()
