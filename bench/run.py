@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from btyd import fit_section, score_section
@@ -37,14 +38,24 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
         "imports": partial(import_section, runs),
         "build": build_section,
         "grid": partial(_grid_section, small=small),
-        "allocation": partial(_uplift, "allocation_section", *((2_000, 500, 100) if small else ALLOCATION), few),
-        "learners": partial(_uplift, "learner_section", *((600, 1, ("x",), (), ()) if small else (64_000, few))),
-        "uplift-scores": partial(
-            _uplift, "uplift_score_section", *((1_000, 2_000) if small else (64_000, 1_000_000)), few
+        "allocation": partial(
+            _of, "uplift_speed", "allocation_section", *((2_000, 500, 100) if small else ALLOCATION), few
         ),
-        "price-fits": partial(_price_fits, 16_000 if small else 1_600_000),
-        "markdown-paths": partial(_markdown, "paths_section", *((300, 1) if small else (100_000, few))),
-        "markdown-budgets": partial(_markdown, "budgets_section", *((30, 10, 2.0) if small else (10_000, 100, 120.0))),
+        "learners": partial(
+            _of, "uplift_speed", "learner_section", *((600, 1, ("x",), (), ()) if small else (64_000, few))
+        ),
+        "uplift-scores": partial(
+            _of, "uplift_speed", "uplift_score_section", *((1_000, 2_000) if small else (64_000, 1_000_000)), few
+        ),
+        "sql-scores": partial(
+            _of, "score_sql", "score_sql_section", *((3_000, 1_000, 1) if small else (10_000_000, 1_000_000, few))
+        ),
+        "churn-million": partial(_of, "churn_studies", "million_section", 3_000 if small else 1_000_000, ""),
+        "price-fits": partial(_of, "pricing_fits", "fits_section", 16_000 if small else 1_600_000),
+        "markdown-paths": partial(_of, "markdown_plans", "paths_section", *((300, 1) if small else (100_000, few))),
+        "markdown-budgets": partial(
+            _of, "markdown_plans", "budgets_section", *((30, 10, 2.0) if small else (10_000, 100, 120.0))
+        ),
     }
 
 
@@ -55,22 +66,9 @@ def _grid_section(*, small: bool) -> Section:
     return section(small=small)
 
 
-def _uplift(section: str, *sizes: object) -> Section:
-    import uplift_speed
-
-    return getattr(uplift_speed, section)(*sizes)
-
-
-def _price_fits(rows: int) -> Section:
-    from pricing_fits import fits_section
-
-    return fits_section(rows)
-
-
-def _markdown(section: str, *sizes: int | float) -> Section:
-    import markdown_plans
-
-    return getattr(markdown_plans, section)(*sizes)
+def _of(module: str, section: str, *sizes: object) -> Section:
+    # imported when it is run: the model libraries take a while
+    return getattr(import_module(module), section)(*sizes)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from machine import machine, today, versions
@@ -23,6 +24,9 @@ INTRODUCTION = (
     "which runs a small version of each."
 )
 SEED = 20261121
+# of the league table (`league.WORLDS`); those that are drawn have a size
+WORLDS = ("cdnow", "online-retail", "complete-journey", "steady", "seasonal")
+SIMULATED = ("steady", "seasonal")
 DESIGNS = ("null", "linear", "sparse", "zero_inflated", "confounded", "several_arms")
 Study = Callable[[], Section]
 
@@ -75,29 +79,9 @@ def kill_section(key: str) -> Section:
     )
 
 
-def _uplift(section: str, *arguments: object) -> Section:
+def _of(module: str, section: str, *arguments: object) -> Section:
     # imported when it is run: the model libraries take a while
-    import uplift_studies
-
-    return getattr(uplift_studies, section)(*arguments)
-
-
-def _markdown_regret(items: int, seasons: int, key: str) -> Section:
-    from markdown_regret import regret_section
-
-    return regret_section(items, seasons, key)
-
-
-def _pricing(section: str, *arguments: object) -> Section:
-    import pricing_studies
-
-    return getattr(pricing_studies, section)(*arguments)
-
-
-def _rule_sets(sets: int, key: str) -> Section:
-    from rule_sets import rule_sets_section
-
-    return rule_sets_section(sets, key)
+    return getattr(import_module(module), section)(*arguments)
 
 
 def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
@@ -110,23 +94,53 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     draws, n, rivals, halves = (2, 1000, 1, 1) if small else (1000, 10_000, 100, 100)
     for design in DESIGNS:
         key = f"{draws} x {n}, rivals {rivals}"
-        found[f"rate-{design}"] = (key, partial(_uplift, "coverage_section", design, draws, n, rivals, key))
+        found[f"rate-{design}"] = (
+            key,
+            partial(_of, "uplift_studies", "coverage_section", design, draws, n, rivals, key),
+        )
     key = f"{draws} x {n}"
-    found["null-verdict"] = (key, partial(_uplift, "null_verdict_section", draws, n, key))
-    found["hillstrom"] = (f"{halves} halves", partial(_uplift, "hillstrom_section", halves, f"{halves} halves"))
-    found["preflight"] = ("40 faults", partial(_uplift, "preflight_section", "40 faults"))
+    found["null-verdict"] = (key, partial(_of, "uplift_studies", "null_verdict_section", draws, n, key))
+    found["hillstrom"] = (
+        f"{halves} halves",
+        partial(_of, "uplift_studies", "hillstrom_section", halves, f"{halves} halves"),
+    )
+    found["preflight"] = ("40 faults", partial(_of, "uplift_studies", "preflight_section", "40 faults"))
     blocks = 5 if small else 1000
-    found["switchback"] = (f"{blocks} draws", partial(_uplift, "switchback_section", blocks, f"{blocks} draws"))
+    found["switchback"] = (
+        f"{blocks} draws",
+        partial(_of, "uplift_studies", "switchback_section", blocks, f"{blocks} draws"),
+    )
     items, seasons = (24, 5) if small else (300, 200)
     key = f"{items} items x {seasons} seasons, seed {SEED}"
-    found["markdown-regret"] = (key, partial(_markdown_regret, items, seasons, key))
+    found["markdown-regret"] = (key, partial(_of, "markdown_regret", "regret_section", items, seasons, key))
     sets = 20 if small else 10_000
-    found["rule-sets"] = (f"{sets} sets", partial(_rule_sets, sets, f"{sets} sets"))
+    found["rule-sets"] = (f"{sets} sets", partial(_of, "rule_sets", "rule_sets_section", sets, f"{sets} sets"))
     seeds, at_least = (1, 8) if small else (20, 1000)
     for name, size, of in (("twins", seeds, "seeds"), ("censored", at_least, "items"), ("coverage", at_least, "items")):
         key = f"{size}{' small' if small else ''} {of}"
         called = {"twins": "price-twins", "censored": "price-stock-outs", "coverage": "price-coverage"}[name]
-        found[called] = (key, partial(_pricing, f"{name}_section", size, small, key))
+        found[called] = (key, partial(_of, "pricing_studies", f"{name}_section", size, small, key))
+    customers = 1_500 if small else 20_000
+    for world in WORLDS:
+        key = f"{customers} customers" if world in SIMULATED else "all customers"
+        found[f"league-{world}"] = (key, partial(_of, "league", "league_section", world, customers, key))
+    draws = 1 if small else 20
+    for shape in ("december", "advent", "even"):
+        key = f"{draws} draws"
+        found[f"clv-season-{shape}"] = (
+            key,
+            partial(_of, "clv_seasons", "seasonal_section", shape, draws, small, key),
+        )
+    draws = 2 if small else 200
+    key = f"{draws} draws"
+    found["clv-time-varying-coverage"] = (key, partial(_of, "clv_seasons", "coverage_section", draws, small, key))
+    found["clv-season-shops"] = ("two shops", partial(_of, "clv_seasons", "shops_section", "two shops"))
+    for shop in ("complete_journey", "online_retail"):
+        key = "three windows of 30 days"
+        found[f"churn-{shop.replace('_', '-')}"] = (
+            key,
+            partial(_of, "churn_studies", "shop_section", shop, small, key),
+        )
     if not small:  # tests/app/test_kill.py has a small shop for it
         found["kills"] = ("50 kills", partial(kill_section, "50 kills"))
     return found
