@@ -147,7 +147,7 @@ class ChurnModel:
         self.feature_names_ = self._encoder.names
         values = getattr(made, "coefficients", None)
         self.coefficients_ = {} if values is None else dict(zip(made.names, map(float, values), strict=True))
-        self.message_ = "; ".join([*notes, *self._encoder.notes])
+        self.message_ = "; ".join(filter(None, [*notes, made.note, *self._encoder.notes]))
         return self
 
     def survival(self, data: Any, times: Any) -> Array:

@@ -6,6 +6,7 @@ exp(H(e) - H(e + h)).
 """
 
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ Array = NDArray[np.float64]
 _BLOCK = 5_000
 # No S is below this, so that no hazard is infinite where everybody at risk ended.
 _LEAST_SURVIVAL = 1e-12
+_RIDGES = (1.0, 10.0, 100.0, 1000.0)
 
 
 class SurvivalModel(ABC):
@@ -35,6 +37,8 @@ class SurvivalModel(ABC):
     # columns of the matrix, as the facade sets them before the fit
     names: tuple[str, ...] = ()
     last_time: float
+    # what a reader must know of the fit
+    note: str = ""
 
     def rows_of(self, durations: Array, events: NDArray[np.bool_]) -> NDArray[np.int64]:  # noqa: ARG002
         """How many rows each duration makes, (n,), which is what time and memory follow."""
@@ -141,8 +145,11 @@ class ScikitSurvival(StepModel):
 class Cox(ScikitSurvival):
     """Proportional hazards (Cox 1972), ties by Efron (1977); ``ties="breslow"`` is the other, ``alpha`` a ridge.
 
-    It is fitted on standardised columns, which a ridge is of; coefficients are those of the columns as given.
+    It is fitted on standardised columns, which a ridge is of; coefficients are those of the columns as given. Where
+    Newton's first step goes so far that there is no way back, the least of a few ridges that holds is taken, and said.
     """
+
+    takes_ridge: ClassVar[bool] = True
 
     def make(self) -> Any:
         return survival_library("sksurv.linear_model").CoxPHSurvivalAnalysis(**({"ties": "efron"} | self.options))
@@ -151,15 +158,32 @@ class Cox(ScikitSurvival):
         if X.shape[1] == 0:
             raise ModelError("Cox has no feature that varies; add one, or take model='kaplan_meier'")
         self.means, self.scales = X.mean(axis=0), X.std(axis=0)
+        known = self.options
+        ridges = (0.0, *_RIDGES) if self.takes_ridge and "alpha" not in known else (0.0,)
+        said = ""
+        for ridge in ridges:
+            self.options = known | ({"alpha": ridge} if ridge else {})
+            said = self._failure(X, durations, events, groups)
+            if not said:
+                if ridge:
+                    self.note = f"the climb broke down without a ridge; fitted with alpha={ridge:g}"
+                break
+        self.options = known
+        if said:
+            raise ModelError(
+                f"Cox cannot be fitted: {said}; features may say the same, or tell all events apart: leave one out, "
+                "or give a ridge, such as alpha=100"
+            )
+
+    def _failure(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> str:
         try:
-            # a Newton step too long overflows, and is halved
-            with np.errstate(all="ignore"):
+            # steps that are too long overflow on the way; what comes of them is looked at
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 self.learn(self._standard(X), durations, events, groups)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            raise ModelError(
-                f"Cox cannot be fitted: {error}; features may say the same, or tell all events apart: leave one out, "
-                "or give alpha=0.1, a ridge"
-            ) from error
+            return str(error)
+        return "" if np.isfinite(self.coefficients).all() else "coefficients are not finite"
 
     def learn(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
         """Fit on standardised columns."""
@@ -182,6 +206,8 @@ class Cox(ScikitSurvival):
 
 class Coxnet(Cox):
     """Cox under an elastic net (Simon, Friedman, Hastie & Tibshirani 2011); the penalty by held-out customers."""
+
+    takes_ridge = False
 
     def make(self) -> Any:
         given = {"l1_ratio": 0.5, "n_alphas": 50, "fit_baseline_model": True}

@@ -278,3 +278,14 @@ def test_a_missing_extra_is_named(model, module, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"pip install 'regulars\[churn\]'"):
         ChurnModel(model).fit(data)
     assert ChurnModel("kaplan_meier").fit(data).last_time_ == 50
+
+
+def test_cox_breaks_down_without_a_ridge_and_says_that_it_took_one():
+    # a few that all end before the others: Newton's first step from zero has no way back
+    rng = np.random.default_rng(15)
+    rare = np.zeros(400)
+    rare[:4] = 1
+    lasted = np.where(rare == 1, 0.001 * (1 + np.arange(400)), rng.exponential(1.0, 400))
+    fitted = ChurnModel("cox").fit(churn_frame(lasted, np.ones(400), {"x": rng.normal(size=400), "rare": rare}))
+    assert fitted.message_ == "the climb broke down without a ridge; fitted with alpha=1"
+    assert 2 < fitted.coefficients_["rare"] < 10
