@@ -18,6 +18,8 @@ MISSING_LEVEL = "(missing)"
 _WORTH_GROUPING = 0.5
 # Smallest eigenvalue of the correlations below which columns count as collinear.
 _COLLINEAR = 1e-9
+# A column of ids has been given in error; and the Hessian grows with the square of the levels.
+_MOST_LEVELS = 200
 
 
 @dataclass(frozen=True)
@@ -193,21 +195,24 @@ def _columns(frame: Any, names: Sequence[str]) -> dict[str, Any]:
             raise ContractError(
                 f"the summary has no covariate {name!r}{nearest(name, list(columns))}; join it on customer_id first"
             )
-    return {name: _as_series(columns[name]) for name in names}
+    return {name: _as_series(name, columns[name]) for name in names}
 
 
-def _as_series(column: Any) -> Any:
+def _as_series(name: str, column: Any) -> Any:
     import narwhals as nw
     import pandas as pd
 
     if isinstance(column, nw.Series):
         column = column.to_pandas()
     series = column if isinstance(column, pd.Series) else pd.Series(np.asarray(column))
-    if series.dtype == object and not isinstance(series.dtype, pd.CategoricalDtype):
-        series = series.infer_objects()
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(object)
-    return series
+    if series.dtype == object:
+        series = series.infer_objects()
+    kind = pd.api.types.infer_dtype(series, skipna=True)
+    if kind.startswith(("date", "time", "period")):
+        raise ModelError(f"covariate {name!r} holds dates or times; give it as a number, such as days since a date")
+    return series.astype(float) if kind == "decimal" else series
 
 
 def _is_number(series: Any) -> bool:
@@ -236,6 +241,11 @@ def _levels(name: str, series: Any, weight: Array, base: Any, missing: Missing) 
     _refuse_missing(name, absent, code.size, missing)
     if absent:
         code, levels = np.where(code < 0, len(levels), code), [*levels, MISSING_LEVEL]
+    if len(levels) > _MOST_LEVELS:
+        raise ModelError(
+            f"covariate {name!r} has {len(levels):,} levels; it must have {_MOST_LEVELS} at most: join the rare ones, "
+            "or use SegmentPriorModel"
+        )
     customers = np.bincount(code, weight, minlength=len(levels))
     seen = [level for level, count in sorted(zip(levels, customers, strict=True)) if count > 0]
     if len(seen) < 2:

@@ -355,6 +355,18 @@ class TestBadInput:
         with pytest.raises(ModelError, match="hold no covariates"):
             model.expected_purchases(clv.read_histories(self.frame), 39)
 
+    def test_ids_and_dates_are_no_covariates_and_decimals_are_numbers(self):
+        from decimal import Decimal
+
+        many = pd.concat([self.frame, self.frame.iloc[:1]], ignore_index=True)
+        with pytest.raises(ModelError, match=r"'code' has 201 levels"):
+            CovariateModel("bg_nbd", purchase=["code"]).fit(many.assign(code=np.arange(201).astype(str)))
+        with pytest.raises(ModelError, match="'joined' holds dates"):
+            CovariateModel("bg_nbd", purchase=["joined"]).fit(self.frame.assign(joined=pd.Timestamp("2020-01-01")))
+        plain = CovariateModel("bg_nbd", purchase=["age"]).fit(self.frame.assign(age=self.frame["age"].round(2)))
+        money = self.frame.assign(age=[Decimal(f"{value:.2f}") for value in self.frame["age"]])
+        assert CovariateModel("bg_nbd", purchase=["age"]).fit(money).params_ == plain.params_
+
     def test_arguments(self):
         with pytest.raises(ModelError, match="did you mean 'bg_nbd'"):
             CovariateModel("bg-nbd")
