@@ -52,7 +52,8 @@ class Conflict:
         shown = ", ".join(repr(item) for item in self.items[:3]) + (", ..." if len(self.items) > 3 else "")
         which = f"item {shown}" if len(self.items) == 1 else f"items {shown}"
         more = f" ({self.others} more items have no plan either)" if self.others else ""
-        most = "" if self.reachable is None else f" At most {self.reachable:.1%} of {next(iter(self.items), '')!r} can be sold so."
+        first = next(iter(self.items), "")
+        most = "" if self.reachable is None else f" At most {self.reachable:.1%} of {first!r} can be sold so."
         if len(self.rules) == 1:
             return f"{self.rules[0]} cannot hold for {which}{more}; loosen it, or narrow it with where=.{most}"
         told = "; ".join(str(rule) for rule in self.rules)

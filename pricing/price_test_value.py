@@ -22,8 +22,10 @@ def combine_by_precision(first: float, first_error: float, second: float, second
     >>> round(value, 2), round(error, 2)
     (-2.36, 0.24)
     """
-    if not (first_error > 0.0 and second_error > 0.0):
-        raise ModelError(f"standard errors are {first_error} and {second_error}; each must be above 0.")
+    if not (0.0 < first_error < np.inf and 0.0 < second_error < np.inf):
+        raise ModelError(f"standard errors are {first_error} and {second_error}; each must be above 0 and finite.")
+    if not (np.isfinite(first) and np.isfinite(second)):
+        raise ModelError(f"estimates are {first} and {second}; each is a finite number.")
     one, two = first_error**-2, second_error**-2
     return (one * first + two * second) / (one + two), (one + two) ** -0.5
 
@@ -69,6 +71,11 @@ def add_test_results(elasticities: Any, results: "Mapping[str, PriceResponse | t
             raise ContractError(f"the elasticities have no column {name!r}{nearest(name, list(frame))}.")
     columns: dict[str, list[Any]] = {name: list(frame[name]) for name in frame}
     row = {str(item): i for i, item in enumerate(columns["item"])}
+    if len(row) < len(columns["item"]):
+        twice = next(item for i, item in enumerate(columns["item"]) if row[str(item)] != i)
+        raise ContractError(f"the elasticities have item {twice!r} twice; give each item one row.")
+    if not isinstance(results, Mapping):
+        raise ModelError(f"results are {results!r:.60}; map items to what their tests saw.")
     for name in ("lower", "upper"):
         columns.setdefault(name, [None] * len(row))
     for item, result in results.items():
@@ -82,21 +89,40 @@ def add_test_results(elasticities: Any, results: "Mapping[str, PriceResponse | t
                 )
             value, error = result.elasticity, result.standard_error
         else:
-            value, error = result
+            value, error = _pair(item, result)
+        if not (np.isfinite(value) and 0.0 < error < np.inf):
+            raise ModelError(
+                f"the test of {item!r} has the elasticity {float(value)} and a standard error of {float(error)}; both "
+                "are finite, the error above 0."
+            )
+        if value > _TWO_SIDED_90 * error:
+            raise ModelError(
+                f"the test of {item!r} has the elasticity {float(value)}, above 0 by more than its error: demand that "
+                "rises with its price is no answer to add; look at the test, or leave it out."
+            )
         _observe(columns, row[item], float(value), float(error))
     for i in range(len(row)):
         value, error = columns["elasticity"][i], columns["standard_error"][i]
-        if value is not None and columns["lower"][i] is None:
+        known = None not in (value, error) and value == value and error == error
+        if known and columns["lower"][i] is None:
             columns["lower"][i], columns["upper"][i] = value - _TWO_SIDED_90 * error, value + _TWO_SIDED_90 * error
     return frame_like(elasticities, pa.table(columns))
+
+
+def _pair(item: str, result: Any) -> tuple[float, float]:
+    try:
+        value, error = (float(part) for part in result)
+    except (TypeError, ValueError) as wrong:
+        raise ModelError(
+            f"the result of {item!r} is {result!r:.60}; it is what price_response gave, or (elasticity, error)."
+        ) from wrong
+    return value, error
 
 
 def _observe(columns: dict[str, list[Any]], i: int, value: float, error: float) -> None:
     known, known_error = columns["elasticity"][i], columns["standard_error"][i]
     if known is None or known != known or known_error is None or known_error != known_error:
         # nothing was known: the test alone answers
-        if not error > 0.0:
-            raise ModelError(f"the test of {columns['item'][i]!r} has a standard error of {error}; it is above 0.")
         new, new_error = value, error
     else:
         new, new_error = combine_by_precision(float(known), float(known_error), value, error)
@@ -184,19 +210,41 @@ def worth_of_tests(
             )
     names = [str(item) for item in frame["item"]]
     n = len(names)
-    mean, before, price, cost, units = (np.asarray(frame[name], dtype=np.float64) for name in needed[1:])
-    after_test = np.broadcast_to(np.asarray(test_error, dtype=np.float64), (n,))
+    currencies = sorted({str(v) for v in frame["currency"] if v is not None and v == v}) if "currency" in frame else []
+    if len(currencies) > 1:
+        raise ModelError(f"items are priced in {' and '.join(currencies[:4])}; rank the items of each currency alone.")
+    mean, before, price, cost, units = (_floats(name, frame[name]) for name in needed[1:])
+    try:
+        after_test = np.broadcast_to(_floats("test_error", test_error), (n,))
+        running = np.broadcast_to(_floats("test_cost", test_cost), (n,))
+    except ValueError as error:
+        raise ModelError(f"test_error and test_cost are one number, or one an item ({n}).") from error
     for name, values in (("standard_error", before), ("price", price), ("test_error", after_test)):
         if not ((values > 0.0) & np.isfinite(values)).all():
             wrong = int(np.flatnonzero(~((values > 0.0) & np.isfinite(values)))[0])
-            raise ModelError(f"{name} of item {names[wrong]!r} is {values[wrong]}; it must be above 0.")
-    if not (np.isfinite(mean) & np.isfinite(cost) & (units >= 0.0)).all() or weeks < 1:
-        raise ModelError("elasticity, unit_cost or weekly_units hold missing values, or weeks is below 1.")
-    choice = np.asarray(factors, dtype=np.float64)
-    if len(choice) < 2 or not (choice > 0.0).all():
-        raise ModelError(f"factors are {list(factors)}; give two or more shares of the price, each above 0.")
-    stock = np.asarray(frame["on_hand"], dtype=np.float64) if "on_hand" in frame else np.full(n, np.inf)
-    salvage = np.asarray(frame["salvage_value"], dtype=np.float64) if "salvage_value" in frame else np.zeros(n)
+            raise ModelError(f"{name} of item {names[wrong]!r} is {values[wrong].item()}; it must be above 0.")
+    if isinstance(weeks, bool) or not isinstance(weeks, int | np.integer) or weeks < 1:
+        raise ModelError(f"weeks is {weeks!r}; it is a whole number from 1.")
+    choice = _floats("factors", factors)
+    if choice.ndim != 1 or len(choice) < 2 or not ((choice > 0.0) & np.isfinite(choice)).all():
+        raise ModelError(f"factors are {factors!r}; give two or more shares of the price, each above 0.")
+    stock = _floats("on_hand", frame["on_hand"]) if "on_hand" in frame else np.full(n, np.inf)
+    salvage = _floats("salvage_value", frame["salvage_value"]) if "salvage_value" in frame else np.zeros(n)
+    finite = {name: np.isfinite(v) for name, v in (("elasticity", mean), ("unit_cost", cost), ("weekly_units", units))}
+    ranges = {
+        "elasticity": (finite["elasticity"] & (mean <= 0.0), "a finite number, 0 or below"),
+        "unit_cost": (finite["unit_cost"] & (cost >= 0.0), "a finite number, 0 or more"),
+        "weekly_units": (finite["weekly_units"] & (units >= 0.0), "a finite number, 0 or more"),
+        "on_hand": (stock >= 0.0, "0 or more"),
+        "salvage_value": (np.isfinite(salvage), "a finite number"),
+        "test_cost": (np.isfinite(running), "a finite number"),
+    }
+    told = {"elasticity": mean, "unit_cost": cost, "weekly_units": units, "on_hand": stock, "salvage_value": salvage}
+    told["test_cost"] = running
+    for name, (right, what) in ranges.items():
+        if not right.all():
+            wrong = int(np.flatnonzero(~right)[0])
+            raise ModelError(f"{name} of item {names[wrong]!r} is {told[name][wrong].item()}; it is {what}.")
     sunk = np.isfinite(stock)
     unit_cost = np.where(sunk, 0.0, cost)
 
@@ -222,7 +270,7 @@ def worth_of_tests(
     changes = (expected.argmax(axis=1) != best[:, None]) @ weight
     known = profit(mean[:, None] + before[:, None] * nodes)
     certain = known.max(axis=1) @ weight - (known @ weight).max(axis=1)
-    worth = informed - now.max(axis=1) - np.broadcast_to(np.asarray(test_cost, dtype=np.float64), (n,))
+    worth = informed - now.max(axis=1) - running
     order = np.lexsort((np.arange(n), -worth))
     found = {
         "item": [names[i] for i in order],
@@ -233,3 +281,10 @@ def worth_of_tests(
         "change_probability": changes[order],
     }
     return frame_like(items, pa.table(found))
+
+
+def _floats(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name} holds something that is no number ({error}).") from error

@@ -11,6 +11,15 @@ _GOLDEN = 0.6180339887498949
 _GRID = 48
 
 
+@numba.njit(cache=True, inline="always")
+def _at_zero(mean, overdispersion):
+    """Size and share of the recursion over counts (size 0 is Poisson), and the log probability of no demand."""
+    if overdispersion > 0.0:
+        size = 1.0 / overdispersion
+        return size, mean / (mean + size), -size * np.log1p(mean / size)
+    return 0.0, mean, -mean
+
+
 @numba.njit(cache=True)
 def _probabilities(mean, overdispersion, pmf):
     """Fill P(D = k) for k below the array's length; return the first and last k that matter, -1 where none does."""
@@ -19,13 +28,7 @@ def _probabilities(mean, overdispersion, pmf):
         pmf[:] = 0.0
         pmf[0] = 1.0
         return 0, 0
-    if overdispersion > 0.0:
-        size = 1.0 / overdispersion
-        log_p = -size * np.log1p(mean / size)
-        share = mean / (mean + size)
-    else:
-        size, share = 0.0, mean
-        log_p = -mean
+    size, share, log_p = _at_zero(mean, overdispersion)
     for k in range(len(pmf)):
         if k > 0:
             ratio = share * (size + k - 1.0) / k if overdispersion > 0.0 else share / k
@@ -131,13 +134,7 @@ def _sales(mean, overdispersion, luck, on_hand):
     """Units sold: the quantile of demand at ``luck``, or all."""
     if mean <= 0.0:
         return 0
-    if overdispersion > 0.0:
-        size = 1.0 / overdispersion
-        log_p = -size * np.log1p(mean / size)
-        share = mean / (mean + size)
-    else:
-        size, share = 0.0, mean
-        log_p = -mean
+    size, share, log_p = _at_zero(mean, overdispersion)
     below = np.exp(log_p)
     k = 0
     while below < luck and k < on_hand:

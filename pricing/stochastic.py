@@ -67,7 +67,7 @@ def gallego_van_ryzin(
     Raises
     ------
     ModelError
-        Where stock, rate, sensitivity or time is not above 0.
+        Where stock, rate, sensitivity or time is not above 0, or anything is no finite number.
 
     Notes
     -----
@@ -86,6 +86,13 @@ def gallego_van_ryzin(
     from scipy.special import gammaln
     from scipy.stats import poisson
 
+    given = {"stock": stock, "rate": rate, "sensitivity": sensitivity, "time": time, "salvage": salvage}
+    for name, value in given.items():
+        if isinstance(value, str | bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+            raise ModelError(f"{name} is {value!r}; it is a finite number.")
+    if stock != int(stock):
+        raise ModelError(f"stock is {stock!r}; it counts whole units.")
+    stock = int(stock)
     if min(stock, rate, sensitivity, time) <= 0:
         raise ModelError(
             f"stock, rate, sensitivity and time are {stock}, {rate}, {sensitivity}, {time}; each must be above 0."
@@ -258,13 +265,27 @@ def season(
     >>> season(np.full((1, 2, 2), 3.0), np.array([[10.0, 7.0]]), np.array([5])).stock.tolist()
     [5]
     """
-    demand = np.ascontiguousarray(demand, dtype=np.float64)
+    try:
+        demand = np.ascontiguousarray(demand, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"demand is no array of numbers ({error}); it is (items, weeks, rungs).") from error
     if demand.ndim != 3 or 0 in demand.shape:
         raise ModelError(f"demand has shape {demand.shape}; it is (items, weeks, rungs), none of them 0.")
     n, weeks, rungs = demand.shape
 
     def shaped(name: str, given: object, shape: tuple[int, ...], kind: type) -> np.ndarray:
         array = np.asarray(given)
+        if array.dtype.kind not in "biuf" or (kind is np.bool_) != (array.dtype.kind == "b"):
+            what = "True or False" if kind is np.bool_ else "numbers"
+            raise ModelError(f"{name} is {given!r:.60}; it holds {what}.")
+        if kind is np.int64 and not (np.isfinite(array) & (array == np.floor(array))).all():
+            wrong = array[~(np.isfinite(array) & (array == np.floor(array)))].reshape(-1)[0]
+            told = "holds a fraction of a unit; round it down" if np.isfinite(wrong) else "it must be a number from 0"
+            raise ModelError(
+                f"{name} holds {float(wrong)}: {told}."
+                if name == "stock"
+                else f"{name} holds {float(wrong)}; it counts whole rungs."
+            )
         try:
             return np.ascontiguousarray(np.broadcast_to(array, shape), dtype=kind)
         except ValueError:
@@ -285,9 +306,7 @@ def season(
         wrong = ~((values >= 0) & np.isfinite(values))
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
-            raise ModelError(f"{name} of item {row} holds {values[wrong][0]}; it must be a number from 0.")
-    if not (np.asarray(stock) == made.stock).all():
-        raise ModelError("stock holds a fraction of a unit; round it down.")
+            raise ModelError(f"{name} of item {row} holds {values[wrong][0].item()}; it must be a number from 0.")
     if not (np.isfinite(made.worth).all() and np.isfinite(made.salvage).all()):
         raise ModelError("worth or salvage holds a missing or infinite value; give money for each item and rung.")
     if markdown_only and (np.diff(made.worth, axis=1) > 0.0).any():

@@ -322,3 +322,56 @@ def test_stock_that_sells_out_anyway_is_worth_no_test():
 def test_what_cannot_be_tested_is_said(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+TABLE = {"item": ["a", "b"], "elasticity": [-2.0, -2.5], "standard_error": [0.3, 0.3]}
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("table", "results", "says"),
+    [
+        (TABLE, {"a": (NAN, 0.4)}, "the elasticity nan"),
+        (TABLE, {"a": (-INF, 0.4)}, "the elasticity -inf"),
+        (TABLE, {"a": (-2.0, INF)}, "a standard error of inf"),
+        (TABLE, {"a": (2.0, 0.4)}, "rises with its price"),
+        (TABLE, {"a": -2.0}, "the result of 'a' is -2.0"),
+        (TABLE, {"a": None}, "the result of 'a' is None"),
+        (TABLE, {"a": (1, 2, 3)}, "the result of 'a' is"),
+        (TABLE, None, "results are None"),
+        ({**TABLE, "item": ["a", "a"]}, {"a": (-2.0, 0.3)}, "item 'a' twice"),
+    ],
+)
+def test_results_that_are_no_results_are_refused(table, results, says):
+    with pytest.raises((ModelError, ContractError), match=says):
+        add_test_results(table, results)
+
+
+def test_an_item_without_an_answer_keeps_none():
+    table = {"item": ["a", "b"], "elasticity": [-2.0, -2.5], "standard_error": [None, 0.3]}
+    renewed = add_test_results(table, {"b": (-2.0, 0.3)})
+    assert np.isnan(renewed["lower"].astype(float)[0])
+    assert renewed["lower"].astype(float)[1] < -2.0
+
+
+@pytest.mark.parametrize(
+    ("more", "given", "says"),
+    [
+        ({"on_hand": [-1.0]}, {}, "on_hand of item 'i0' is -1.0"),
+        ({"on_hand": [NAN]}, {}, "on_hand of item 'i0' is nan"),
+        ({"salvage_value": [NAN]}, {}, "salvage_value of item 'i0' is nan"),
+        ({"elasticity": [2.0]}, {}, "elasticity of item 'i0' is 2.0; it is a finite number, 0 or below"),
+        ({"unit_cost": [-1.0]}, {}, "unit_cost of item 'i0' is -1.0"),
+        ({"weekly_units": ["x"]}, {}, "weekly_units holds something that is no number"),
+        ({"currency": ["GBP", "EUR"]}, {}, "EUR and GBP"),
+        ({}, {"weeks": NAN}, "weeks is nan"),
+        ({}, {"test_cost": NAN}, "test_cost of item 'i0' is nan"),
+        ({}, {"test_error": "x"}, "test_error holds"),
+        ({}, {"factors": None}, "factors"),
+    ],
+)
+def test_the_worth_of_a_test_takes_numbers_in_range(more, given, says):
+    two = len(more.get("currency", [0]))
+    items = pd.DataFrame(_items([0.3] * two)).assign(**more)
+    with pytest.raises(ModelError, match=says):
+        worth_of_tests(items, **{"test_error": 0.3, **given})

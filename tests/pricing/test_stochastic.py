@@ -255,3 +255,25 @@ GOOD = (np.ones((2, 3, 2)), np.array([[10.0, 8.0]]), np.array([5, 5]))
 def test_what_cannot_be_priced_is_said(call, says):
     with pytest.raises(ModelError, match=says):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: gallego_van_ryzin(5, rate=float("nan")), "rate is nan"),
+        (lambda: gallego_van_ryzin(5, rate=float("inf")), "rate is inf"),
+        (lambda: gallego_van_ryzin(5, rate=2.0, salvage=float("nan")), "salvage is nan"),
+        (lambda: gallego_van_ryzin(5.5, rate=2.0), "stock is 5.5"),
+        (lambda: gallego_van_ryzin("5", rate=2.0), "stock is '5'"),
+        (lambda: season(np.ones((1, 2, 1)), np.ones((1, 1)), np.array([np.nan])), "stock holds nan"),
+        (lambda: season(np.ones((1, 2, 1)), np.ones((1, 1)), np.array([np.inf])), "stock holds inf"),
+        (lambda: season(np.ones((1, 2, 1)), np.ones((1, 1)), np.array([2.5])), "a fraction of a unit"),
+        (lambda: season(np.ones((1, 2, 1)), np.ones((1, 1)), np.array([2]), start=0.5), "start holds 0.5"),
+        (lambda: season(np.ones((1, 2, 1)), np.ones((1, 1)), "x"), "stock is 'x'"),
+        (lambda: season("x", np.ones((1, 1)), np.array([2])), "demand is no array of numbers"),
+        (lambda: season(np.ones((1, 2, 1)), np.ones((1, 1)), np.array([2]), may_change="x"), "True or False"),
+    ],
+)
+def test_a_season_takes_finite_and_whole_numbers(call, says):
+    with pytest.raises(ModelError, match=says):
+        call()
