@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..sql.errors import ModelError, nearest
 from ..sql.findings import Finding
 from ..sql.frames import columns_of, frame_like
-from .demand_fit import Shape, fit_shape
+from .demand_fit import Shape, ahead_of_timing, fit_shape
 from .demand_history import (
     are_numbers,
     competitor_means,
@@ -65,6 +65,8 @@ class WhatIf:
         against the other path; margin is NaN where no cost is known. Kind of frame as the path's.
     total : frame
         One row, over all items.
+    findings : tuple of Finding
+        What a reader must know, as the model's ``findings_``.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class WhatIf:
 
     items: Any
     total: Any
+    findings: tuple[Finding, ...] = ()
 
 
 class DemandModel:
@@ -223,8 +226,8 @@ class DemandModel:
         shape = fit_shape(
             units, x, names, own, data.week, offset=offset, sold_out=sold_out, promoted=self._promoted[at]
         )
+        shape, x = ahead_of_timing(shape, x[:, [names.index(name) for name in shape.names]])
         self._shapes.append(shape)
-        x = x[:, [names.index(name) for name in shape.names]]
         size = shape.size[self._promoted[at].astype(np.int64)]
         expected = np.exp(x @ shape.slope + offset)
         weight = self._weight(data.week)
@@ -416,7 +419,7 @@ class DemandModel:
             return pa.table(found)
 
         by_item = table([self.items_[i] for i in order], np.array(measures))
-        return WhatIf(frame_like(price_path, by_item), frame_like(price_path, table(None, totals)))
+        return WhatIf(frame_like(price_path, by_item), frame_like(price_path, table(None, totals)), self.findings_)
 
     def prices_seen(self, item: str) -> tuple[float, float]:
         """Return the lowest and the highest price of an item in the panel: beyond them demand is extrapolated.

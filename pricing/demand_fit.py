@@ -6,7 +6,7 @@ decides how far beyond the stock demand lay, so promoted weeks have a spread of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,6 +102,37 @@ def fit_shape(
         whole[len(kept) :, len(kept) :] = np.diag(prior)
         slope, covariance, kept = np.concatenate([slope, np.zeros(len(seasonal))]), whole, kept + seasonal
     return Shape(tuple(names[k] for k in kept), slope, covariance, size, seen)
+
+
+def ahead_of_timing(shape: Shape, x: np.ndarray) -> tuple[Shape, np.ndarray]:
+    """Make a promotion's slope that of its mean demand over the depths it had, not of demand at its mean depth.
+
+    Predictions do not know the timing: ``E exp(slope timing)`` over promoted rows is theirs, and is taken from history.
+
+    Parameters
+    ----------
+    shape : Shape
+    x : ndarray of shape (n, k)
+        The shape's columns of past rows.
+
+    Examples
+    --------
+    >>> shape = Shape(("promoted", "timing"), np.array([0.1, 2.0]), np.eye(2), np.ones(2), True)
+    >>> moved, x = ahead_of_timing(shape, np.array([[1.0, -0.1], [1.0, 0.1], [0.0, 0.0]]))
+    >>> moved.slope.round(4).tolist(), (x @ moved.slope).round(4).tolist()
+    ([0.1199, 2.0], [-0.1, 0.3, 0.0])
+    """
+    if not {"promoted", "timing"} <= set(shape.names):
+        return shape, x
+    flag, timing = shape.names.index("promoted"), shape.names.index("timing")
+    at, slope = x[:, flag] > 0.0, shape.slope.copy()
+    if not at.any() or abs(slope[timing]) < 1e-6:
+        return shape, x
+    more = float(np.log(np.mean(np.exp(np.clip(slope[timing] * x[at, timing], -50.0, 50.0)))))
+    slope[flag] += more
+    x = x.copy()
+    x[:, timing] -= x[:, flag] * more / slope[timing]
+    return replace(shape, slope=slope), x
 
 
 def _fitted(
