@@ -151,7 +151,7 @@ class Design:
         numbers = [
             covariate.base is None and i == 0 for covariate in self.covariates for i, _ in enumerate(covariate.columns)
         ]
-        return np.where(numbers, deviation, 1.0)
+        return np.where(np.array(numbers) & (deviation > 0), deviation, 1.0)
 
     def rows(self, frame: Any) -> DesignRows:
         """Return the design matrix of some customers, equal rows once.

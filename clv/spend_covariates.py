@@ -34,9 +34,9 @@ _FIRST_LOOK_ROWS = 40_000
 class SpendCovariateModel(GammaGammaModel):
     """Gamma-Gamma with nu ~ Gamma(q, v exp(h'z)): a customer with covariates z spends exp(h'z) times as much.
 
-    Covariates are coded as in `CovariateModel`: levels against a base, numbers centred at the mean of the customers
-    that entered; ``params_`` are those of a customer there. Without covariates it is `GammaGammaModel`, digit for
-    digit.
+    Covariates are coded as in `CovariateModel`: levels against a base, numbers centred at their mean; ``params_`` are
+    those of a customer there. A level in which nobody has spent again counts as the base, and ``message_`` says so.
+    Without covariates it is `GammaGammaModel`, digit for digit.
 
     Parameters
     ----------
@@ -120,7 +120,8 @@ class SpendCovariateModel(GammaGammaModel):
         enters = (x > 0) & (m > 0) & (w > 0)
         if not enters.any():
             super().fit(summary)  # says what is missing
-        self.design_ = Design.of(summary, self.spend, np.where(enters, w, 0.0), base=self.base, missing=self.missing)
+        # of all customers: a level in which nobody has spent again is one, too, and is told below
+        self.design_ = Design.of(summary, self.spend, w, base=self.base, missing=self.missing)
         rows = self.design_.rows(summary)
         spread = self.design_.spread(rows, np.where(enters, w, 0.0))
         unit = float((w * m)[enters].sum() / w[enters].sum())
@@ -147,7 +148,7 @@ class SpendCovariateModel(GammaGammaModel):
         lost = [name for name, known in zip(self.coefficients_, free[3:], strict=True) if not known]
         if lost:
             self.identified_ = False
-            note = f"the data do not identify {', '.join(lost)}: at the boundary; a ridge above 0 bounds them"
+            note = f"the data do not identify {', '.join(lost)}: nobody there has spent again"
             self.message_ = "; ".join(text for text in (self.message_, note) if text)
         return self
 

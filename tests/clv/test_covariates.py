@@ -163,6 +163,19 @@ def test_covariates_of_spend_alone_by_level_are_scaled_money():
     assert rate == pytest.approx(plain_rate * level)
 
 
+def test_a_level_in_which_nobody_has_spent_again_counts_as_the_base():
+    spends = simulate.simulate_gamma_gamma({"p": 6.0, "q": 4.0, "v": 15.0}, np.arange(3000) % 5, seed=1)
+    channel = np.where(np.arange(3000) % 3 == 0, "shop", "web")
+    channel[(np.arange(3000) % 5 == 0) & (np.arange(3000) < 100)] = "fair"
+    model = clv.SpendCovariateModel(["channel"], base={"channel": "web"}).fit(spends.assign(channel=channel))
+    assert model.coefficients_["spend.channel[fair]"] == 0.0
+    assert not model.identified_
+    assert "spend.channel[fair]" in model.message_
+    assert np.isnan(model.summary_.loc["spend.channel[fair]", "standard_error"])
+    assert np.isfinite(model.summary_.loc["spend.channel[shop]", "standard_error"])
+    assert clv.SpendCovariateModel(["channel"], ridge=1.0).fit(spends.assign(channel=channel)).identified_
+
+
 @pytest.mark.parametrize("kind", ["bg_nbd", "pareto_nbd"])
 def test_known_coefficients_lie_in_their_intervals(kind):
     truth = {"purchase.channel[shop]": 0.5, "purchase.age": 0.02}
