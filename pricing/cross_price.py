@@ -1,7 +1,9 @@
 """Cross-price elasticities within a category: who sells instead of whom, and who along with whom.
 
-Each item's demand is read on its own price and those of the best sellers around it in the same store and week; the many
-weak estimates are drawn to the category's usual cross elasticity, and what is not believed is refused with its reason.
+Each item's demand is read on its own price and those of the items around it in the same store and week, prices
+instrumented by the shop's costs where these are known; the many weak estimates are drawn to the category's usual cross
+elasticity, and what is not believed is refused with its reason. A week's shock common to the category is not taken out,
+as it is for own prices: it would take along what one item's price does to all the others.
 """
 
 from collections.abc import Sequence
@@ -11,15 +13,23 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import ModelError
+from ..sql.findings import Finding
 from ..sql.frames import frame_like
-from .censored_poisson import fit_counts
-from .elasticity import grouped_items
-from .instruments import within
+from .censored_poisson import fit_counts, log_likelihood
+from .elasticity import control_columns, grouped_items, panel_findings
+from .error_persistence import Persistence, week_series
+from .instruments import STRONG_F, available, excluded, first_stage, within
 from .panel_arrays import PanelArrays, read_panel
-from .shrinkage import shrink
 
 _Z90 = 1.6448536269514722
 _FEWEST_ROWS = 30
+_WEEKS_A_PRICE = 6
+_FURTHER_PRICES = 10
+_LEAST_SHARED, _MOST_SHARED = 0.5, 0.9
+_USUAL_DEVIATION, _ITS_SPREAD = 0.1, 1.0
+_SAME_PRICE = 0.02
+# of a single instrument: its answer is then off by less than its own error (Angrist and Kolesar 2024)
+_LEAST_F = 4.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class CrossElasticities:
         ("substitute", "complement" or "unclear"), ``accepted, reason``.
     usual : dict of str to float
         Mean cross elasticity by category.
+    findings : tuple of Finding
+        What a reader must know.
 
     Examples
     --------
@@ -46,10 +58,11 @@ class CrossElasticities:
     table: Any
     usual: dict[str, float]
     rows: tuple[dict[str, Any], ...] = field(repr=False)
+    findings: tuple[Finding, ...] = ()
 
 
 def estimate_cross_elasticities(
-    panel: Any, *, others: int = 6, controls: Sequence[str] = ("display", "mailer", "promoted")
+    panel: Any, *, others: int = 6, controls: Sequence[str] | None = None, progress: bool = True
 ) -> CrossElasticities:
     """Estimate how each item's demand answers to the prices of the best sellers of its category.
 
@@ -58,9 +71,12 @@ def estimate_cross_elasticities(
     panel : frame
         As of `price_panel`.
     others : int
-        How many of them, at most; those whose prices move with the item's own or each other's give no answer.
-    controls : sequence of str
-        Columns that move demand besides prices; those that the panel does not have are passed over.
+        How many of them, at most. Further items' prices are held beside them as far as there are weeks for it, those
+        first that move with the item's own: what is left out is credited to what it moves with.
+    controls : sequence of str, optional
+        What else moves demand, as in `estimate_elasticities`.
+    progress : bool
+        Whether a terminal on stderr sees how far it is.
 
     Raises
     ------
@@ -68,6 +84,11 @@ def estimate_cross_elasticities(
         The panel is not one.
     ModelError
         ``others`` is below 1, or no pair of items shares rows enough.
+
+    Notes
+    -----
+    Cross elasticities of a category are normal around its usual one; an item's are drawn to it together, with the
+    covariance of their estimates, so that two prices that move together share what they do (Efron and Morris 1972).
 
     Examples
     --------
@@ -77,119 +98,287 @@ def estimate_cross_elasticities(
     >>> bool(0.1 < found.usual["category"] < 0.8)
     True
     """
-    if others < 1:
-        raise ModelError(f"others = {others} is not allowed; give a whole number from 1")
-    arrays = read_panel(panel)
+    from tqdm import tqdm
+
+    if not isinstance(others, int | np.integer) or others < 1:
+        raise ModelError(f"others = {others!r} is not allowed; give a whole number from 1")
+    controls = (controls,) if isinstance(controls, str) else controls
+    arrays = read_panel(panel, controls or ())
+    with_controls = control_columns(arrays, controls)
+    findings = panel_findings(arrays, with_controls)
+    named = available(arrays)
+    instruments = excluded(arrays, named) if named else None
     rows: list[dict[str, Any]] = []
-    usual = {}
-    for path, items in grouped_items(arrays).items():
-        pairs = _pairs(arrays, items, others, [name for name in controls if name in arrays.columns])
-        if not pairs:
-            continue
-        estimate = np.array([pair["own_estimate"] for pair in pairs])
-        variance = np.array([pair["variance"] for pair in pairs])
-        answer = shrink(estimate, variance, [()] * len(pairs))
-        if answer is None:
-            continue
-        name = " / ".join(path) or "all"
-        usual[name] = answer.categories[()][0]
-        for pair, mean, deviation, share in zip(pairs, answer.mean, answer.deviation, answer.own_share, strict=True):
-            rows.append(_row(pair, float(mean), float(deviation), float(share)))
+    usual, weak, fitted, left_out = {}, 0, 0, 0
+    # disable=None is off where stderr is no terminal
+    with tqdm(total=len(arrays.items), desc="cross prices", disable=None if progress else True, leave=False) as bar:
+        for path, items in grouped_items(arrays).items():
+            category = _Category(arrays, items, int(others), with_controls, instruments)
+            answers = []
+            for item in items:
+                answers.append(category.item(item))
+                bar.update()
+            known = [answer for answer in answers if answer is not None]
+            fitted += len(known)
+            weak += sum(not answer.instrumented for answer in known)
+            left_out = max([left_out, *(answer.left_out for answer in known)])
+            if known:
+                name = " / ".join(path) or "all"
+                usual[name], made = _drawn(known)
+                rows += made
     if not rows:
         raise ModelError(
             f"no two items of a category share {_FEWEST_ROWS} rows of store and week with prices that move apart"
         )
+    if left_out:
+        findings.append(
+            Finding(
+                "prices_left_out",
+                False,
+                f"Up to {left_out} prices of a category are not held beside an item's: there are not weeks enough.",
+                "What they do is credited to the prices that they move with; take smaller categories, or more weeks.",
+            )
+        )
+    if weak:
+        findings.append(
+            Finding(
+                "prices_as_they_are",
+                False,
+                f"{weak} of {fitted} items are read with prices as they are: "
+                + ("their costs move them too little." if named else "no cost that moves them is known."),
+                "Where the shop prices by what demand it expects, own and cross responses are understated; give what "
+                "promotions cost.",
+            )
+        )
     import pyarrow as pa
 
-    return CrossElasticities(frame_like(panel, pa.Table.from_pylist(rows)), usual, tuple(rows))
+    return CrossElasticities(frame_like(panel, pa.Table.from_pylist(rows)), usual, tuple(rows), tuple(findings))
 
 
-def _pairs(panel: PanelArrays, items: Sequence[int], others: int, controls: Sequence[str]) -> list[dict[str, Any]]:
-    sold = np.bincount(panel.item, panel.units, len(panel.items))
-    ranked = sorted(items, key=lambda i: (-sold[i], panel.items[i]))
-    place = panel.store.astype(np.int64) * len(panel.weeks) + panel.week
-    cells = len(panel.stores) * len(panel.weeks)
-    prices = {}
-    for i in ranked[: others + 1]:
-        prices[i] = np.full(cells, np.nan)
-        prices[i][place[panel.rows(i)]] = np.log(panel.price[panel.rows(i)])
-    made = []
-    for item in items:
-        around = [i for i in ranked[: others + 1] if i != item][:others]
-        made += _of_item(panel, item, around, prices, place, controls)
-    return made
+@dataclass(frozen=True)
+class _Answer:
+    """One item's regression: estimates for ``others`` and their covariance; ``same`` are prices not told apart."""
+
+    item: str
+    others: tuple[str, ...]
+    wanted: int
+    estimate: np.ndarray
+    covariance: np.ndarray
+    own: float
+    instrumented: bool
+    weak: bool
+    left_out: int
+    same: dict[str, str]
 
 
-def _of_item(
-    panel: PanelArrays,
-    item: int,
-    around: Sequence[int],
-    prices: dict[int, np.ndarray],
-    place: np.ndarray,
-    controls: Sequence[str],
-) -> list[dict[str, Any]]:
-    span = panel.rows(item)
-    rows = np.arange(span.start, span.stop)
-    theirs = np.stack([prices[i][place[rows]] for i in around], axis=1) if around else np.empty((len(rows), 0))
-    shared = np.isfinite(theirs).mean(axis=0) > 0.5
-    around = [i for i, keep in zip(around, shared, strict=True) if keep]
-    theirs = theirs[:, shared]
-    whole = np.isfinite(theirs).all(axis=1)
-    rows, theirs = rows[whole], theirs[whole]
-    if len(rows) < _FEWEST_ROWS or not around:
-        return []
-    group = np.unique(panel.store[rows], return_inverse=True)[1]
-    week = np.unique(panel.week[rows], return_inverse=True)[1]
-    columns = [np.log(panel.price[rows]), *theirs.T]
-    columns += [np.nan_to_num(panel.columns[name][rows]) for name in controls]
-    turn = 2.0 * np.pi * (panel.weeks - panel.weeks[0]).astype(float)[panel.week[rows]] / 365.25
-    columns += [np.sin(turn), np.cos(turn)]
-    x = np.stack(columns, axis=1)
-    held = _independent(within(x, group))
-    if 0 not in held:
-        return []
-    try:
+class _Category:
+    """Prices of a category's items by store and week, as they are and as their costs explain them."""
+
+    def __init__(
+        self,
+        panel: PanelArrays,
+        items: Sequence[int],
+        others: int,
+        controls: Sequence[str],
+        instruments: np.ndarray | None,
+    ) -> None:
+        self.panel, self.others, self.controls, self.instruments = panel, others, controls, instruments
+        sold = np.bincount(panel.item, panel.units, len(panel.items))
+        self.ranked = sorted(items, key=lambda i: (-sold[i], panel.items[i]))
+        self.place = panel.store.astype(np.int64) * len(panel.weeks) + panel.week
+        self.price: dict[int, np.ndarray] = {}
+        for i in self.ranked:
+            self.price[i] = np.full(len(panel.stores) * len(panel.weeks), np.nan)
+            self.price[i][self.place[panel.rows(i)]] = self._explained(i)
+
+    def _explained(self, item: int) -> np.ndarray:
+        """The item's log price, what its costs do not explain left out where they are strong."""
+        span = self.panel.rows(item)
+        log_price = np.log(self.panel.price[span])
+        if self.instruments is None or not np.isfinite(self.instruments[span]).all():
+            return log_price
+        group = np.unique(self.panel.store[span], return_inverse=True)[1]
+        stage = first_stage(
+            log_price, self.instruments[span], np.empty((len(group), 0)), group, self.panel.week[span]
+        )  # fmt: skip
+        return log_price if stage is None or not stage.f >= STRONG_F else log_price - stage.residual
+
+    def item(self, item: int) -> _Answer | None:
+        """Fit one item; None where its rows do not carry it."""
+        panel, span = self.panel, self.panel.rows(item)
+        rows = np.arange(span.start, span.stop)
+        around = self._around(item, rows)
+        theirs = np.stack([self.price[i][self.place[rows]] for i in around], axis=1) if around else np.empty((0, 0))
+        whole = np.isfinite(theirs).all(axis=1)
+        rows, theirs = rows[whole], theirs[whole]
+        if not around or len(rows) < _FEWEST_ROWS:
+            return None
+        group = np.unique(panel.store[rows], return_inverse=True)[1]
+        own = np.log(panel.price[rows])
+        columns = [np.nan_to_num(panel.columns[name][rows]) for name in self.controls]
+        turn = 2.0 * np.pi * (panel.weeks - panel.weeks[0]).astype(float)[panel.week[rows]] / 365.25
+        columns += [wave(k * turn) for k in (1, 2) for wave in (np.sin, np.cos)]
+        columns.append(panel.week[rows] / len(panel.weeks))
+        if panel.holiday is not None:
+            columns.append(panel.holiday[rows].astype(float))
+        x = np.column_stack([own, theirs, *columns])
+        held, same = _told_apart(within(x, group), len(around))
+        if 0 not in held:
+            return None
+        x = x[:, held]
+        stage = None
+        if self.instruments is not None and np.isfinite(self.instruments[rows]).all():
+            # one instrument, what its costs make of its price: beside prices of the same promotions several would be
+            # weak, and weak ones err towards prices as they are
+            explained = self.price[item][self.place[rows]][:, None]
+            stage = first_stage(own, explained, x[:, 1:], group, panel.week[rows])
+            stage = stage if stage is not None and stage.f >= _LEAST_F else None
+        if stage is not None and float(np.std(stage.residual)) > 1e-6:
+            x = np.column_stack([x, stage.residual])
         out = panel.sold_out[rows] if panel.sold_out is not None else None
-        fit = fit_counts(panel.units[rows], x[:, held], group, sold_out=out)
-    except ModelError:
-        return []
-    clusters = (group, week) if group.max() >= 9 else (week,)
-    covariance = fit.clustered(*clusters)
-    found = []
-    for k, other in enumerate(around, start=1):
-        known = k in held
-        at = held.index(k) if known else 0
-        found.append(
-            {
-                "item": panel.items[item],
-                "other": panel.items[other],
-                "own_estimate": float(fit.slope[at]) if known else np.nan,
-                "variance": float(covariance[at, at]) if known else np.nan,
-                "own_elasticity": float(fit.slope[held.index(0)]),
-            }
+        try:
+            fit = fit_counts(panel.units[rows], x, group, sold_out=out)
+        except (ModelError, np.linalg.LinAlgError):
+            return None
+        pairs = [k for k in held if 0 < k <= len(around)]
+        at = np.array([held.index(k) for k in pairs], dtype=int)
+        covariance = _covariance(panel.units[rows], x, group, panel.week[rows], out, fit)
+        names = [panel.items[i] for i in around]
+        return _Answer(
+            panel.items[item],
+            tuple(names[k - 1] for k in pairs),
+            self.others,
+            fit.slope[at],
+            covariance[np.ix_(at, at)],
+            float(fit.slope[0]),
+            stage is not None,
+            stage is None and self.instruments is not None,
+            len(self.ranked) - 1 - len(around),
+            {names[j - 1]: panel.items[item] if k == 0 else names[k - 1] for j, k in same.items()},
         )
-    return found
+
+    def _around(self, item: int, rows: np.ndarray) -> list[int]:
+        """The best sellers, and then those whose prices move most with the item's own."""
+        seen = {i: np.isfinite(self.price[i][self.place[rows]]).mean() for i in self.ranked if i != item}
+        first = [i for i in seen if seen[i] > _LEAST_SHARED][: self.others]
+        weeks = len(np.unique(self.panel.week[rows]))
+        room = min(weeks // _WEEKS_A_PRICE, self.others + _FURTHER_PRICES) - len(first)
+        rest = [i for i in seen if i not in first and seen[i] > _MOST_SHARED]
+        group = self.panel.store[rows]
+        own = within(np.log(self.panel.price[rows])[:, None], group)[:, 0]
+
+        def moves_with(i: int) -> float:
+            theirs = self.price[i][self.place[rows]]
+            theirs = np.where(np.isfinite(theirs), theirs, np.nanmean(theirs))
+            theirs = within(theirs[:, None], group)[:, 0]
+            scale = float(own @ own) * float(theirs @ theirs)
+            return abs(float(own @ theirs)) / scale**0.5 if scale > 0 else 0.0
+
+        rest = sorted(rest, key=lambda i: (-round(moves_with(i), 9), self.panel.items[i]))
+        return first + rest[: max(room, 0)]
 
 
-def _independent(columns: np.ndarray) -> list[int]:
+def _told_apart(columns: np.ndarray, prices: int) -> tuple[list[int], dict[int, int]]:
+    """Columns that say something of their own; and of prices that do not, which one they move with."""
     held: list[int] = []
+    same: dict[int, int] = {}
     for k, column in enumerate(columns.T):
         scale = float(column @ column)
         if scale <= 1e-8 * len(column):
             continue
         basis = columns[:, held]
         rest = column - basis @ np.linalg.lstsq(basis, column, rcond=None)[0] if held else column
-        # two prices that move together to nine tenths cannot be told apart
-        if float(rest @ rest) > 0.1 * scale or not held:
+        if float(rest @ rest) > _SAME_PRICE * scale or not held:
             held.append(k)
-    return held
+        elif 0 < k <= prices:
+            near = [abs(float(column @ columns[:, j])) / float(columns[:, j] @ columns[:, j]) ** 0.5 for j in held]
+            same[k] = held[int(np.argmax(near))]
+    return held, {j: k for j, k in same.items() if k <= prices}
+
+
+def _covariance(
+    units: np.ndarray, x: np.ndarray, group: np.ndarray, week: np.ndarray, out: np.ndarray | None, fit: Any
+) -> np.ndarray:
+    """That of the likelihood, raised for shocks that a week's stores share and that last, and for what was fitted."""
+    bread = fit.covariance
+    total = np.bincount(group, fit.weight) + 1e-12
+    centred = x - np.stack([np.bincount(group, fit.weight * c) / total for c in x.T], axis=1)[group]
+    score = np.zeros(len(units))
+    at = np.flatnonzero(np.isfinite(fit.predictor))
+    score[at] = log_likelihood(units[at], fit.predictor[at], None if out is None else out[at], fit.size)[1]
+    persistence = Persistence.of([week_series(week, score, fit.weight)])
+    makes = centred @ bread
+    lasting = np.array([persistence.of_slope(*week_series(week, fit.weight * m, fit.weight)) for m in makes.T])
+    index = np.unique(week, return_inverse=True)[1]
+    weeks = int(index.max()) + 1
+    sums = np.stack([np.bincount(index, score * m) for m in makes.T], axis=1)
+    spare = max(weeks - x.shape[1] - 1.0, 0.25 * weeks)
+    robust = (sums**2).sum(axis=0) * weeks / max(spare - 2.0, 1.0) / np.diag(bread)
+    # one number for all: the sandwich of so many prices and so few weeks is itself a guess
+    raised = max(1.0, float(np.median(robust)))
+    scale = np.sqrt(lasting * raised)
+    return bread * np.outer(scale, scale)
+
+
+def _drawn(answers: Sequence[_Answer]) -> tuple[float, list[dict[str, Any]]]:
+    """The category's usual cross elasticity, and each pair's answer drawn to it, over what their spread may be."""
+    grid = np.exp(np.linspace(np.log(0.01), np.log(1.5), 31))
+    likelihood, usual, spread, parts = [], [], [], []
+    for tau in grid:
+        weights = [np.linalg.inv(a.covariance + tau**2 * np.eye(len(a.others))) for a in answers]
+        precision = sum(float(w.sum()) for w in weights)
+        mean = sum(float((w @ a.estimate).sum()) for w, a in zip(weights, answers, strict=True)) / precision
+        value = -0.5 * np.log(precision) - 0.5 * ((np.log(tau) - np.log(_USUAL_DEVIATION)) / _ITS_SPREAD) ** 2
+        posterior = []
+        for w, a in zip(weights, answers, strict=True):
+            left = a.estimate - mean
+            value += 0.5 * np.linalg.slogdet(w)[1] - 0.5 * float(left @ w @ left)
+            # drawn to the mean, whose own error moves every pair by what it is drawn
+            pull = tau**2 * w
+            moved = 1.0 - pull.sum(axis=1)
+            posterior.append((mean + pull @ left, tau**2 * (1.0 - np.diag(pull)) + moved**2 / precision, np.diag(pull)))
+        likelihood.append(value)
+        usual.append(mean)
+        spread.append(1.0 / precision)
+        parts.append(posterior)
+    chance = np.exp(np.array(likelihood) - max(likelihood))
+    chance /= chance.sum()
+    rows = []
+    typical = float(chance @ np.array(usual))
+    for i, answer in enumerate(answers):
+        means, variances, shares = (np.stack([part[i][k] for part in parts]) for k in range(3))
+        mean = chance @ means
+        deviation = np.sqrt(chance @ (variances + (means - mean) ** 2))
+        share = np.clip(chance @ shares, 0.0, 1.0)
+        wanted = {name: k for k, name in enumerate(answer.others)}
+        told = [*answer.others, *(name for name in answer.same if name not in wanted)][: answer.wanted]
+        beside = {**answer.same, **{k: j for j, k in answer.same.items()}}
+        alone = float(np.sqrt(chance @ (grid**2 + np.array(spread) + (np.array(usual) - typical) ** 2)))
+        for name in told:
+            pair = {
+                "item": answer.item,
+                "other": name,
+                "own_elasticity": answer.own,
+                "moves_with": beside.get(name),
+                "weak": answer.weak,
+            }
+            k = wanted.get(name)
+            if k is None:
+                rows.append(_row(pair, typical, alone, 0.0))
+            else:
+                rows.append(_row(pair, float(mean[k]), float(deviation[k]), float(share[k])))
+    return typical, rows
 
 
 def _row(pair: dict[str, Any], mean: float, deviation: float, share: float) -> dict[str, Any]:
     lower, upper = mean - _Z90 * deviation, mean + _Z90 * deviation
     own = pair["own_elasticity"]
     reason = ""
-    if own > -0.1:
+    if pair.get("moves_with"):
+        reason = f"its price moves with that of {pair['moves_with']}: whose effect it is cannot be told"
+    elif pair.get("weak"):
+        reason = "its costs do not move its own price apart from the others': what answers to demand cannot be told"
+    elif own > -0.1:
         reason = f"the item's own elasticity beside it is {own:.2f}: such a pair of answers is not believed"
     elif abs(mean) > abs(own):
         reason = f"{mean:+.2f} is more than the item answers to its own price, {own:.2f}"

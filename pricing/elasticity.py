@@ -26,6 +26,7 @@ _Z90 = 1.6448536269514722
 _CHANGE = 0.01
 _EARLIER = 0.75
 _FEWEST_LATER_WEEKS = 20
+_TOGETHER, _BLOCK = 0.7, 1_000
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def estimate_elasticities(
     instruments = (instruments,) if isinstance(instruments, str) else instruments
     arrays = read_panel(panel, controls or ())
     with_controls = control_columns(arrays, controls)
-    findings = panel_findings(arrays, with_controls, censored=censored)
+    findings = panel_findings(arrays, with_controls, censored=censored) + _moving_together(arrays)
     named = tuple(instruments) if instruments is not None else available(arrays)
     if method == "instruments" and not named:
         raise ModelError(
@@ -317,6 +318,36 @@ def panel_findings(panel: PanelArrays, controls: Sequence[str] = (), *, censored
     for reason, count in panel.dropped.items():
         findings.append(Finding(reason, False, f"{count} rows have no price and are left out.", "Map unit_price."))
     return findings
+
+
+def _moving_together(panel: PanelArrays) -> list[Finding]:
+    """Whether items' prices move along with another's of their category: what that one does is credited to them."""
+    count = 0
+    for items in grouped_items(panel).values():
+        moves = np.zeros((len(items), len(panel.weeks)))
+        for k, i in enumerate(items):
+            rows = panel.rows(i)
+            group = np.unique(panel.store[rows], return_inverse=True)[1]
+            log_price = within(np.log(panel.price[rows])[:, None], group)[:, 0]
+            moves[k] = np.bincount(panel.week[rows], log_price, len(panel.weeks))
+        scale = np.sqrt((moves**2).sum(axis=1))
+        moves = moves[scale > 1e-9] / scale[scale > 1e-9, None]
+        for first in range(0, len(moves), _BLOCK):
+            block = moves[first : first + _BLOCK] @ moves.T
+            block[np.arange(len(block)), first + np.arange(len(block))] = 0.0
+            count += int((block.max(axis=1, initial=0.0) > _TOGETHER).sum())
+    if not count:
+        return []
+    return [
+        Finding(
+            "prices_move_together",
+            False,
+            f"The prices of {count} of {len(panel.items)} items move with another's (correlation above {_TOGETHER}).",
+            "What such items sell in each other's place is credited to their own prices, and to the weeks' common "
+            "shock: where substitutes are strong, answers are off by about a cross elasticity, and their intervals do "
+            "not say so; see estimate_cross_elasticities.",
+        )
+    ]
 
 
 def _table(

@@ -136,7 +136,14 @@ def test_new_items_get_the_categorys_answer_and_it_says_so(found):
 
 
 def test_unknown_stock_is_a_finding(found):
-    assert [finding.code for finding in found.findings] == ["stock_unknown"]
+    assert [finding.code for finding in found.findings] == ["stock_unknown", "prices_move_together"]
+
+
+def test_prices_that_move_apart_are_no_finding():
+    # a brand an item: none is promoted with another
+    frame = simulate_prices(items=4, stores=2, weeks=60, brands=4, seed=1).frame()
+    answer = estimate_elasticities(frame, method="poisson", held_out=False)
+    assert [finding.code for finding in answer.findings] == ["stock_unknown"]
 
 
 def test_an_item_with_a_single_price_has_the_categorys_answer():

@@ -142,6 +142,34 @@ def test_what_fixed_effects_cannot_take_is_said():
         double_ml(frame.assign(week=1))
 
 
+@pytest.mark.parametrize("confounding", [0.0, CONFOUNDING])
+def test_cross_intervals_cover_and_are_not_biased(confounding):
+    seen = []
+    for seed in range(3):
+        history = simulate_prices(items=8, stores=6, weeks=90, brands=4, cross=0.3, confounding=confounding, seed=seed)
+        found = estimate_cross_elasticities(history.frame())
+        at = {name: i for i, name in enumerate(history.items)}
+        table = found.table
+        truth = [history.cross[at[a], at[b]] for a, b in zip(table["item"], table["other"], strict=True)]
+        seen.append(np.stack([truth, table["elasticity"], table["standard_error"]]))
+    truth, mean, error = np.concatenate(seen, axis=1)
+    # prices of one brand move together: read without each other each was credited with both, +.12 and 65% covered.
+    # 144 pairs, those of one item together: two standard errors of a coverage of .90 are about .08
+    assert abs(np.mean(mean - truth)) < 0.08
+    assert np.mean(np.abs(mean - truth) < 1.645 * error) > 0.8
+
+
+def test_what_cross_prices_cannot_tell_is_said():
+    frame = simulate_prices(items=6, stores=3, weeks=60, brands=6, cross=0.3, seed=1).frame()
+    twin, of = frame["item"] == "item_0005", frame["item"] == "item_0004"
+    frame.loc[twin, "price"] = frame.loc[of, "price"].to_numpy() * 1.5
+    found = estimate_cross_elasticities(frame.drop(columns=["promotion_cost", "unit_cost"]))
+    table = found.table.set_index(["item", "other"])
+    assert "moves with that of item_000" in table.loc[("item_0000", "item_0005"), "reason"]
+    assert not table.loc[("item_0000", "item_0004"), "accepted"]
+    assert {"stock_unknown", "prices_as_they_are"} <= {finding.code for finding in found.findings}
+
+
 def test_cross_prices_find_substitutes_and_refuse_what_is_not_believed():
     history = simulate_prices(items=8, stores=10, weeks=104, cross=0.4, brands=8, seed=2)
     found = estimate_cross_elasticities(history.frame(), others=4)
