@@ -40,6 +40,7 @@ _READ_BY_MODELS = (
     "first_order_revenue",
 )
 _HOLDOUT = ("holdout_summary",)
+_SCORED = ("customer_summary", *_HOLDOUT)
 _CAMPAIGNS = ("sends", "customers", "customer_days", "return_lines")
 _PRICES = ("order_lines", "products", "stock", "promotions", "exchange_rates")
 _TRACKED = ("first_purchases_by_day", "repeat_purchases_by_day", "holdout_summary")
@@ -109,6 +110,9 @@ class RunContent:
         self._write("model_calibration", valuation.calibration, _HOLDOUT, "clv.evaluate_models")
         self._write("order_tracking", valuation.tracking, _TRACKED, "clv.track_orders")
         self._write("customer_scores", valuation.scores, ("customer_summary", *_HOLDOUT), "clv.score_customers")
+        self._write(
+            "customer_intervals", valuation.intervals, ("customer_summary", *_HOLDOUT), "clv.customer_intervals"
+        )
         self._write("score_terms", valuation.terms, ("customer_summary", *_HOLDOUT), "clv.score_terms")
         kpis = ("customer_days", "customer_summary", "customer_scores")
         self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
@@ -225,6 +229,7 @@ class RunContent:
                 "name": valuation.order_model.name if valuation.order_model else "",
                 "chosen_because": valuation.chosen_because,
                 "verdict": valuation.verdict,
+                "dispersion": valuation.dispersion and valuation.dispersion.to_dict(),
             },
             "money": money,
             "notes": self.notes,

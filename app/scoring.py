@@ -27,10 +27,12 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     ModelError
         The snapshot has no model of orders, or one in another time unit than the settings ask for.
     """
+    from ..clv.calibration import DispersionCalibration
     from ..clv.score import score_customers
 
     model, spend = snapshot_models(snapshot)
     value = settings.value
+    dispersion = snapshot.manifest["model"].get("dispersion")
     with connect(settings) as database:
         summary = database.query("customer_summary").sort_by("customer_id")
         summary = summary.replace_schema_metadata({"regulars.time_unit": value.time_unit})
@@ -42,6 +44,7 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
             horizon=value.horizon,
             discount_rate=value.discount_rate,
             margin=value.margin,
+            calibration=dispersion and DispersionCalibration.from_dict(dispersion),
         )
 
 

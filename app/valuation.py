@@ -9,13 +9,22 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ..sql.contract import CUSTOMER_SCORES, KPIS, MODEL_CALIBRATION, MODEL_REPORTS, ORDER_TRACKING, SCORE_TERMS
+from ..sql.contract import (
+    CUSTOMER_INTERVALS,
+    CUSTOMER_SCORES,
+    KPIS,
+    MODEL_CALIBRATION,
+    MODEL_REPORTS,
+    ORDER_TRACKING,
+    SCORE_TERMS,
+)
 from ..sql.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..clv.btyd import BTYDModel
+    from ..clv.calibration import DispersionCalibration
     from ..clv.evaluate import ModelReport
     from ..clv.gamma_gamma import GammaGammaModel
     from ..clv.portfolio import PortfolioValue
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
 # A window shorter than this in the models' unit says nothing of a horizon.
 SHORTEST_HOLDOUT = 1.0
 LIKELY_ACTIVE = 0.5
+# Fewer customers in the holdout say nothing of how wide intervals should be.
+FEWEST_JUDGED = 200
 
 
 @dataclass
@@ -38,11 +49,13 @@ class Valuation:
     tracking: "pa.Table"
     scores: "pa.Table"
     terms: "pa.Table"
+    intervals: "pa.Table"
     portfolio: "PortfolioValue | None"
     order_model: "BTYDModel | None"
     spend_model: "GammaGammaModel | None"
     verdict: str
     chosen_because: str
+    dispersion: "DispersionCalibration | None" = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -89,7 +102,9 @@ def value_customers(
     model, because = _fit_best(histories.summary, report, notes)
     spend = _fit_spend(histories.summary, notes)
     step("score customers")
-    scores, portfolio = _score(histories.summary, model, spend, settings, as_of)
+    dispersion = _dispersion(histories.holdout, report, model, settings)
+    scores, portfolio = _score(histories.summary, model, spend, settings, as_of, dispersion)
+    intervals = _intervals(histories.summary, model, spend, settings, dispersion)
     terms = _terms(histories.summary, model, settings)
     return Valuation(
         reports=_reports_of_nothing(why_not) if report is None else report.reports,
@@ -97,11 +112,13 @@ def value_customers(
         tracking=_track(report, histories, calibration_end, as_of, settings),
         scores=scores,
         terms=terms,
+        intervals=intervals,
         portfolio=portfolio,
         order_model=model,
         spend_model=spend,
         verdict=f"no verdict: {why_not}" if report is None else report.verdict,
         chosen_because=because,
+        dispersion=dispersion,
         notes=notes,
     )
 
@@ -244,6 +261,7 @@ def _score(
     spend: "GammaGammaModel | None",
     settings: "Settings",
     as_of: date,
+    dispersion: "DispersionCalibration | None",
 ) -> "tuple[pa.Table, PortfolioValue | None]":
     from ..clv.portfolio import portfolio_value
     from ..clv.score import score_customers
@@ -256,7 +274,39 @@ def _score(
         "discount_rate": value.discount_rate,
         "margin": value.margin,
     }
-    return score_customers(model, spend, summary, as_of=as_of, **terms), portfolio_value(model, spend, summary, **terms)
+    scores = score_customers(model, spend, summary, as_of=as_of, calibration=dispersion, **terms)
+    return scores, portfolio_value(model, spend, summary, **terms)
+
+
+def _dispersion(
+    holdout: "pa.Table", report: "ModelReport | None", model: "BTYDModel | None", settings: "Settings"
+) -> "DispersionCalibration | None":
+    """How much wider the holdout lay than the same model, as fitted on the calibration, had said."""
+    from ..clv.calibration import DispersionCalibration
+
+    few = holdout.num_rows < FEWEST_JUDGED
+    if not settings.value.calibrate_intervals or report is None or model is None or few:
+        return None
+    observed = holdout.column("frequency_holdout").to_numpy()
+    lengths = holdout.column("duration_holdout").to_numpy()
+    return DispersionCalibration.fit(report.fitted[model.name], holdout, observed, float(lengths[0]))
+
+
+def _intervals(
+    summary: "pa.Table",
+    model: "BTYDModel | None",
+    spend: "GammaGammaModel | None",
+    settings: "Settings",
+    dispersion: "DispersionCalibration | None",
+) -> "pa.Table":
+    from ..clv.customer_intervals import customer_intervals
+    from ..sql.frames import contract_table
+
+    if model is None:
+        return _empty(CUSTOMER_INTERVALS)
+    found = customer_intervals(model, spend, summary, settings.value.horizon, calibration=dispersion).frame()
+    columns = {name: found[name].to_numpy() for name in found}
+    return contract_table(CUSTOMER_INTERVALS, {"customer_id": summary.column("customer_id"), **columns})
 
 
 def _terms(summary: "pa.Table", model: "BTYDModel | None", settings: "Settings") -> "pa.Table":

@@ -214,6 +214,58 @@ CUSTOMER_SCORES = Table(
     ),
 )
 
+CUSTOMER_INTERVALS = Table(
+    "customer_intervals",
+    ("customer_id",),
+    "What each customer may do in the horizon: predictive intervals of purchase days and undiscounted net revenue at "
+    "three levels, the models' own uncertainty included.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column(
+            "orders_low_50",
+            "DOUBLE",
+            "purchase days",
+            "Lower end of the 50% interval of purchase days",
+        ),
+        Column("orders_high_50", "DOUBLE", "purchase days", "Upper end of the same"),
+        Column(
+            "money_low_50",
+            "DOUBLE",
+            "currency",
+            "Lower end of the 50% interval of net revenue",
+        ),
+        Column("money_high_50", "DOUBLE", "currency", "Upper end of the same"),
+        Column(
+            "orders_low_80",
+            "DOUBLE",
+            "purchase days",
+            "Lower end of the 80% interval of purchase days",
+        ),
+        Column("orders_high_80", "DOUBLE", "purchase days", "Upper end of the same"),
+        Column(
+            "money_low_80",
+            "DOUBLE",
+            "currency",
+            "Lower end of the 80% interval of net revenue",
+        ),
+        Column("money_high_80", "DOUBLE", "currency", "Upper end of the same"),
+        Column(
+            "orders_low_90",
+            "DOUBLE",
+            "purchase days",
+            "Lower end of the 90% interval of purchase days",
+        ),
+        Column("orders_high_90", "DOUBLE", "purchase days", "Upper end of the same"),
+        Column(
+            "money_low_90",
+            "DOUBLE",
+            "currency",
+            "Lower end of the 90% interval of net revenue",
+        ),
+        Column("money_high_90", "DOUBLE", "currency", "Upper end of the same"),
+    ),
+)
+
 SCORE_TERMS = Table(
     "score_terms",
     ("frequency", "T_days"),

@@ -128,7 +128,10 @@ _LONGEST_HORIZON = 7305  # days: twenty years
 
 
 class ValueSettings(_Section):
-    """``[value]``: time unit of the models, horizon in that unit, margin, yearly discount rate and the dates."""
+    """``[value]``: time unit of the models, horizon in that unit, margin, yearly discount rate and the dates.
+
+    ``calibrate_intervals``: customers' intervals are as wide as the holdout asks for, see `clv.DispersionCalibration`.
+    """
 
     time_unit: TimeUnit = "week"
     horizon: int = Field(default=52, ge=1)
@@ -136,6 +139,7 @@ class ValueSettings(_Section):
     discount_rate: float = Field(default=0.10, ge=0, le=10, allow_inf_nan=False)
     as_of: date | None = None
     calibration_end: date | None = None
+    calibrate_intervals: bool = True
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -29,6 +29,7 @@ def test_defaults_are_the_documented_ones():
         "discount_rate": 0.10,
         "as_of": None,
         "calibration_end": None,
+        "calibrate_intervals": True,
     }
     assert settings.build.model_dump() == {
         "warehouse": "warehouse",
