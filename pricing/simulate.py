@@ -7,7 +7,7 @@ and knows nothing of xi: the instrument that a shop really has.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,9 @@ _COST_STEP_WEEKS, _COST_STEP = 13, 0.05
 _PROMOTED, _SHALLOWEST, _DEEPEST = 0.25, 0.08, 0.35
 _PROMOTION_BUMP = 0.15
 _MARKUP = 1.6
+_NOVELTY = 0.5
+_OLD = 52
+_HOLIDAY_WEEKS = (14, 29, 50)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class SimulatedPrices:
         xi, the part of ``potential`` that nobody but a confounded shop foresees.
     promotion_bump : float
         What a promotion adds to ``potential`` beside its price.
+    category : ndarray of shape (items,), int
+    launch : ndarray of shape (items,), int
+        First week on sale; ``potential`` is -inf before.
+    novelty : ndarray of shape (items, weeks)
+        What being new adds to ``potential``; 0 for items that were there before.
+    holiday : ndarray of shape (weeks,), bool, or None
+        Holiday weeks, where holidays were asked for.
+    holiday_lift : float
+        What a holiday week adds to ``potential``.
 
     Examples
     --------
@@ -73,6 +85,11 @@ class SimulatedPrices:
     on_hand: np.ndarray | None = field(repr=False, default=None)
     shock: np.ndarray = field(repr=False, kw_only=True)
     promotion_bump: float = field(repr=False, default=_PROMOTION_BUMP, kw_only=True)
+    category: np.ndarray = field(repr=False, kw_only=True)
+    launch: np.ndarray = field(repr=False, kw_only=True)
+    novelty: np.ndarray = field(repr=False, kw_only=True)
+    holiday: np.ndarray | None = field(repr=False, default=None, kw_only=True)
+    holiday_lift: float = field(repr=False, default=0.0, kw_only=True)
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -89,7 +106,8 @@ class SimulatedPrices:
         """Return what a shop would see, a row per item, store and week, in that order.
 
         Columns: ``item, brand, category_1, store_id, week, units, revenue, price, regular_price, discount, promoted,
-        unit_cost, promotion_cost``, and ``on_hand, sold_out`` where stock is limited.
+        unit_cost, promotion_cost``, and ``on_hand, sold_out`` where stock is limited, ``age_weeks`` where items were
+        launched (there is no row before), ``holiday`` where there are holidays.
         """
         import pandas as pd
 
@@ -109,7 +127,7 @@ class SimulatedPrices:
             {
                 "item": by_item(np.array(self.items)),
                 "brand": by_item(np.array([f"brand_{b}" for b in self.brand])),
-                "category_1": "category",
+                "category_1": by_item(self._category_names()),
                 "store_id": np.tile(np.repeat([f"store_{s:03d}" for s in range(n_stores)], len(week)), n_items),
                 "week": np.tile(_FIRST_WEEK + 7 * week, n_items * n_stores),
                 "units": units,
@@ -125,7 +143,19 @@ class SimulatedPrices:
         if self.on_hand is not None:
             on_hand = self.on_hand[:, :, week].ravel()
             frame = frame.assign(on_hand=on_hand, sold_out=units >= on_hand)
+        if self.holiday is not None:
+            frame = frame.assign(holiday=np.tile(self.holiday[week], n_items * n_stores))
+        if self.launch.any():
+            # what was there before the history began is a year old or more: nothing is new about it
+            began = np.where(self.launch > 0, self.launch, -_OLD)
+            age = by_item_week(np.arange(n_weeks) - began[:, None])
+            frame = frame.assign(age_weeks=age)
+            frame = frame.take(np.flatnonzero(age >= 0)).reset_index(drop=True)
         return frame
+
+    def _category_names(self) -> np.ndarray:
+        several = self.category.max() > 0
+        return np.array([f"category_{c}" if several else "category" for c in self.category])
 
     def counterfactual_error(
         self, response: "Mapping[str, float] | Callable[[pd.DataFrame, np.ndarray], np.ndarray]", weeks: int = 16
@@ -147,6 +177,8 @@ class SimulatedPrices:
         """
         n_weeks = self.price.shape[2]
         judged = slice(n_weeks - weeks, n_weeks)
+        if self.launch.max() > n_weeks - weeks:
+            raise ModelError(f"items are launched in the {weeks} weeks judged; judge fewer weeks.")
         rows = self.frame(judged)
         groups = [np.array([i]) for i in range(len(self.own))]
         groups += [np.flatnonzero(self.brand == b) for b in np.unique(self.brand)]
@@ -178,6 +210,10 @@ def simulate_prices(
     cross: float = 0.02,
     season: float = 0.2,
     stock_weeks: float | None = None,
+    complements: float = 0.0,
+    categories: int = 1,
+    launches: float = 0.0,
+    holidays: float = 0.0,
     seed: int = 0,
 ) -> SimulatedPrices:
     """Draw a price history with a known price response.
@@ -192,14 +228,23 @@ def simulate_prices(
     mean_units : float
         Units an item sells in a store and week, about, at its regular price.
     cross : float
-        Mean cross-price elasticity between any two items.
+        Mean cross-price elasticity between any two items of a category; below 0 they are complements.
     season : float
         Amplitude of the yearly wave in log demand.
     stock_weeks : float, optional
         Weeks of regular demand on hand at each week's start, about: what is asked for beyond it is not sold and not
         seen. Without it stock is not limited.
+    complements : float
+        Share of the pairs of a category that are bought together: their cross elasticities change sign.
+    categories : int
+        Categories that items are dealt to, neighbours into one; across them prices do not matter.
+    launches : float
+        Share of the items that are launched in the first half of the history: they sell more while they are new
+        (``novelty``: .5 in log demand, falling by a sixth of itself a week).
+    holidays : float
+        What a holiday week adds to log demand; there are three a year, and their names are not told.
     seed : int
-        The same seed gives the same history.
+        The same seed gives the same history; an option that is not asked for changes no draw.
 
     Raises
     ------
@@ -214,21 +259,36 @@ def simulate_prices(
     >>> clean.counterfactual_error(dict(zip(clean.items, clean.own))) < 0.02
     True
     """
-    if min(items, stores, weeks, brands) < 1 or mean_units <= 0.0 or (stock_weeks is not None and stock_weeks <= 0.0):
-        raise ModelError(
-            f"items, stores, weeks, brands, mean_units and stock_weeks are {items}, {stores}, {weeks}, {brands}, "
-            f"{mean_units}, {stock_weeks}; each must be above 0."
-        )
+    counts = {"items": items, "stores": stores, "weeks": weeks, "brands": brands, "categories": categories}
+    for name, value in {**counts, "seed": seed}.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < (name != "seed"):
+            least = "0 or more" if name == "seed" else "1 or more: each must be above 0"
+            raise ModelError(f"{name} is {value!r}; it is a whole number, {least}.")
+    shares = {"complements": complements, "launches": launches}
+    others = {"confounding": confounding, "mean_units": mean_units, "cross": cross, "season": season}
+    for name, value in {**shares, **others, "holidays": holidays, "stock_weeks": stock_weeks or 1.0}.items():
+        least, most = (0.0, 1.0) if name in shares else (0.0, np.inf) if name == "season" else (-np.inf, np.inf)
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
+        if not number or not least <= float(value) <= most:
+            what = "a share from 0 to 1" if name in shares else "a finite number"
+            raise ModelError(f"{name} is {value!r}; it is {what}{', 0 or more' if name == 'season' else ''}.")
+    if mean_units <= 0.0 or (stock_weeks is not None and stock_weeks <= 0.0):
+        raise ModelError(f"mean_units and stock_weeks are {mean_units}, {stock_weeks}; each must be above 0.")
     # one stream for each part: a twin with other stock or confounding keeps all other draws
-    streams = iter(np.random.default_rng(seed).spawn(12))
+    root = np.random.default_rng(seed)
+    streams = iter(root.spawn(12))
+    paired, launching = root.spawn(2)
     own = np.clip(next(streams).normal(-2.4, 0.5, items), -4.0, -0.8)
     brand = np.arange(items) % brands
-    crossed = (
-        next(streams).normal(cross, cross / 2.0 if cross else 0.0, (items, items))
-        if cross
-        else np.zeros((items, items))
-    )
+    crossed = next(streams).normal(cross, abs(cross) / 2.0, (items, items)) if cross else np.zeros((items, items))
     np.fill_diagonal(crossed, 0.0)
+    category = np.arange(items) * categories // items
+    crossed *= category[:, None] == category
+    # a pair is one of complements for both
+    together = np.triu(paired.uniform(size=(items, items)) < complements, 1)
+    crossed = np.where(together | together.T, -crossed, crossed)
+    launch, novelty = _launches(items, weeks, launches, launching)
+    holiday = np.isin(np.arange(weeks) % 52, _HOLIDAY_WEEKS)
     cost = _unit_cost(items, weeks, next(streams))
     regular = _ending_in_9(np.broadcast_to(_MARKUP * cost[:, None, :], (items, stores, weeks)))
     shock = _shocks(items, stores, weeks, next(streams))
@@ -246,18 +306,44 @@ def simulate_prices(
     wave = season * np.sin(2.0 * np.pi * np.arange(weeks) / 52.0 + phase)
     potential = item_level[:, None, None] + store_level[None, :, None] + wave + shock
     potential = potential + _PROMOTION_BUMP * promoted[:, None, :]
+    if launches or holidays:
+        potential = potential + novelty[:, None, :] + holidays * holiday
+        potential = np.where((np.arange(weeks) >= launch[:, None])[:, None, :], potential, -np.inf)
     drawn = SimulatedPrices(
-        own, crossed, brand, price, regular, cost, paid, promoted, potential, np.zeros(0), shock=shock
+        own,
+        crossed,
+        brand,
+        price,
+        regular,
+        cost,
+        paid,
+        promoted,
+        potential,
+        np.zeros(0),
+        shock=shock,
+        category=category,
+        launch=launch,
+        novelty=novelty,
+        holiday=holiday if holidays else None,
+        holiday_lift=holidays,
     )
     demanded = next(streams).poisson(drawn.expected_demand())
     on_hand = None
     if stock_weeks is not None:
-        usual = drawn.expected_demand(regular).mean(axis=2, keepdims=True)
+        selling = np.maximum((np.arange(weeks) >= launch[:, None]).sum(axis=1), 1)
+        usual = drawn.expected_demand(regular).sum(axis=2, keepdims=True) / selling[:, None, None]
         on_hand = next(streams).poisson(np.broadcast_to(stock_weeks * usual, demanded.shape))
         demanded = np.minimum(demanded, on_hand)
-    return SimulatedPrices(
-        own, crossed, brand, price, regular, cost, paid, promoted, potential, demanded, on_hand, shock=shock
-    )
+    return replace(drawn, units=demanded, on_hand=on_hand)
+
+
+def _launches(items: int, weeks: int, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """First week of each item on sale, and what being new adds to log demand (items, weeks)."""
+    at = rng.integers(1, max(weeks // 2, 1) + 1, items)
+    launch = np.where(rng.permutation(items) < round(share * items), at, 0)
+    age = np.arange(weeks) - launch[:, None]
+    novelty = np.where((launch > 0)[:, None] & (age >= 0), _NOVELTY * (1.0 - 1.0 / 6.0) ** np.maximum(age, 0), 0.0)
+    return launch, novelty
 
 
 def _unit_cost(items: int, weeks: int, rng: np.random.Generator) -> np.ndarray:

@@ -95,3 +95,73 @@ def test_weeks_are_mondays_in_order_and_rows_are_item_store_week():
 def test_sizes_must_be_above_0():
     with pytest.raises(ModelError, match="each must be above 0"):
         simulate_prices(items=0)
+
+
+def test_options_that_are_not_asked_for_change_no_draw():
+    plain = simulate_prices(**SIZE, seed=8)
+    for option in ({"holidays": 0.4}, {"launches": 0.5}, {"categories": 3}, {"complements": 0.3}):
+        other = simulate_prices(**SIZE, seed=8, **option)
+        for name in ("own", "price", "regular_price", "promoted", "shock", "brand"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(plain, name))
+    assert set(plain.frame().columns).isdisjoint({"age_weeks", "holiday"})
+    assert set(plain.frame()["category_1"]) == {"category"}
+
+
+def test_complements_and_categories():
+    drawn = simulate_prices(**SIZE, cross=0.1, complements=0.4, categories=3, seed=9)
+    same = drawn.category[:, None] == drawn.category
+    assert np.bincount(drawn.category).tolist() == [4, 4, 4]
+    assert (drawn.cross[~same] == 0.0).all()
+    pairs = simulate_prices(**{**SIZE, "items": 60}, cross=0.1, complements=0.4, seed=9).cross
+    upper = np.triu_indices(60, 1)
+    # of normal(.1, .05) 2% are below 0 by themselves
+    assert (pairs[upper] < 0.0).mean() == pytest.approx(0.4 * 0.98 + 0.6 * 0.02, abs=3.0 * (0.24 / 1770) ** 0.5)
+    assert set(drawn.frame()["category_1"]) == {"category_0", "category_1", "category_2"}
+    # a price moves no demand of another category
+    moved = drawn.price.copy()
+    moved[0] *= 1.2
+    ratio = drawn.expected_demand(moved) / drawn.expected_demand()
+    np.testing.assert_allclose(ratio[4:], 1.0, rtol=1e-12)
+    assert simulate_prices(**SIZE, cross=-0.1, seed=9).cross.mean() < -0.05
+
+
+def test_launches_and_holidays_are_in_the_demand_that_is_known():
+    plain = simulate_prices(**SIZE, seed=10)
+    drawn = simulate_prices(**SIZE, launches=0.5, holidays=0.4, stock_weeks=1.2, seed=10)
+    assert (drawn.launch > 0).sum() == 6
+    assert drawn.launch.max() <= SIZE["weeks"] // 2
+    selling = np.arange(SIZE["weeks"]) >= drawn.launch[:, None]
+    assert (drawn.units[~np.broadcast_to(selling[:, None, :], drawn.units.shape)] == 0).all()
+    gained = drawn.potential - plain.potential
+    expected = drawn.novelty + 0.4 * drawn.holiday
+    np.testing.assert_allclose(gained[:, 0][selling], expected[selling], atol=1e-12)
+    i = int(drawn.launch.argmax())
+    assert drawn.novelty[i, drawn.launch[i]] == pytest.approx(0.5)
+    assert drawn.novelty[i, drawn.launch[i] + 6] == pytest.approx(0.5 * (5 / 6) ** 6)
+    frame = drawn.frame()
+    assert len(frame) == SIZE["stores"] * selling.sum()
+    ages = frame.groupby("item")["age_weeks"].min()
+    assert sorted(ages.tolist()) == [0] * 6 + [52] * 6
+    assert frame.groupby("week")["holiday"].first().sum() == drawn.holiday.sum() == 4
+    assert drawn.counterfactual_error(dict(zip(drawn.items, drawn.own, strict=True))) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"confounding": float("nan")}, "confounding is nan"),
+        ({"cross": float("inf")}, "cross is inf"),
+        ({"season": float("nan")}, "season is nan"),
+        ({"mean_units": float("inf")}, "mean_units is inf"),
+        ({"stock_weeks": -1.0}, "above 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"items": 2.5}, "items is 2.5"),
+        ({"items": "x"}, "items is 'x'"),
+        ({"complements": 1.5}, "a share from 0 to 1"),
+        ({"launches": "x"}, "launches is 'x'"),
+        ({"holidays": None}, "holidays is None"),
+    ],
+)
+def test_options_out_of_range_are_said(option, says):
+    with pytest.raises(ModelError, match=says):
+        simulate_prices(**{"items": 2, "stores": 1, "weeks": 4} | option)
