@@ -43,6 +43,8 @@ TITLES: Mapping[str, str] = {
 POOLS = (("hazard", "pareto_nbd"),)
 _DAYS_A_WEEK = 7.0
 _CURVE_TIMES = 12
+# Concordance compares everybody with everybody: of more customers every k-th stands for all.
+_MOST_COMPARED = 5_000
 # A difference that the third digit would not show is none.
 _A_LOSS = 5e-4
 
@@ -97,6 +99,7 @@ def evaluate_churn(
     windows: int = 1,
     folds: int = 2,
     observation_end: date | str | None = None,
+    share: float = 1.0,
     seed: int = 0,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ChurnReport:
@@ -126,6 +129,8 @@ def evaluate_churn(
         Of customers; 1 fits and judges all, split by time only.
     observation_end : date or str, optional
         The last day that may be looked at; the database's as-of date where not given.
+    share : float
+        Share of the customers to fit and judge, picked by a hash of their id.
     seed : int
         Of folds and models.
     options : mapping, optional
@@ -155,12 +160,13 @@ def evaluate_churn(
     _known(btyd, BTYD_MODELS)
     if require_count("folds", folds) < 1 or not (models or btyd):
         raise ModelError("nothing to judge: give a model, and folds from 1")
-    learnt_from = order_gaps(db, end)
-    later = order_gaps(db, last)
+    learnt_from = order_gaps(db, end, share=share)
+    later = order_gaps(db, last, share=share)
     moments = [end + timedelta(days=days * k) for k in range(windows)]
-    judged = [_judged_customers(db, moment, later, days) for moment in moments]
+    judged = [_judged_customers(db, moment, later, days, share) for moment in moments]
     fold_of = _folds(later["customer_id"].to_numpy(), folds, seed)
     whole = rfm_summary(db, end, unit="week")
+    whole = whole[whole["customer_id"].isin(learnt_from["customer_id"].unique())]
     summaries = [rfm_summary(db, moment, unit="week") for moment in moments]
     times = np.unique(np.round(np.linspace(0, (last - end).days, _CURVE_TIMES + 2)[1:-1]))
     predicted = {name: [np.full(len(j), np.nan) for j in judged] for name in (*models, *btyd)}
@@ -248,9 +254,9 @@ def _known(names: Sequence[str], allowed: tuple[str, ...]) -> None:
             raise ModelError(f"no model {name!r}{nearest(name, allowed)}; there are {', '.join(allowed)}")
 
 
-def _judged_customers(db: "Database", moment: date, later: "pd.DataFrame", days: int) -> "pd.DataFrame":
+def _judged_customers(db: "Database", moment: date, later: "pd.DataFrame", days: int, share: float) -> "pd.DataFrame":
     """Each customer's open interval as of a day, and how long after it the next order came or was waited for."""
-    open_ = order_gaps(db, moment, open_only=True)
+    open_ = order_gaps(db, moment, open_only=True, share=share)
     then = later[["customer_id", "starts", "ends", "event"]].set_axis(
         ["customer_id", "starts", "came_on", "came"], axis=1
     )
@@ -304,12 +310,14 @@ def _report(
     y = outcomes["no_order"].to_numpy(np.float64)
     first = judged[0]
     lasted = np.minimum(first["waited"].to_numpy(np.float64), waited)
+    came = first["came"].to_numpy(bool)
+    some = np.arange(0, len(first), -(-len(first) // _MOST_COMPARED))
     rows, tenths = [], []
     for name, parts in predicted.items():
         p = np.concatenate(parts)
         outcomes[name] = p
         intercept, slope = calibration_line(p, y)
-        scores = survival_scores(lasted, first["came"].to_numpy(bool), curves[name], times, steps=1.0)
+        scores = survival_scores(lasted[some], came[some], curves[name][some], times, steps=1.0)
         rows.append(
             {
                 "model": name,
@@ -326,17 +334,21 @@ def _report(
                 "note": notes.get(name, ""),
             }
         )
-        count, (said, came) = sums_by_tenth(p, np.ones(len(p)), p, y)
-        some = count > 0
-        tenth = {"decile": np.flatnonzero(some) + 1, "judgements": count[some]}
-        tenths.append(
-            pd.DataFrame({"model": name, **tenth, "predicted": (said / count)[some], "observed": (came / count)[some]})
-        )
+        tenths.append(_tenths(name, p, y))
     reports = pd.DataFrame(rows).sort_values(["brier", "model"], kind="stable", ignore_index=True)
     reports.insert(1, "rank", np.arange(1, len(reports) + 1))
     order = list(reports["model"])
     deciles = pd.concat(sorted(tenths, key=lambda t: order.index(t["model"].iloc[0])), ignore_index=True)
     return ChurnReport(reports, deciles, outcomes, order[0], _verdict(reports, outcomes, days))
+
+
+def _tenths(name: str, p: Array, y: Array) -> "pd.DataFrame":
+    import pandas as pd
+
+    count, (said, came) = sums_by_tenth(p, np.ones(len(p)), p, y)
+    some = count > 0  # fewer than ten leave tenths empty
+    tenth = {"model": name, "decile": np.flatnonzero(some) + 1, "judgements": count[some]}
+    return pd.DataFrame(tenth | {"predicted": said[some] / count[some], "observed": came[some] / count[some]})
 
 
 def _verdict(reports: "pd.DataFrame", predictions: "pd.DataFrame", days: int) -> str:

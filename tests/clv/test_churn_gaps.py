@@ -368,3 +368,13 @@ def test_a_forecast_chooses_on_the_window_before_it(shop):
     assert not scores["probability_no_order"].equals(scores["probability_no_order_survival"])
     with pytest.raises(ModelError, match="recalibrate needs the earlier window"):
         forecast_churn(shop[0], CUT, 30, choose=False, recalibrate="logistic")
+
+
+def test_a_share_of_the_customers_is_fitted_and_judged(shop):
+    report = evaluate_churn(shop[0], CUT, 30, models=["kaplan_meier"], btyd=["bg_nbd"], share=0.5)
+    some = order_gaps(shop[0], CUT, share=0.5)["customer_id"].unique()
+    assert sorted(report.predictions["customer_id"]) == sorted(some)
+    assert report.predictions[["kaplan_meier", "bg_nbd"]].notna().all().all()
+    forecast = forecast_churn(shop[0], CUT, 30, model="kaplan_meier", btyd="bg_nbd", share=0.5)
+    assert forecast.model.n_customers_ == len(some)
+    assert len(forecast.score(shop[0])) == order_gaps(shop[0], CUT, open_only=True)["customer_id"].nunique()
