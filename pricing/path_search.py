@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 
 import numba
 import numpy as np
+from tqdm import tqdm
 
 MOST_RUNGS = 63
 _COARSE, _FINE = 6, 6
 _ITEMS_A_BLOCK = 16
 _FEW = 64
+# few enough that progress shows every second or so
+_ITEMS_A_STEP = 4_096
 
 
 @dataclass(frozen=True)
@@ -210,15 +213,22 @@ def _search(
     n = len(p)
     rungs = np.full((n, p.n_weeks), -1, np.int8)
     value, bound, nodes = np.full(n, -np.inf), np.full(n, -np.inf), np.zeros(n, np.int64)
-    if n:
-        states, checkpoints = _sizes(p)
-        search = _search_few if n <= _FEW else _search_many
+    states, checkpoints = _sizes(p) if n else (0, 0)
+    search = _search_few if n <= _FEW else _search_many
+    given = (
+        p.demand, p.price, p.regular_price, p.unit_worth, p.end_worth, p.stock, p.horizon, p.start, p.allowed,
+        p.steps, p.may_change, p.most_markdowns, p.weeks_between, p.weeks_waited, p.least_on_hand, p.must_sell,
+        p.should_sell, p.short_cost, p.withheld, tolls.given_away, tolls.written_off, tolls.marked_down, tolls.stock,
+    )  # fmt: skip
+    out = (floor, kept, rungs, value, bound, nodes)
+    for first in tqdm(
+        range(0, n, _ITEMS_A_STEP), desc="price paths", unit_scale=_ITEMS_A_STEP, leave=False,
+        disable=None if n > _ITEMS_A_STEP else True,
+    ):  # fmt: skip
+        some = slice(first, first + _ITEMS_A_STEP)
         search(
-            -(-n // _ITEMS_A_BLOCK),
-            p.demand, p.price, p.regular_price, p.unit_worth, p.end_worth, p.stock, p.horizon, p.start, p.allowed,
-            p.steps, p.may_change, p.most_markdowns, p.weeks_between, p.weeks_waited, p.least_on_hand, p.must_sell,
-            p.should_sell, p.short_cost, p.withheld, tolls.given_away, tolls.written_off, tolls.marked_down,
-            tolls.stock, states, checkpoints, node_limit, floor, kept, rungs, value, bound, nodes,
+            -(-min(n - first, _ITEMS_A_STEP) // _ITEMS_A_BLOCK), *(x[some] for x in given), states, checkpoints,
+            node_limit, *(x[some] for x in out),
         )  # fmt: skip
     return rungs, value, bound, nodes
 

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 
+from regulars.pricing import path_search
 from regulars.pricing.path_account import account
 from regulars.pricing.path_search import Tolls, all_rungs, best_paths, paths_above, plain_problem
 
@@ -198,3 +199,15 @@ def test_paths_above_a_floor_are_all_there_are():
     few = paths_above(problem, None, floor, most=3)
     assert np.bincount(few[0], minlength=60).max() <= 3
     assert not few[2].all()
+
+
+def test_the_same_in_steps_that_show_progress(monkeypatch, capfd):
+    fields = drawn(50, seed=23)
+    problem = plain_problem(**{name: fields[name] for name in ("demand", "price", "stock")})
+    whole = best_paths(problem)
+    monkeypatch.setattr(path_search, "_ITEMS_A_STEP", 16)
+    steps = best_paths(problem)
+    for name in ("rungs", "value", "bound", "nodes"):
+        np.testing.assert_array_equal(getattr(steps, name), getattr(whole, name))
+    # where nobody looks nothing is said
+    assert capfd.readouterr() == ("", "")
