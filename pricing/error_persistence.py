@@ -56,7 +56,7 @@ class Persistence:
     A price that alternates is read better for it, one that stands for long is read worse.
 
     >>> standing, ones = np.repeat(np.tile([-1.0, 1.0], 10), 10), np.ones(200)
-    >>> bool(2.3 < lasting.of_slope(standing, ones) < 3.0)  # 2.6 by its closed form
+    >>> bool(2.3 < lasting.of_slope(standing, ones) < 3.0)  # 2.5 by its closed form
     True
     """
 
