@@ -194,3 +194,9 @@ def test_the_studies_of_seasons_run(tmp_path):
     printed = run("clv_seasons.py", "even", "coverage", "1", "300", folder=tmp_path)
     assert "and the US calendar: held-out LL" in printed
     assert "purchase.mailing" in printed
+
+
+def test_the_studies_of_churn_run(tmp_path):
+    printed = run("churn_studies.py", "million", "--small", folder=tmp_path)
+    assert "| P(no order) and median of all |" in printed
+    assert "| fit and score |" in printed

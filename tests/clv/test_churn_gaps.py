@@ -378,3 +378,14 @@ def test_a_share_of_the_customers_is_fitted_and_judged(shop):
     forecast = forecast_churn(shop[0], CUT, 30, model="kaplan_meier", btyd="bg_nbd", share=0.5)
     assert forecast.model.n_customers_ == len(some)
     assert len(forecast.score(shop[0])) == order_gaps(shop[0], CUT, open_only=True)["customer_id"].nunique()
+
+
+def test_frames_of_every_kind_give_the_same(gaps, open_gaps):
+    import polars as pl
+    import pyarrow as pa
+
+    found = [
+        ChurnModel("hazard", rounds=3).fit(made(gaps)).probability_no_order(made(open_gaps), 30).tobytes()
+        for made in (pd.DataFrame, pl.from_pandas, pa.Table.from_pandas)
+    ]
+    assert len(set(found)) == 1
