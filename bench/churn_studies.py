@@ -31,6 +31,7 @@ NAMES = {"complete_journey": "The Complete Journey", "online_retail": "Online Re
 MODELS = ("kaplan_meier", "cox", "coxnet", "gradient_boosting", "random_survival_forest", "hazard")
 QUICK = ("kaplan_meier", "hazard")
 _MONEY_A_DAY = 40.0
+_MANY = 100_000
 
 
 def shop_rows(shop: str, *, small: bool = False, seed: int = 0) -> tuple[list[dict[str, object]], str]:
@@ -131,12 +132,14 @@ def million_rows(customers: int = 1_000_000, threads: int = 2) -> Iterator[tuple
 
 def million_section(customers: int, key: str) -> Section:
     """Time and memory of the hazard."""
-    rows = [(name, f"{clock:.1f}", f"{processor:.1f}") for name, clock, processor in million_rows(customers)]
+    # threads that wait for one another take long where the machine is busy, as in tests
+    threads = 2 if customers >= _MANY else 1
+    rows = [(name, f"{clock:.1f}", f"{processor:.1f}") for name, clock, processor in million_rows(customers, threads)]
     return Section(
         name="churn-million",
         title=f"The boosted hazard on {customers:,} customers",
         text=(
-            "Two years of simulated orders, two threads; at most 60 s and 6 GB are asked for a million. Peak memory of "
+            f"Two years of simulated orders, threads: {threads}; at most 60 s and 6 GB are asked for a million. Peak memory of "
             f"the process: {peak_memory() / 1e9:.1f} GB."
         ),
         head=("step", "seconds", "processor seconds"),
