@@ -68,7 +68,8 @@ class Persistence:
 
         A residual understates how its shock lasts, for its own level and slopes were fitted to it: each of them takes
         the long-run variance over the number of weeks out of every autocovariance (Kendall 1954); that is given back.
-        Lags count up to the first that is within 1.645 standard errors of none (Politis 2003).
+        Three coefficients are reckoned, a level and two slopes, which is too much rather than too little. Lags count up
+        to the first that is then within 1.645 standard errors of none (Politis 2003), a quarter of the weeks at most.
         """
         weeks = float(np.mean([there.sum() for _, there in series])) if series else 0.0
         if weeks < _FEWEST_WEEKS:
