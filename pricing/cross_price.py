@@ -282,13 +282,18 @@ def _told_apart(columns: np.ndarray, prices: int) -> tuple[list[int], dict[int, 
     """Columns that say something of their own; and of prices that do not, which one they move with."""
     held: list[int] = []
     same: dict[int, int] = {}
+    # an orthonormal basis of what is held: twice, for once loses digits
+    basis = np.empty((columns.shape[1], len(columns)))
     for k, column in enumerate(columns.T):
         scale = float(column @ column)
         if scale <= 1e-8 * len(column):
             continue
-        basis = columns[:, held]
-        rest = column - basis @ np.linalg.lstsq(basis, column, rcond=None)[0] if held else column
-        if float(rest @ rest) > _SAME_PRICE * scale or not held:
+        known = basis[: len(held)]
+        rest = column - (known @ column) @ known
+        rest = rest - (known @ rest) @ known
+        left = float(rest @ rest)
+        if left > _SAME_PRICE * scale or not held:
+            basis[len(held)] = rest / left**0.5
             held.append(k)
         elif 0 < k <= prices:
             near = [abs(float(column @ columns[:, j])) / float(columns[:, j] @ columns[:, j]) ** 0.5 for j in held]

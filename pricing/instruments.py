@@ -133,16 +133,20 @@ def within(columns: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 def _independent(given: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Columns that say something beyond the given ones and each other."""
-    basis = given
+    basis = np.empty((0, len(given)))
     kept = []
-    for column in columns.T:
+    for k, column in enumerate((*given.T, *columns.T)):
         scale = float(column @ column)
         if scale <= 1e-12 * len(column):
             continue
-        rest = column - basis @ np.linalg.lstsq(basis, column, rcond=None)[0] if basis.shape[1] else column
-        if float(rest @ rest) > 1e-6 * scale:
-            kept.append(column)
-            basis = np.concatenate([basis, column[:, None]], axis=1)
+        # twice, for once loses digits
+        rest = column - (basis @ column) @ basis
+        rest = rest - (basis @ rest) @ basis
+        left = float(rest @ rest)
+        if left > 1e-6 * scale:
+            basis = np.concatenate([basis, rest[None, :] / left**0.5])
+            if k >= given.shape[1]:
+                kept.append(column)
     return np.stack(kept, axis=1) if kept else np.empty((len(columns), 0))
 
 
