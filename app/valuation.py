@@ -299,7 +299,7 @@ def _intervals(
     settings: "Settings",
     dispersion: "DispersionCalibration | None",
 ) -> "pa.Table":
-    from ..clv.customer_intervals import customer_intervals
+    from ..clv.interval_levels import customer_intervals
     from ..sql.frames import contract_table
 
     if model is None:

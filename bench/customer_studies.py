@@ -63,7 +63,7 @@ def interval_section(n_customers: int, key: str) -> Section:
         raw, calibrated = (_held(model, now, came, length, c) for c in (None, calibration))
         rows.append(("The Complete Journey", name, f"{raw:.1%}", f"{calibrated:.1%}", ""))
     return Section(
-        name="intervals",
+        name="clv-intervals",
         title="Intervals of single customers",
         text=(
             "Share of customers whose randomised probability integral transform of later orders lies in its central "
@@ -114,7 +114,7 @@ def left_censoring_section(n_sets: int, n_customers: int, key: str) -> Section:
             for (parameter, value), with_it, without in zip(truth.items(), bias[0], bias[1], strict=True)
         ]
     return Section(
-        name="left-censoring",
+        name="clv-left-censoring",
         title="Customers from before the data",
         text=(
             f"{n_sets} simulated shops of about {n_customers:,} customers seen in {WINDOW:g} weeks of data, the shop "
@@ -137,7 +137,7 @@ def covariate_section(n_sets: int, n_customers: int, key: str) -> Section:
     ]
     rows.append(("tests of no effect below .05", "5%", f"{(p_values < 0.05).mean():.1%}"))
     return Section(
-        name="covariates",
+        name="clv-covariates",
         title="Static covariates of Pareto/NBD",
         text=(
             f"{n_sets} simulated data sets of {n_customers:,} customers; how often the 95% Wald interval holds the "

@@ -100,8 +100,8 @@ ESTIMATORS = (
     *(
         f"pricing/{name}.py"
         for name in (
-            "category_fit", "censored_poisson", "double_ml", "elasticity", "gates", "instruments", "log_linear",
-            "panel_arrays", "poisson", "shrinkage", "simulate",
+            "category_fit", "censored_poisson", "double_ml", "elasticity", "error_persistence", "gates", "instruments",
+            "log_linear", "panel_arrays", "poisson", "shrinkage", "simulate",
         )
     ),
 )  # fmt: skip

@@ -124,6 +124,15 @@ def studies(*, small: bool) -> Mapping[str, tuple[str, Study]]:
     for world in WORLDS:
         key = f"{customers} customers" if world in SIMULATED else "all customers"
         found[f"league-{world}"] = (key, partial(_of, "league", "league_section", world, customers, key))
+    n = 600 if small else 10_000
+    key = f"{n} customers"
+    found["clv-intervals"] = (key, partial(_of, "customer_studies", "interval_section", n, key))
+    sets, n = (2, 500) if small else (11, 20_000)
+    key = f"{sets} x {n}"
+    found["clv-left-censoring"] = (key, partial(_of, "customer_studies", "left_censoring_section", sets, n, key))
+    sets, n = (2, 500) if small else (200, 3_000)
+    key = f"{sets} x {n}"
+    found["clv-covariates"] = (key, partial(_of, "customer_studies", "covariate_section", sets, n, key))
     draws = 1 if small else 20
     for shape in ("december", "advent", "even"):
         key = f"{draws} draws"

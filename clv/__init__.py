@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from .cold_start import ColdStartModel
     from .covariate_paths import CovariatePaths, read_covariate_paths
     from .covariates import CovariateModel
-    from .customer_intervals import CustomerIntervals, customer_intervals, order_distribution
     from .drift import hold_predictions
     from .evaluate import ModelReport, evaluate_models
     from .fitted_clock import FittedClock
     from .gamma_gamma import GammaGammaModel, fit_spend
     from .gaps import known_at_start, order_gaps
     from .histories import PurchaseHistories, read_histories
+    from .interval_levels import CustomerIntervals, customer_intervals, order_distribution
     from .left_censoring import LeftCensoredModel
     from .lifetimes_bridge import from_lifetimes, to_lifetimes
     from .likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
@@ -66,7 +66,7 @@ _MODULES = {
     "ChurnReport": "churn_evaluate",
     "CovariateModel": "covariates",
     "CovariatePaths": "covariate_paths",
-    "CustomerIntervals": "customer_intervals",
+    "CustomerIntervals": "interval_levels",
     "DispersionCalibration": "calibration",
     "FittedClock": "fitted_clock",
     "GammaGammaModel": "gamma_gamma",
@@ -88,7 +88,7 @@ _MODULES = {
     "assign_segments": "segments",
     "central_share": "calibration",
     "churn_frame": "churn_data",
-    "customer_intervals": "customer_intervals",
+    "customer_intervals": "interval_levels",
     "customer_lifetime_value": "value",
     "evaluate_churn": "churn_evaluate",
     "evaluate_models": "evaluate",
@@ -101,7 +101,7 @@ _MODULES = {
     "known_at_start": "gaps",
     "likelihood_ratio_test": "likelihood_ratio",
     "load_model": "persistence",
-    "order_distribution": "customer_intervals",
+    "order_distribution": "interval_levels",
     "order_gaps": "gaps",
     "plot_alive_path": "plot",
     "plot_calibration": "plot",

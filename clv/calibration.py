@@ -12,7 +12,7 @@ from .arguments import require_counts, require_level, require_time
 
 if TYPE_CHECKING:
     from .btyd import BTYDModel
-    from .customer_intervals import CountDistribution
+    from .interval_levels import CountDistribution
 
 Array = NDArray[np.float64]
 
@@ -163,7 +163,7 @@ class DispersionCalibration:
         >>> bool(abs(found.low - 1) < 0.2), bool(abs(found.high - 1) < 0.2)  # the model was right
         (True, True)
         """
-        from .customer_intervals import order_distribution
+        from .interval_levels import order_distribution
 
         horizon = require_time("horizon", horizon, model.time_unit_)
         rows = model.histories(summary)

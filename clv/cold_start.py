@@ -12,8 +12,8 @@ from ..sql.frames import columns_of, frame_like
 from .arguments import require_level, require_margin, require_time
 from .columns import read_columns
 from .covariates import CovariateModel
-from .customer_intervals import customer_intervals
 from .design_matrix import Missing
+from .interval_levels import customer_intervals
 from .spend_covariates import SpendCovariateModel
 from .value import discounted_orders
 

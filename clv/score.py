@@ -11,9 +11,9 @@ from ..sql.contract import CUSTOMER_SCORES
 from ..sql.errors import ContractError, nearest
 from ..sql.frames import columns_of, contract_table
 from .arguments import require_margin, require_time
-from .customer_intervals import intervals_of_histories
 from .gamma_gamma import GammaGammaModel
 from .histories import PurchaseHistories
+from .interval_levels import intervals_of_histories
 from .persistence import model_version as version_of
 from .segments import assign_segments
 from .time_units import days_per_unit

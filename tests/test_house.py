@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -105,3 +106,13 @@ def test_names_say_what_a_module_is_for():
 def test_no_warehouse_data_is_committed():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     assert not [name for name in listed if name.endswith((".parquet", ".duckdb", ".sqlite", ".csv"))]
+
+
+@pytest.mark.parametrize("package", ["sql", "clv", "uplift", "pricing"])
+def test_a_public_name_stays_what_it_is_once_every_module_is_loaded(package):
+    """Python binds a loaded submodule to its package: a function named like its module would then be the module."""
+    for name in MODULES:
+        if name.startswith(f"regulars.{package}."):
+            importlib.import_module(name)
+    loaded = importlib.import_module(f"regulars.{package}")
+    assert [name for name in loaded.__all__ if isinstance(getattr(loaded, name), ModuleType)] == []

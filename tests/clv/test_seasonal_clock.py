@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from regulars import clv
-from regulars.clv.customer_intervals import customer_intervals
+from regulars.clv.interval_levels import customer_intervals
 from regulars.clv.seasonal_clock import choose_terms, weekday_contrasts
 from regulars.clv.seasonal_likelihood import DatedHistories, joint_objective
 from regulars.clv.shopping_calendar import easter, public_holidays, shopping_occasions
