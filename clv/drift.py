@@ -10,7 +10,6 @@ from ..sql.contract import PREDICTION_TRACKING
 from ..sql.errors import ContractError, ModelError
 from ..sql.frames import contract_table
 from .evaluate import sums_by_tenth
-from .histories import read_histories
 from .portfolio import portfolio_value
 from .time_units import days_per_unit
 
@@ -47,7 +46,8 @@ def hold_predictions(
     spend : GammaGammaModel or None
         As it was fitted then; None predicts no money.
     summary : frame
-        As it was then: ``frequency``, ``recency``, ``T``, ``monetary_value``, a row per customer.
+        As it was then: ``frequency``, ``recency``, ``T``, ``monetary_value``, the models' covariates; a row per
+        customer.
     orders, money : array, shape (n,)
         Purchase days and net revenue of each since then, in the summary's order; customers who came later count on
         neither side.
@@ -84,7 +84,7 @@ def hold_predictions(
     days = (until - predicted_on).days
     if days < 1:
         raise ModelError(f"nothing has come since {predicted_on}: until is {until}, give a later day")
-    histories = read_histories(summary)
+    histories = model.histories(summary)
     orders, money = np.asarray(orders, dtype=float), np.asarray(money, dtype=float)
     if not len(histories) == len(orders) == len(money):
         raise ContractError(f"{len(histories)} customers, {len(orders)} of orders and {len(money)} of money")

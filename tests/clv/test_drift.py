@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from regulars.clv import BetaGeoModel, GammaGammaModel, NBDModel
+from regulars.clv import BetaGeoModel, CovariateModel, GammaGammaModel, NBDModel
 from regulars.clv.drift import LEVEL, NOTABLE, hold_predictions
 from regulars.sql.errors import ContractError, ModelError
 
@@ -86,6 +86,15 @@ def test_the_horizon_is_counted_in_the_models_unit():
     base = {"frequency": [3, 0], "recency": [200.0, 0.0], "T": [300.0, 100.0]}
     held = hold_predictions(model, None, base, [0, 0], [0, 0], predicted_on=date(2024, 1, 1), until=date(2024, 1, 31))
     assert held["predicted_orders"][0].as_py() == pytest.approx(model.expected_purchases(base, 30).sum())
+
+
+def test_models_with_covariates_are_held_too():
+    base, orders, money = _world(6)
+    club = np.arange(2_000) % 2 == 0
+    base = base | {"club": club}
+    model = CovariateModel("nbd", purchase=["club"]).fit(base)
+    held = hold_predictions(model, SPEND, base, orders, money, **DATES)
+    assert held["predicted_orders"][0].as_py() == pytest.approx(model.expected_purchases(base, WEEKS).sum())
 
 
 def test_bad_input():
