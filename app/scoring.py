@@ -56,7 +56,7 @@ def snapshot_sql(snapshot: "Snapshot") -> str:
     ModelError
         The snapshot has no model of orders.
     """
-    from ..clv.score_sql import score_sql
+    from ..clv.sql_scores import score_sql
 
     model, spend = snapshot_models(snapshot)
     value = snapshot.manifest["settings"]["value"]

@@ -310,7 +310,7 @@ def _intervals(
 
 
 def _terms(summary: "pa.Table", model: "BTYDModel | None", settings: "Settings") -> "pa.Table":
-    from ..clv.score_sql import score_terms
+    from ..clv.sql_scores import score_terms
 
     if model is None:
         return _empty(SCORE_TERMS)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .purchase_dates import seasonal_summary
     from .recalibration import Recalibration
     from .score import score_customers
-    from .score_sql import score_sql, score_terms
     from .seasonal import SeasonalBetaGeoModel, SeasonalModifiedBetaGeoModel
     from .seasonal_clock import SeasonalClock
     from .segment_priors import SegmentPriorModel
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     )
     from .simulate_seasons import simulate_seasonal_purchases, simulate_time_varying_purchases, summarise_purchase_days
     from .spend_covariates import SpendCovariateModel
+    from .sql_scores import score_sql, score_terms
     from .summary import holdout_summary, rfm_summary, summary_counts
     from .survival_metrics import survival_scores
     from .time_varying import TimeVaryingParetoNBDModel
@@ -115,8 +115,8 @@ _MODULES = {
     "rfm_summary": "summary",
     "save_model": "persistence",
     "score_customers": "score",
-    "score_sql": "score_sql",
-    "score_terms": "score_sql",
+    "score_sql": "sql_scores",
+    "score_terms": "sql_scores",
     "seasonal_summary": "purchase_dates",
     "simulate_bg_nbd": "simulate",
     "simulate_gamma_gamma": "simulate",
