@@ -261,7 +261,7 @@ league = pd.DataFrame(
 league.round(3)
 
 # %% [markdown]
-# The trees sort money a little better, and their totals are a tenth too high: the quarter that they learnt on was another.
+# The trees sort money a little better, and their totals are a tenth too high: they learnt on another quarter.
 # All models and more worlds are in [studies](../studies.md). Of the probability models and the naive guesses the report
 # says which to take:
 
