@@ -29,7 +29,7 @@ app: setup  ## open the app on the current snapshot
 	$(BIN)/regulars app
 
 test: setup  ## all tests
-	OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff, types, layers, SQL subset
 	$(BIN)/ruff check .

@@ -28,6 +28,29 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 NO_JAVA = "Java is absent: nothing was run on Spark; install it (Debian: apt-get install openjdk-17-jre-headless)"
 
 
+# Files that take longest: begun first, so that no worker is left with one when the others are done.
+SLOW_FILES = (
+    "test_bench_small.py",
+    "test_house.py",
+    "test_engines_agree.py",
+    "test_staging_on_spark.py",
+    "test_method_notes.py",
+    "test_kill.py",
+    "test_pricing_notebook.py",
+    "test_churn_notebook.py",
+    "test_elasticity.py",
+    "test_specification_curve.py",
+    "test_demand.py",
+    "test_prices.py",
+    "test_markdown_command.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_the_environment(monkeypatch):
     for name in list(os.environ):
