@@ -3,9 +3,10 @@
 What is estimated follows from what the panel knows, never from a forecast error, for forecast accuracy and accuracy of
 price response rank in opposite order. Where the cost of promotions, or of goods, is known, it instruments the price;
 where stock is known, weeks that sold out count as lower bounds; and only then is an item weighed with its category.
+Each of the widest categories is taken as if it stood alone in the panel: what one knows decides nothing of another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,9 @@ from ..sql.findings import Finding
 from ..sql.frames import contract_table, frame_like
 from .category_fit import FEWEST_ITEMS, FITS_AN_ITEM, ItemSlope, fit_category
 from .gates import Gates
-from .instruments import available, excluded, within
+from .instruments import INSTRUMENTS, available, excluded, within
 from .panel_arrays import PanelArrays, read_panel
-from .shrinkage import Path, Shrunk, shrink
+from .shrinkage import Path, Shrunk, apart, shrink
 
 METHODS = ("auto", "poisson", "instruments")
 _Z90 = 1.6448536269514722
@@ -38,13 +39,14 @@ class ElasticityTable:
     table : frame
         A row per item in the shape of ``contract.ELASTICITIES``, of the panel's kind.
     method : str
-        ``"poisson"`` or ``"instruments"``, and whether sold-out weeks count as lower bounds.
+        ``"poisson"`` or ``"instruments"``, and whether sold-out weeks count as lower bounds; several, with commas
+        between, where categories differ.
     findings : tuple of Finding
         What a reader must know.
     elasticity, standard_error : ndarray of shape (items,)
         In the table's order; ``items`` are the names, ``reasons`` why they were refused, '' where accepted.
     categories : dict
-        Category to (mean elasticity, its standard deviation); the whole is ().
+        Category to (mean elasticity, its standard deviation); () is what a category not in the panel would have.
 
     Examples
     --------
@@ -129,7 +131,8 @@ def estimate_elasticities(
     method : str
         ``"poisson"``: demand on price, the weeks' common shocks and what was promoted. ``"instruments"``: the same with
         the price instrumented. ``"auto"``: instruments where the panel knows the shop's costs and they are strong in
-        more than half of the items, Poisson otherwise.
+        more than half of a category's items, Poisson otherwise; ``category_1`` is meant, and all those of fewer than
+        eight items together.
     instruments : sequence of str, optional
         Of ``"promotion_cost"``, ``"cost"``, ``"regular_price"``; what the panel has of the first two without.
     controls : sequence of str, optional
@@ -184,43 +187,77 @@ def estimate_elasticities(
     controls = (controls,) if isinstance(controls, str) else controls
     instruments = (instruments,) if isinstance(instruments, str) else instruments
     arrays = read_panel(panel, controls or ())
-    with_controls = control_columns(arrays, controls)
-    findings = panel_findings(arrays, with_controls, censored=censored) + _moving_together(arrays)
+    findings = panel_findings(arrays, control_columns(arrays, controls), censored=censored) + _moving_together(arrays)
     named = tuple(instruments) if instruments is not None else available(arrays)
     if method == "instruments" and not named:
         raise ModelError(
             "method = 'instruments' needs the column promotion_cost or unit_cost in the panel, or "
             "instruments=('regular_price',); it has neither"
         )
-    options = {"controls": with_controls, "censored": censored, "form": form, "progress": progress}
-    slopes, chosen = _estimated(arrays, method, named, gates, findings, options)
-    later = _later(arrays, chosen, named, options) if held_out else np.full(len(arrays.items), np.nan)
-    return _table(panel, arrays, slopes, chosen, gates, findings, later, shrunk)
-
-
-def _estimated(
-    panel: PanelArrays,
-    method: str,
-    named: tuple[str, ...],
-    gates: Gates,
-    findings: list[Finding],
-    options: Mapping[str, Any],
-) -> tuple[list[ItemSlope], str]:
     if method != "poisson" and named:
-        slopes = _fit(panel, instruments=excluded(panel, named), **options)
-        strength = np.array([slope.f for slope in slopes])
-        strong = np.nan_to_num(strength) >= gates.least_f
-        if method == "instruments" or strong.mean() > 0.5:
-            return slopes, "instruments"
-        findings.append(
+        excluded(arrays, named)  # all must be known of some category
+    found = _Found(len(arrays.items))
+    for items in apart(arrays.path).values():
+        part = arrays if len(items) == len(arrays.items) else arrays.of_items(items)
+        known = named if instruments is not None or method == "instruments" else available(part)
+        options: dict[str, Any] = {
+            "controls": [
+                name for name in control_columns(arrays if controls else part, controls) if name in part.columns
+            ],
+            "censored": censored,
+            "form": form,
+            "progress": progress,
+        }
+        slopes, chosen = _estimated(part, method, known, gates, found, options)
+        label = f"censored {chosen}" if part.sold_out is not None and part.sold_out.any() else chosen
+        later = _later(part, chosen, known, options) if held_out else np.full(len(items), np.nan)
+        for i, slope, gap in zip(items, slopes, later, strict=True):
+            found.slopes[i], found.later[i], found.methods[i] = slope, gap, label
+    return _table(panel, arrays, found, gates, findings + found.weak_instruments(), shrunk)
+
+
+class _Found:
+    """What the categories' own fits said, by item of the panel."""
+
+    def __init__(self, n_items: int) -> None:
+        nothing = ItemSlope(np.nan, np.nan, 0, np.nan, np.nan, "no rows")
+        self.slopes = [nothing] * n_items
+        self.later = np.full(n_items, np.nan)
+        self.methods = [""] * n_items
+        self.weak: list[tuple[tuple[str, ...], int, int]] = []
+
+    def weak_instruments(self) -> list[Finding]:
+        """Whether there were instruments too weak to be used."""
+        if not self.weak:
+            return []
+        names = dict.fromkeys(name for named, _, _ in self.weak for name in named)
+        strong, items = sum(moved for _, moved, _ in self.weak), sum(of for _, _, of in self.weak)
+        return [
             Finding(
                 "weak_instruments",
                 False,
-                f"{', '.join(named)} moves the price of {int(strong.sum())} of {len(strong)} items enough.",
+                f"{', '.join(names)} moves the price of {strong} of {items} items enough.",
                 "Prices are taken as they are: where the shop discounts by what demand it expects, the response is "
                 "understated. Give what promotions cost, or run a price test.",
             )
-        )
+        ]
+
+
+def _estimated(
+    panel: PanelArrays, method: str, named: tuple[str, ...], gates: Gates, found: _Found, options: dict[str, Any]
+) -> tuple[list[ItemSlope], str]:
+    """Each item's slope, and the method that was chosen for all."""
+    missing = [column for name in named for column in INSTRUMENTS[name] if column not in panel.columns]
+    if method == "instruments" and missing:
+        why = f"{missing[0]} is known of none of its category"
+        rows = np.diff(panel.starts)
+        return [ItemSlope(np.nan, np.nan, int(n), np.nan, np.nan, why) for n in rows], "instruments"
+    if method != "poisson" and named and not missing:
+        slopes = _fit(panel, instruments=excluded(panel, named), **options)
+        strong = np.nan_to_num([slope.f for slope in slopes]) >= gates.least_f
+        if method == "instruments" or strong.mean() > 0.5:
+            return slopes, "instruments"
+        found.weak.append((named, int(strong.sum()), len(strong)))
     return _fit(panel, **options), "poisson"
 
 
@@ -250,12 +287,13 @@ def grouped_items(panel: PanelArrays) -> dict[Path, list[int]]:
     return groups
 
 
-def _later(panel: PanelArrays, chosen: str, named: tuple[str, ...], options: Mapping[str, Any]) -> np.ndarray:
+def _later(panel: PanelArrays, chosen: str, named: tuple[str, ...], options: dict[str, Any]) -> np.ndarray:
     """How far the response to later price changes is from the earlier, in standard errors; NaN where unknown."""
     at = np.arange(len(panel.weeks))
     cut = int(_EARLIER * len(at))
     none = np.full(len(panel.items), np.nan)
-    if len(at) - cut < _FEWEST_LATER_WEEKS:
+    missing = any(column not in panel.columns for name in named for column in INSTRUMENTS[name])
+    if len(at) - cut < _FEWEST_LATER_WEEKS or (chosen == "instruments" and missing):
         return none
     z = excluded(panel, named) if chosen == "instruments" else None
     before, after = (_fit(panel, instruments=z, weeks=part, **options) for part in (at < cut, at >= cut))
@@ -353,14 +391,12 @@ def _moving_together(panel: PanelArrays) -> list[Finding]:
 def _table(
     given: Any,
     panel: PanelArrays,
-    slopes: Sequence[ItemSlope],
-    chosen: str,
+    found: _Found,
     gates: Gates,
     findings: list[Finding],
-    later: np.ndarray,
     with_category: bool,
 ) -> ElasticityTable:
-    n = len(slopes)
+    slopes, later, n = found.slopes, found.later, len(found.slopes)
     changes, deviation = np.zeros(n, dtype=np.int64), np.zeros(n)
     for i in range(n):
         changes[i], deviation[i] = _price_variation(panel, panel.rows(i))
@@ -379,8 +415,6 @@ def _table(
     else:
         mean, error, share = own, np.sqrt(variance + shared), np.where(mute, 0.0, 1.0)
     lower, upper = mean - _Z90 * error, mean + _Z90 * error
-    label = "instruments" if chosen == "instruments" else "poisson"
-    label = f"censored {label}" if panel.sold_out is not None and panel.sold_out.any() else label
     reasons = [
         gates.refusal(elasticity=mean[i], lower=lower[i], upper=upper[i], held_out=np.nan if mute[i] else later[i])
         if np.isfinite(mean[i])
@@ -414,14 +448,14 @@ def _table(
             "observations": np.array([slope.rows for slope in slopes]),
             "price_changes": changes,
             "first_stage_f": _nullable(np.array([slope.f for slope in slopes])),
-            "method": ["category" if silent_ else label for silent_ in mute],
+            "method": ["category" if mute[i] else found.methods[i] for i in range(n)],
             "accepted": accepted,
             "reason": reasons,
         },
     )
     return ElasticityTable(
         frame_like(given, table),
-        label,
+        ", ".join(dict.fromkeys(found.methods)),
         tuple(findings),
         panel.items,
         mean,

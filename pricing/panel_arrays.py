@@ -65,6 +65,43 @@ class PanelArrays:
         """Rows of one item."""
         return slice(int(self.starts[item]), int(self.starts[item + 1]))
 
+    def of_items(self, items: Sequence[int]) -> "PanelArrays":
+        """Return the panel as if it held these items alone: their weeks, their stores, and the columns they know.
+
+        Parameters
+        ----------
+        items : sequence of int
+            In rising order.
+
+        Examples
+        --------
+        >>> both = read_panel({"item": ["a", "b"], "week": [1, 2], "units": [3, 2], "price": [1, 2]})
+        >>> alone = both.of_items([1])
+        >>> alone.items, alone.week.tolist(), alone.weeks.tolist() == both.weeks[1:].tolist()
+        (('b',), [0], True)
+        """
+        kept = np.concatenate([np.arange(self.starts[i], self.starts[i + 1]) for i in items])
+        item = np.repeat(np.arange(len(items)), [self.starts[i + 1] - self.starts[i] for i in items])
+        stores, store = np.unique(self.store[kept], return_inverse=True)
+        weeks, week = np.unique(self.week[kept], return_inverse=True)
+        holiday = None if self.holiday is None else self.holiday[kept]
+        return PanelArrays(
+            items=tuple(self.items[i] for i in items),
+            item=item,
+            starts=np.searchsorted(item, np.arange(len(items) + 1)),
+            stores=tuple(self.stores[s] for s in stores),
+            store=store,
+            weeks=self.weeks[weeks],
+            week=week,
+            units=self.units[kept],
+            price=self.price[kept],
+            sold_out=None if self.sold_out is None else self.sold_out[kept],
+            columns={name: values[kept] for name, values in self.columns.items() if not np.isnan(values[kept]).all()},
+            holiday=holiday if holiday is not None and holiday.any() else None,
+            path=tuple(self.path[i] for i in items),
+            dropped={},
+        )
+
 
 def read_panel(panel: Any, further: Sequence[str] = ()) -> PanelArrays:
     """Read a frame in the shape of ``contract.PRICE_PANEL``; only ``item, week, units, price`` are needed.

@@ -1,6 +1,7 @@
 """Elasticities against known truth, their gates, and every kind of bad panel."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,83 @@ def test_new_items_get_the_categorys_answer_and_it_says_so(found):
     assert answer["lower"] < found.categories["category",][0] < answer["upper"]
     seen = found.answer(found.items[0])
     assert 0.5 < seen["own_data_share"] <= 1.0
+
+
+def _category(name, mean, spread, seed, **sizes):
+    """A category whose items' elasticities have this mean and deviation, and its truth by item."""
+    history = simulate_prices(seed=seed, **sizes)
+    history = replace(history, own=mean + spread * (history.own + 2.4) / 0.5)
+    units = np.random.default_rng(seed).poisson(history.expected_demand())
+    frame = replace(history, units=units).frame()
+    frame["item"], frame["category_1"] = name + frame["item"], name
+    return frame, pd.Series(history.own, [name + item for item in history.items])
+
+
+def _answers(frame, **options):
+    return estimate_elasticities(frame, held_out=False, **options).table.set_index("item")
+
+
+@pytest.mark.parametrize("spreads", [(0.5, 0.5), (0.2, 1.0)])
+def test_what_stands_beside_a_category_changes_none_of_its_answers(spreads):
+    covered = []
+    for seed in (100, 101):
+        # ten weeks of four stores: most of an answer is the category's
+        sizes = {"items": 48, "brands": 12, "stores": 4, "weeks": 10, "cross": 0.0}
+        first, of_first = _category("first ", -2.4, spreads[0], seed, **sizes)
+        second, of_second = _category("second ", -1.2, spreads[1], seed + 100, **sizes)
+        alone = pd.concat([_answers(frame, method="poisson") for frame in (first, second)])
+        both = _answers(pd.concat([first, second], ignore_index=True), method="poisson").loc[alone.index]
+        pd.testing.assert_series_equal(both["own_elasticity"], alone["own_elasticity"])
+        # the other's mean is a prior with a deviation of 1.2 or so; one pooled deviation moved answers by up to .8
+        np.testing.assert_allclose(both["elasticity"], alone["elasticity"], atol=0.05)
+        np.testing.assert_allclose(both["standard_error"], alone["standard_error"], rtol=0.02)
+        assert (both["accepted"] == alone["accepted"]).all()
+        assert both.loc[of_first.index, "accepted"].all()
+        truth = pd.concat([of_first, of_second]).loc[both.index]
+        covered.append((both["elasticity"] - truth).abs() < 1.645 * both["standard_error"])
+    # 192 items: three standard errors of a coverage of .90 are .065
+    assert 0.835 < np.mean(covered) < 0.975
+
+
+def test_costs_known_of_one_category_leave_another_as_it_is():
+    sizes = {"items": 8, "stores": 6, "weeks": 92, "brands": 4}
+    costed, _ = _category("costed ", -2.4, 0.5, 1, confounding=CONFOUNDING, **sizes)
+    plain, _ = _category("plain ", -2.0, 0.5, 2, **sizes)
+    plain = plain.drop(columns=["unit_cost", "promotion_cost"])
+    frame = pd.concat([costed, plain], ignore_index=True)
+    answer = estimate_elasticities(frame, held_out=False)
+    assert answer.method == "instruments, poisson"
+    both = answer.table.set_index("item")
+    for part, method in ((costed, "instruments"), (plain, "poisson")):
+        alone = _answers(part)
+        assert set(both.loc[alone.index, "method"]) == {method}
+        pd.testing.assert_series_equal(both.loc[alone.index, "own_elasticity"], alone["own_elasticity"])
+    forced = _answers(frame, method="instruments").loc[plain["item"].unique()]
+    # no instrument: another category's answer, and wide
+    assert set(forced["method"]) == {"category"}
+    assert (forced["standard_error"] > 1.0).all()
+
+
+def test_displays_known_of_one_category_leave_another_its_flag():
+    sizes = {"items": 8, "stores": 6, "weeks": 60, "brands": 4}
+    shown, _ = _category("shown ", -2.4, 0.5, 1, **sizes)
+    plain, _ = _category("plain ", -2.0, 0.5, 2, **sizes)
+    shown = shown.assign(display=shown["promoted"])
+    both = _answers(pd.concat([shown, plain], ignore_index=True), method="poisson")
+    alone = _answers(plain, method="poisson")
+    # without its flag, what promotions do besides their price is credited to the price
+    pd.testing.assert_series_equal(both.loc[alone.index, "own_elasticity"], alone["own_elasticity"])
+
+
+def test_the_sign_is_judged_by_the_answer_with_the_spread_between_items():
+    frame = simulate_prices(**SMALL, seed=1).frame()
+    frame.loc[frame["item"] == "item_0003", "price"] = 2.0
+    table = estimate_elasticities(frame, method="poisson", held_out=False).table.set_index("item")
+    # no own data: the category's answer is about -2.3 +- .6, and its sign is known
+    row = table.loc["item_0003"]
+    assert row["own_data_share"] == 0.0
+    assert row["standard_error"] > 0.3
+    assert (row["accepted"], row["reason"]) == (True, "")
 
 
 def test_unknown_stock_is_a_finding(found):

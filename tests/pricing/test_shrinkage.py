@@ -58,3 +58,47 @@ def test_an_item_alone_speaks_for_itself():
     assert answer.own_share[0] == pytest.approx(1.0, abs=1e-6)
     assert answer.mean[0] == pytest.approx(-2.0, abs=1e-6)
     assert answer.deviation[0] == pytest.approx(0.5, rel=1e-6)
+
+
+def test_another_category_hardly_moves_an_answer():
+    rng = np.random.default_rng(4)
+    # own estimates that say little, as most items' do: the deviation between items is what their intervals are made of
+    error = np.concatenate([rng.uniform(0.6, 4.0, 450), rng.uniform(0.4, 3.0, 1_200)])
+    truth = np.concatenate([rng.normal(-1.2, 0.3, 450), rng.normal(-0.7, 1.0, 1_200)])
+    estimate, paths = truth + rng.normal(size=1_650) * error, [("yogurt",)] * 450 + [("soft drinks",)] * 1_200
+    both = shrink(estimate, error**2, paths)
+    for part, name in ((slice(0, 450), "yogurt"), (slice(450, None), "soft drinks")):
+        alone = shrink(estimate[part], error[part] ** 2, paths[part])
+        # what is left is the other's mean: a prior with a deviation of 1.2 or so beside .13 of the category's own
+        np.testing.assert_allclose(both.mean[part], alone.mean, atol=0.02)
+        np.testing.assert_allclose(both.deviation[part], alone.deviation, rtol=0.01)
+        assert both.new_item((name,)) == pytest.approx(alone.new_item((name,)), abs=0.02)
+    assert both.spreads["yogurt",] < 0.6 < 0.8 < both.spreads["soft drinks",]
+
+
+def test_a_category_not_seen_is_as_unknown_as_one_other_leaves_it():
+    answer = shrink(np.full(8, -2.0), np.full(8, 0.01), [("a",)] * 8)
+    mean, deviation = answer.categories[()]
+    assert mean == pytest.approx(-2.0, abs=1e-6)
+    # both categories lie off the mean of all by a deviation tau, of which its prior says all: ln tau ~ N(ln .5, .7^2)
+    usual = 0.25 * np.exp(2 * 0.7**2)
+    assert deviation**2 - answer.categories["a",][1] ** 2 == pytest.approx(2 * usual, rel=0.02)
+
+
+def test_a_category_without_data_has_the_others_answer():
+    estimate = np.concatenate([np.full(20, -2.0), np.full(20, -1.0), np.full(10, np.nan)])
+    answer = shrink(estimate, np.where(np.isnan(estimate), np.nan, 0.04), [("a",)] * 20 + [("b",)] * 20 + [("c",)] * 10)
+    assert answer.mean[40:] == pytest.approx(-1.5, abs=0.01)
+    assert (answer.deviation[40:] > 0.9).all()
+    assert (answer.own_share[40:] == 0.0).all()
+
+
+def test_small_categories_are_taken_together():
+    rng = np.random.default_rng(5)
+    # 80 categories of 5 items: none tells its own deviation, all together do
+    truth = np.repeat(rng.normal(-2.0, 0.3, 80), 5) + rng.normal(0.0, 0.15, 400)
+    answer = shrink(truth + rng.normal(0.0, 0.2, 400), np.full(400, 0.04), [(f"c{i // 5}",) for i in range(400)])
+    assert list(answer.spreads) == [()]
+    assert answer.between == pytest.approx(0.15, abs=0.05)
+    # 400 items of 80 categories: three standard errors of a coverage of .90 are .045
+    assert 0.855 < np.mean(np.abs(answer.mean - truth) < 1.645 * answer.deviation) < 0.945
