@@ -1,12 +1,11 @@
 """A markdown plan of the current snapshot: shown, explained, changed by hand, recorded and written as a price file.
 
-What is not overridden is priced as the snapshot has it. The record is written before the file, each whole or not at
-all.
+What is not overridden is priced as the snapshot has it. Price file and record are written both or not at all.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 from ..sql.durability import exclusive_lock, replace_bytes, saying
 from ..sql.errors import AlreadyDecided, ModelError, SettingsError, StaleSnapshotError, WarehouseError, nearest
-from .price_file import FOLDER, PricedWeek, file_bytes, find_records, money, price_file, write_record
-from .price_overrides import Override, place_overrides
+from .plan_rules import explain_conflict, in_weeks_from_1, make_rules
+from .price_decision import Standing, hand_out, must_be_free, settle
+from .price_file import ENDINGS, FOLDER, PricedWeek, file_bytes, find_records, money, price_file
+from .price_overrides import Override, find_item, missing_item, place_overrides
 from .price_plans import PlanInputs, cents, why_columns
 
 if TYPE_CHECKING:
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
 
 SHOWN_ITEMS = 40
 
+# Sections of the settings that shape a plan, beside the plan's own and the as-of date.
+_SHAPING = ("orders", "products", "stock", "promotions", "exchange_rates", "shop", "policy", "build")
+
 
 @dataclass(frozen=True)
 class Change:
-    """A price that differs from the plan of the snapshot: set by hand, or moved by what was."""
+    """A price that differs from the plan of the snapshot: set by hand, or moved by what was.
+
+    ``revenue_change`` is that of the week; a dearer week leaves more for later ones, whose prices may stay.
+    """
 
     item: str
     store_id: str
@@ -36,11 +43,13 @@ class Change:
     planned_price: float
     price: float
     overridden: bool
+    revenue_change: float
 
     def __str__(self) -> str:
         name = f"{self.item}@{self.store_id}" if self.store_id else self.item
         how = "by hand" if self.overridden else "planned anew"
-        return f"{name}, week of {self.week}: {self.planned_price:.2f} -> {self.price:.2f} ({how})"
+        moved = f"{self.planned_price:.2f} -> {self.price:.2f} ({how})"
+        return f"{name}, week of {self.week}: {moved}, revenue of that week {self.revenue_change:+,.2f}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ class MarkdownResult:
                 f"{now:,.2f}, {now - before:+,.2f} against the plan; prices set or moved: {len(self.changes)}"
             )
             head += [f"  {change}" for change in self.changes[:SHOWN_ITEMS]]
+            if len(self.changes) > SHOWN_ITEMS:
+                head.append(f"  ({SHOWN_ITEMS} of {len(self.changes):,}; --json gives all)")
         body = [self.explained] if self.explained else _shown(self.rows)
         tail = [f"note: {note}" for note in self.notes]
         if self.path:
@@ -143,19 +154,20 @@ def markdown(
     explain : str, optional
         An item whose prices are explained.
     force : bool
-        Write over a file with other prices, and beside a record of the same plan and weeks.
+        Write over a file with other content, and replace decisions that stand for the same weeks or items.
     wait : float
         Seconds to wait for another process that decides in this warehouse.
 
     Raises
     ------
     SettingsError
-        No such plan or item, an override that cannot be, or a file's ending.
+        No such plan or item, an override that cannot be, a file's ending, or a file within the warehouse or the inputs.
     StaleSnapshotError
-        The snapshot is older than ``max_snapshot_age_days`` or was made by other settings; only where a file is asked
-        for.
+        The snapshot is older than ``max_snapshot_age_days`` or was made by other settings, or the plan's last week is
+        over on that day; only where a file is asked for.
     AlreadyDecided
-        The file is there with other prices, or other prices of the plan are on record.
+        The file is there with other content, or other prices are on record: of the plan for some of its weeks, or of
+        another plan for some of its items.
     ModelError
         There is no plan, or overrides and rules conflict: the text names the smallest set.
     WarehouseError
@@ -168,8 +180,10 @@ def markdown(
     snapshot = Warehouse(made.warehouse).current()
     name = _chosen(snapshot, plan)
     path = None if out is None else Path(out)
-    if path is not None and path.suffix.lower() not in (".csv", ".parquet"):
-        raise SettingsError(f"--out {path}: a price file is a .csv or .parquet file; name one")
+    if path is not None:
+        if path.suffix.lower() not in ENDINGS:
+            raise SettingsError(f"--out {path}: a price file is a .csv or .parquet file; name one")
+        must_be_free(made, path)
     day = on or datetime.now(ZoneInfo(made.shop.timezone)).date()
     stale = _stale(made, snapshot, name, day)
     if stale and path is not None:
@@ -212,13 +226,19 @@ def _changed_by_hand(
         raise kind(f"{name}: {account['sentence']}")
     planned = {_name(row): row for row in rows if not row["reason"]}
     refused = {_name(row): row["reason"] for row in rows if row["reason"]}
+    explain = find_item(explain, planned) or explain
     if explain and explain not in planned:
-        if explain in refused:
+        if (kept := find_item(explain, refused)) is not None:
             return MarkdownResult(
-                "plan", name, snapshot, account, rows, notes=tuple(notes),
-                explained=f"{explain} is not planned and keeps its price: {refused[explain]}",
-            )  # fmt: skip
-        raise SettingsError(f"--explain {explain}: the plan has no such item{nearest(explain, sorted(planned))}")
+                "plan",
+                name,
+                snapshot,
+                account,
+                rows,
+                notes=tuple(notes),
+                explained=f"{kept} is not planned and keeps its price: {refused[kept]}",
+            )
+        raise SettingsError(f"--explain {explain}: item {missing_item(explain, planned, refused)}; name another")
     if not (overrides or explain):
         return MarkdownResult("plan", name, snapshot, account, rows, notes=tuple(notes))
     inputs = PlanInputs.load(snapshot.path / "models" / f"markdown_{name}")
@@ -227,14 +247,20 @@ def _changed_by_hand(
     before, changes = plan.objective, ()
     if overrides:
         placed = place_overrides(overrides, plan, inputs, refused)
-        plan = plan.override(placed)
+        plan = _overridden(plan, inputs, placed)
         now = {(str(r["item"]), _day(r["week"])): r for r in plan.prices.to_dict("records")}
         by_hand = {(item, inputs.dates[week]) for item, week in placed}
         old = {(_name(row), row["week"]): row for row in rows}
         rows = _explained_anew([_replanned(row, now) for row in rows], rows, plan, inputs)
         changes = tuple(
             Change(
-                row["item"], row["store_id"], row["week"], float(old[key]["price"]), float(row["price"]), key in by_hand
+                row["item"],
+                row["store_id"],
+                row["week"],
+                float(old[key]["price"]),
+                float(row["price"]),
+                key in by_hand,
+                float(row["revenue"]) - float(old[key]["revenue"]),
             )
             for row in rows
             if not row["reason"]
@@ -250,9 +276,21 @@ def _changed_by_hand(
         tuple(map(str, overrides)),
         changes,
         before if overrides else None,
-        str(plan.explain(explain)) if explain else "",
+        in_weeks_from_1(str(plan.explain(explain)), make_rules(inputs.rules)) if explain else "",
         tuple(notes),
     )
+
+
+def _overridden(
+    plan: "MarkdownPlan", inputs: PlanInputs, placed: Mapping[tuple[str, int], tuple[float, Override]]
+) -> "MarkdownPlan":
+    from ..pricing.conflict import RulesConflict
+
+    try:
+        return plan.override({key: depth for key, (depth, _) in placed.items()})
+    except RulesConflict as error:
+        said = explain_conflict(inputs, error.conflict, {key: str(one) for key, (_, one) in placed.items()})
+        raise ModelError(said) from error
 
 
 def _must_be_the_same(
@@ -294,9 +332,10 @@ def _explained_anew(
 ) -> list[dict[str, Any]]:
     """Say again why, for items of which any week has changed."""
     touched = {_name(new) for new, old in zip(rows, before, strict=True) if new != old}
+    rules = make_rules(inputs.rules)
     told = {name: plan.explain(name) for name in touched}
     return [
-        row | why_columns(told[_name(row)], inputs.dates.index(row["week"])) if _name(row) in touched else row
+        row | why_columns(told[_name(row)], inputs.dates.index(row["week"]), rules) if _name(row) in touched else row
         for row in rows
     ]
 
@@ -316,16 +355,41 @@ def _stale(settings: "Settings", snapshot: "Snapshot", name: str, on: date) -> s
             f"{said.max_snapshot_age_days} ([pricing.markdowns.{name}] max_snapshot_age_days); run 'regulars build' "
             "with newer orders"
         )
-    then = snapshot.manifest.get("settings", {}).get("pricing") or {}
-    now = settings.identity()["pricing"]
-    changed = [f"[pricing] {key}" for key in sorted(now) if key != "markdowns" and then.get(key) != now[key]]
-    own_then, own_now = then.get("markdowns", {}).get(name, {}), now["markdowns"][name]
-    changed += [key for key in sorted(own_now) if own_then.get(key) != own_now[key]]
+    (account,) = [row for row in plans_of(snapshot) if row["plan"] == name]
+    ends = account["starts"] + timedelta(weeks=account["weeks"]) - timedelta(days=1)
+    if ends < on:
+        return (
+            f"{name} ended on {ends}, before {on}: run 'regulars build' for a plan of weeks to come, or name a day of "
+            "the plan with --on"
+        )
+    changed = _changed_settings(settings, snapshot, name)
     if changed:
         return (
             f"run {snapshot.run_id} was built with other settings of {name}: {', '.join(changed)}; run 'regulars build'"
         )
     return ""
+
+
+def _changed_settings(settings: "Settings", snapshot: "Snapshot", name: str) -> list[str]:
+    """Return what would shape the plan otherwise today."""
+    then, now = snapshot.manifest.get("settings", {}), settings.identity()
+    changed = [
+        f"[{section}]{f' {key}' if key else ''}"
+        for section in _SHAPING
+        for key in _differing(then.get(section), now.get(section))
+    ]
+    if (then.get("value") or {}).get("as_of") != now["value"]["as_of"]:
+        changed.append("[value] as_of")
+    before, after = then.get("pricing") or {}, now["pricing"]
+    changed += [f"[pricing] {key}" for key in _differing(before, after) if key != "markdowns"]
+    return changed + _differing(before.get("markdowns", {}).get(name), after["markdowns"][name])
+
+
+def _differing(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> list[str]:
+    """Return the keys that differ; '' where one of the two is missing as a whole."""
+    if then is None or now is None:
+        return [] if then is now else [""]
+    return [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
 
 
 def _write(
@@ -334,11 +398,66 @@ def _write(
     from ..sql.lineage import fingerprint
 
     said = settings.markdown(found.plan)
-    rows = [row for row in found.rows if row["price"] is not None and (said.unplanned_items or not row["reason"])]
-    planned = {(c.item, c.store_id, c.week): c for c in found.changes}
+    weeks = _priced_weeks(found, unplanned_items=said.unplanned_items)
+    folder = settings.warehouse.joinpath(*FOLDER)
+    starts = found.account["starts"].isoformat()
+    with saying(folder, "record prices in", "no price file was written"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(folder / ".lock", wait=wait):
+        settle(folder)
+        standing = Standing.of(found.plan, weeks, find_records(settings.warehouse))
+        if standing.contradiction and not force:
+            raise AlreadyDecided(f"{standing.contradiction}; or record these prices in their place: --force")
+        replaces = sorted(record.facts["decision_id"] for record in standing.replaced)
+        if standing.same is None:
+            told = [found.snapshot.run_id, found.plan, sorted(found.overrides), on.isoformat(), said.unplanned_items]
+            run_id, decision_id = found.snapshot.run_id, fingerprint([*told, replaces])[:16]
+        else:
+            # prices that are the same are the same decision, whoever asks and when
+            run_id, decision_id = standing.same.facts["run_id"], standing.same.facts["decision_id"]
+        content = file_bytes(price_file(weeks, found.plan, run_id, decision_id), path.suffix.lower())
+        same = path.is_file() and path.read_bytes() == content
+        if path.exists() and not (same or force):
+            raise AlreadyDecided(f"{path}: is there with other content; name another file, or replace it: --force")
+        facts = {
+            "plan": found.plan,
+            "starts": starts,
+            "weeks": found.account["weeks"],
+            "run_id": run_id,
+            "as_of": found.snapshot.as_of.isoformat(),
+            "decided_on": on.isoformat(),
+            "decision_id": decision_id,
+            "overrides": sorted(found.overrides),
+            "replaces": replaces,
+            "objective": found.account["objective"],
+            "model_version": found.account["model_version"],
+            "file": str(path.resolve()),
+        }
+        if standing.same is None:
+            record = hand_out(path, content, folder, weeks, facts)
+        else:
+            record = standing.same.path
+            if not same:
+                with saying(path, "write", "its prices are on record as before", "name another --out"):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    replace_bytes(path, content)
+    return replace(
+        found,
+        outcome="unchanged" if same else "written",
+        notes=(*found.notes, *_notes_of_writing(found, standing, starts, on)),
+        path=path,
+        record=record,
+        decision_id=decision_id,
+    )
+
+
+def _priced_weeks(found: MarkdownResult, *, unplanned_items: bool) -> list[PricedWeek]:
+    changed = {(c.item, c.store_id, c.week): c for c in found.changes}
     weeks = []
-    for row in rows:
-        change = planned.get((row["item"], row["store_id"], row["week"]))
+    for row in found.rows:
+        if row["price"] is None or (row["reason"] and not unplanned_items):
+            continue
+        change = changed.get((row["item"], row["store_id"], row["week"]))
         before = row["price"] if change is None else money(change.planned_price)
         weeks.append(
             PricedWeek(
@@ -346,60 +465,19 @@ def _write(
                 change is not None and change.overridden,
             )
         )  # fmt: skip
-    told = [found.snapshot.run_id, found.plan, sorted(found.overrides), on.isoformat(), said.unplanned_items]
-    decision_id = fingerprint(told)[:16]
-    warehouse = settings.warehouse
-    folder = warehouse.joinpath(*FOLDER)
-    starts = found.account["starts"].isoformat()
-    content = file_bytes(price_file(weeks, found.plan, found.snapshot.run_id, decision_id), path.suffix.lower())
-    with saying(folder, "record prices in", "no price file was written"):
-        folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(folder / ".lock", wait=wait):
-        others = [r for r in find_records(warehouse, found.plan) if r.facts["starts"] == starts]
-        standing = [r.facts["decision_id"] for r in others if r.facts["decision_id"] != decision_id]
-        same = path.is_file() and path.read_bytes() == content
-        if not force and not same:
-            if path.exists():
-                raise AlreadyDecided(f"{path}: is there with other content; name another file, or replace it: --force")
-            if standing and not any(r.facts["decision_id"] == decision_id for r in others):
-                raise AlreadyDecided(
-                    f"{found.plan} from {starts} was priced before, as {standing[-1]} on "
-                    f"{others[-1].facts['decided_on']}: use that file, or record these prices beside it: --force"
-                )
-        facts = {
-            "plan": found.plan,
-            "starts": starts,
-            "weeks": found.account["weeks"],
-            "run_id": found.snapshot.run_id,
-            "as_of": found.snapshot.as_of.isoformat(),
-            "decided_on": on.isoformat(),
-            "decision_id": decision_id,
-            "overrides": sorted(found.overrides),
-            "replaces": sorted(standing),
-            "objective": found.account["objective"],
-            "model_version": found.account["model_version"],
-        }
-        record = write_record(folder, weeks, facts)
-        if not same:
-            with saying(path, "write", "the prices are recorded, the price file was not written"):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                replace_bytes(path, content)
-    late = [f"the plan began on {starts}, before {on}"] if on.isoformat() > starts else []
-    return MarkdownResult(
-        "unchanged" if same else "written",
-        found.plan,
-        found.snapshot,
-        found.account,
-        found.rows,
-        found.overrides,
-        found.changes,
-        found.worth_before,
-        found.explained,
-        (*found.notes, *late),
-        path,
-        record,
-        decision_id,
-    )
+    return weeks
+
+
+def _notes_of_writing(found: MarkdownResult, standing: Standing, starts: str, on: date) -> list[str]:
+    notes = [f"the plan began on {starts}, before {on}"] if on.isoformat() > starts else []
+    if standing.same is not None:
+        facts = standing.same.facts
+        if (facts["run_id"], facts["decided_on"]) != (found.snapshot.run_id, on.isoformat()):
+            notes.append(f"these prices were decided on {facts['decided_on']}, of run {facts['run_id']}")
+    for record in standing.replaced:
+        facts = record.facts
+        notes.append(f"replaces prices of {facts['plan']} from {facts['starts']}, {facts['decision_id']}")
+    return notes
 
 
 # ---- in words -------------------------------------------------------------------------------------------------------
@@ -428,7 +506,7 @@ def _shown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     lines = [text_table(table)] if table else []
     if len(order) > SHOWN_ITEMS:
-        lines.append(f"({SHOWN_ITEMS} of {len(order):,} items; 'regulars query markdown_plan' or --out gives all)")
+        lines.append(f"({SHOWN_ITEMS} of {len(order):,} items; --json gives all)")
     refused: dict[str, list[str]] = {}
     for name, weeks in items.items():
         if weeks[0]["reason"]:
@@ -440,7 +518,7 @@ def _shown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _path(weeks: Sequence[Mapping[str, Any]]) -> str:
-    """Prices in a row: ``5.29 (2 weeks), 4.19 (4)``."""
+    """Prices in a row: ``5.29 x2, 4.19 x4``."""
     spans: list[list[Any]] = []
     for week in weeks:
         if spans and spans[-1][0] == week["price"]:

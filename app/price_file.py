@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..sql.durability import canonical_json, replace_bytes, saying
+from ..sql.durability import canonical_json
 from ..sql.errors import SettingsError, WarehouseError
 
 if TYPE_CHECKING:
@@ -162,29 +162,37 @@ class Record:
             raise WarehouseError(f"{path}: is no record of prices; move it out of that folder")
         return cls(path, json.loads(said))
 
+    def prices(self) -> dict[tuple[str, str, date], tuple[Decimal, Decimal]]:
+        """Return price and regular price by item, store and week.
 
-def find_records(warehouse: Path, plan: str) -> list[Record]:
-    """Return the records of a plan, by their names."""
+        Raises
+        ------
+        WarehouseError
+            It cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = ["item", "store_id", "week", "price", "regular_price"]
+        try:
+            rows = pq.read_table(self.path, columns=columns).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise WarehouseError(f"{self.path}: cannot be read ({error}); restore it, or move it away") from error
+        return {(r["item"], r["store_id"], r["week"]): (r["price"], r["regular_price"]) for r in rows}
+
+
+def find_records(warehouse: Path, plan: str = "") -> list[Record]:
+    """Return the records of a plan, or of all plans, by day and name."""
     folder = warehouse.joinpath(*FOLDER)
-    found = sorted(folder.glob(f"{plan}-????????????????.parquet"))
-    return [record for record in map(Record.read, found) if record.facts["plan"] == plan]
+    found = [Record.read(path) for path in sorted(folder.glob(f"{plan or '*'}-????????????????.parquet"))]
+    kept = [record for record in found if not plan or record.facts["plan"] == plan]
+    return sorted(kept, key=lambda record: (record.facts["decided_on"], record.path.name))
 
 
-def write_record(folder: Path, weeks: Sequence[PricedWeek], facts: Mapping[str, Any]) -> Path:
-    """Write ``<plan>-<decision id>.parquet``; a record that is there already is left as it is.
-
-    Raises
-    ------
-    WarehouseError
-        It cannot be written.
-    """
+def record_bytes(weeks: Sequence[PricedWeek], facts: Mapping[str, Any]) -> bytes:
+    """Return the content of a record, a Parquet file."""
     import pyarrow.parquet as pq
 
-    path = folder / f"{facts['plan']}-{facts['decision_id']}.parquet"
-    if path.exists():
-        return path
     buffer = io.BytesIO()
     pq.write_table(record_table(weeks, facts), buffer, compression="zstd")
-    with saying(path, "record the prices in", "no price was recorded, and no price file written"):
-        replace_bytes(path, buffer.getvalue())
-    return path
+    return buffer.getvalue()

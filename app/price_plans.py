@@ -14,7 +14,8 @@ import numpy as np
 
 from ..sql.contract import MARKDOWN_PLAN, MARKDOWN_PLANS
 from ..sql.durability import canonical_json
-from ..sql.errors import SettingsError, WarehouseError
+from ..sql.errors import WarehouseError
+from .plan_rules import in_weeks_from_1, make_rules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,33 +29,6 @@ if TYPE_CHECKING:
 
 ITEMS, TERMS = "items.parquet", "plan.json"
 _UNITS = "expected_units"
-
-
-def make_rules(said: Sequence[Mapping[str, Any]], where: str = "rules") -> "tuple[Rule, ...]":
-    """Return the rule objects that tables of the settings name.
-
-    Raises
-    ------
-    SettingsError
-        A rule's own numbers make no sense; the text begins with ``where``.
-
-    Examples
-    --------
-    >>> [str(rule) for rule in make_rules([{"rule": "PriceEndings", "endings": [0.99]}])]
-    ['PriceEndings(endings=(0.99,))']
-    """
-    from ..pricing import rules as r
-
-    made = []
-    for table in said:
-        terms: dict[str, Any] = {key: _tuple(value) for key, value in table.items() if key != "rule"}
-        if "where" in terms:
-            terms["where"] = {key: _tuple(value) for key, value in terms["where"].items()}
-        try:
-            made.append(getattr(r, table["rule"])(**terms))
-        except (r.RuleError, TypeError, IndexError) as error:
-            raise SettingsError(f"{where}: {error}; correct that rule") from error
-    return tuple(made)
 
 
 @dataclass(frozen=True)
@@ -112,7 +86,7 @@ class PlanInputs:
             {name: _array(self.items[name]) for name in self.items.column_names},
             ladder=self.ladder,
             weeks=self.dates,
-            rules=make_rules(self.rules) if rules is None else rules,
+            rules=make_rules(self.rules, weeks=self.weeks) if rules is None else rules,
             expected_units=self.units,
             objective=self.objective,
             gap=self.gap,
@@ -123,7 +97,7 @@ class PlanInputs:
         from ..pricing.rules import ExitDate, MaxMarkdowns, SharedStock
 
         # what is no choice of prices stays: when items leave, and which stock they sell from
-        facts = [rule for rule in make_rules(self.rules) if isinstance(rule, ExitDate | SharedStock)]
+        facts = [rule for rule in make_rules(self.rules, weeks=self.weeks) if isinstance(rule, ExitDate | SharedStock)]
         return self.plan((MaxMarkdowns(0), *facts)).objective
 
     def save(self, folder: Path) -> None:
@@ -179,6 +153,7 @@ def plan_rows(
     lower, upper = _intervals(inputs, prices, model)
     rows = []
     told: dict[str, Explanation] = {}
+    rules = make_rules(inputs.rules)
     for at, priced in enumerate(prices.to_dict("records")):
         name = priced["item"]
         if name not in told:
@@ -205,15 +180,19 @@ def plan_rows(
             "stock_rule": own.stock_rule,
             "reason": "",
         }
-        rows.append(row | why_columns(told[name], (week - inputs.starts).days // 7))
+        rows.append(row | why_columns(told[name], (week - inputs.starts).days // 7, rules))
     return rows
 
 
-def why_columns(explained: "Explanation", week: int) -> dict[str, Any]:
-    """Return the columns of ``markdown_plan`` that say why an item has its price in a week, 0 the first."""
+def why_columns(explained: "Explanation", week: int, rules: "Sequence[Rule]") -> dict[str, Any]:
+    """Return the columns of ``markdown_plan`` that say why an item has its price in a week, 0 the first.
+
+    Rules are named with their weeks from 1.
+    """
     own = explained.weeks[week]
     item = {"binding_rule": explained.binding_rule, "unit_worth": explained.unit_worth}
-    return item | _neighbour("up", own.up) | _neighbour("down", own.down)
+    found = item | _neighbour("up", own.up) | _neighbour("down", own.down)
+    return {key: in_weeks_from_1(value, rules) if isinstance(value, str) else value for key, value in found.items()}
 
 
 def kept_rows(
@@ -296,10 +275,6 @@ def _neighbour(side: str, other: "Neighbour | None") -> dict[str, Any]:
         f"{side}_worth": None if other is None or other.forbidden_by else float(other.worth),
         f"{side}_forbidden_by": "" if other is None else " with ".join(other.forbidden_by),
     }
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _array(column: "pa.ChunkedArray") -> np.ndarray:

@@ -15,8 +15,9 @@ import numpy as np
 from ..sql.contract import ELASTICITIES, MARKDOWN_PLAN, MARKDOWN_PLANS, PRICE_PANEL, Table
 from ..sql.errors import ContractError, MissingExtraError, ModelError, SettingsError, nearest
 from .build_database import BuildDatabase
+from .plan_rules import explain_conflict, make_rules
 from .price_items import CATEGORIES, ItemState, choose, first_monday_after, item_states, planned_frame, read_facts
-from .price_plans import PlanInputs, account_row, kept_rows, make_rules, plan_rows
+from .price_plans import PlanInputs, account_row, kept_rows, plan_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
     from .price_items import ShopFacts
 
 # What the numbers depend on besides the rest of a build.
-CODE = ("pricing", "app/build_database.py", "app/prices.py", "app/price_items.py", "app/price_plans.py")
+CODE = (
+    "pricing",
+    "app/build_database.py",
+    "app/prices.py",
+    "app/plan_rules.py",
+    "app/price_items.py",
+    "app/price_plans.py",
+)
 PACKAGES = ("highspy", "holidays")
 STEPS = ("price panel", "price response")
 
@@ -85,7 +93,7 @@ def require_pricing(settings: "Settings") -> None:
         )
     wanted = {"holidays": "[pricing] holidays"} if pricing.holidays else {}
     for name, plan in pricing.markdowns.items():
-        make_rules(plan.rules, f"{settings.origin}: [pricing.markdowns.{name}] rules")
+        make_rules(plan.rules, f"{settings.origin}: [pricing.markdowns.{name}] rules", plan.weeks)
         if any(rule["rule"] in _COUPLED for rule in plan.rules):
             wanted["highspy"] = f"a rule of [pricing.markdowns.{name}] that ties items together"
     for package, why in wanted.items():
@@ -275,8 +283,8 @@ def _plan(
             plan = inputs.plan()
             unchanged = inputs.unchanged_worth()
         except RulesConflict as error:
-            refused = f"its rules conflict: {_in_a_line(error)}"
-            found["conflict"] = _in_a_line(error)
+            found["conflict"] = explain_conflict(inputs, error.conflict)
+            refused = f"its rules conflict: {found['conflict']}"
         except ModelError as error:
             refused = _in_a_line(error)
     if plan is None:

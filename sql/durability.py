@@ -106,8 +106,12 @@ def canonical_json(value: Any) -> str:
 
 
 @contextmanager
-def saying(path: Path, doing: str, left: str = "the last good snapshot is untouched") -> Iterator[None]:
+def saying(
+    path: Path, doing: str, left: str = "the last good snapshot is untouched", elsewhere: str = ""
+) -> Iterator[None]:
     """Turn the system's refusals into a `WarehouseError` that names the folder, the cause, the next step, what is left.
+
+    ``elsewhere`` is the advice on another place where that is not the warehouse's, such as ``"name another --out"``.
 
     Raises
     ------
@@ -119,11 +123,14 @@ def saying(path: Path, doing: str, left: str = "the last good snapshot is untouc
     except OSError as error:
         where = error.filename or path
         if error.errno in _FULL:
-            advice = "the disk is full: free space or set [build] warehouse to another disk"
+            advice = f"the disk is full: free space or {elsewhere or 'set [build] warehouse to another disk'}"
         elif error.errno in _READ_ONLY:
-            advice = "it cannot be written: grant write access or set [build] warehouse to a folder you own"
+            other = elsewhere or "set [build] warehouse to a folder you own"
+            advice = f"it cannot be written: grant write access or {other}"
         elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
-            advice = "a file stands where a folder belongs: move it or set [build] warehouse to a folder"
+            advice = (
+                f"a file stands where a folder belongs: move it or {elsewhere or 'set [build] warehouse to a folder'}"
+            )
         else:
             advice = "see the system's message"
         message = f"cannot {doing} {where}: {advice} ({error.strerror or error}); {left}"

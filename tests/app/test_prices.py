@@ -182,7 +182,7 @@ class TestRefused:
         found = priced_shop.prices(plan={"rules": rules, "categories": ["drinks"]})
         (account,) = plan_rows(found.tables, "markdown_plans")
         assert account["objective"] is None
-        assert "SellThrough(share=1.0" in account["conflict"]
+        assert '{ rule = "SellThrough", share = 1.0' in account["conflict"]
         assert account["sentence"] == f"no plan: its rules conflict: {account['conflict']}"
         rows = [row for row in plan_rows(found.tables) if row["item"] == "item_0004"]
         assert {row["reason"] for row in rows} == {account["sentence"]}
