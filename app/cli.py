@@ -339,7 +339,7 @@ def markdown(
     ] = None,
     explain: Annotated[str, typer.Option("--explain", help="Why one item's prices are what they are.")] = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the file, and record prices beside those on record.")
+        bool, typer.Option("--force", help="Replace the file, and the prices that stand on record.")
     ] = False,
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,

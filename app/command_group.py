@@ -33,7 +33,7 @@ EXIT_CODES: dict[int, str] = {
     ModelError.exit_code: "a model could not be fitted or applied, or a plan's limits cannot be met",
     StaleSnapshotError.exit_code: "the snapshot is too old, of other settings, or has no usable scores",
     NobodyToMail.exit_code: "nobody to mail; no list was written",
-    AlreadyDecided.exit_code: "another list of the campaign stands for that day, or other prices of the plan do",
+    AlreadyDecided.exit_code: "another list of the campaign stands for that day, or other prices stand on record",
     DoubtfulReadOut.exit_code: "a read-out has a blocking finding: its numbers must not be used",
 }
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
