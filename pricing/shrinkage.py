@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .category_fit import FEWEST_ITEMS
+
 Path = tuple[str, ...]
-# Items from which on one of the widest categories stands apart.
-FEWEST_ITEMS = 8
 _GRID = 25
 # Elasticities of items and categories differ by about half a unit (Bijmolt, van Heerde and Pieters 2005: from one to
 # four over 1,851 estimates of all categories, most of it between methods and markets); between .2 and 1.3 in 80%.
