@@ -315,6 +315,8 @@ def _replanned(row: dict[str, Any], now: Mapping[tuple[str, date], Mapping[str, 
     if row["margin"] is not None and row["units"]:
         cost = (float(row["revenue"]) - float(row["margin"])) / float(row["units"])
     moved = price != row["price"] or abs(new["units"] - row["units"]) > 1e-9
+    if not moved and abs(new["on_hand"] - row["on_hand"]) <= 1e-9 and bool(new["changed"]) == row["changed"]:
+        return row  # a margin worked out anew is a hair off
     return row | {
         **(dict.fromkeys(("units_lower", "units_upper")) if moved else {}),
         "price": price,

@@ -1,7 +1,7 @@
 """What a markdown plan starts from: the items it names, each with prices, stock and costs, or why it is not planned."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..sql.contract import PRODUCTS
+from ..sql.errors import nearest
 from ..sql.mapping import quoted
+from .price_plans import cents
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +31,8 @@ _ATTRIBUTES = ("VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT",
 class ItemState:
     """An item, in a store where these are apart, as it stands before a plan; ``reason`` is '' if it can be planned.
 
-    Prices are None where none is known; ``columns`` are further facts that rules may name.
+    Prices are None where none is known; ``stock_until`` is the day from which sales are not yet taken off a known
+    stock; ``columns`` are further facts that rules may name.
     """
 
     item: str
@@ -41,6 +44,7 @@ class ItemState:
     age_weeks: float | None = None
     weeks_since_change: float | None = None
     stock_rule: str = ""
+    stock_until: date | None = None
     reason: str = ""
     columns: Mapping[str, Any] | None = None
 
@@ -58,20 +62,43 @@ class ItemState:
 
 
 @dataclass(frozen=True)
-class ShopFacts:
-    """What is known of items beside the price panel: their stock by (item, store), and columns of the products."""
+class StockCount:
+    """The last count of an item's stock: its day, what was counted, and what is left of it on the as-of date."""
 
-    stock: Mapping[tuple[str, str], tuple[date, float, float]]
+    day: date
+    counted: float
+    least: float
+    sold: float
+    left: float
+
+
+@dataclass(frozen=True)
+class ShopFacts:
+    """What is known of items beside the price panel: columns of the products, by item."""
+
     products: Mapping[str, Mapping[str, Any]]
 
 
+def read_stock(
+    pipeline: "Pipeline", pricing: "PricingSettings", plan: "MarkdownSettings", starts: date, as_of: date
+) -> dict[tuple[str, str], StockCount]:
+    """Read the last stock of each (item, store) up to the day on which a plan starts."""
+    rows = pipeline.run(
+        "stock_on_hand",
+        stores=pricing.stores,
+        item_level=pricing.item_level,
+        days_ahead=max((starts - as_of).days, 0),
+        days_behind=7 * plan.stock_within_weeks,
+    ).to_pylist()
+    numbers = ("counted", "least", "sold", "on_hand")
+    return {(r["item"], r["store_id"]): StockCount(r["week"], *(float(r[name]) for name in numbers)) for r in rows}
+
+
 def read_facts(pipeline: "Pipeline", pricing: "PricingSettings") -> ShopFacts:
-    """Read the last stock, and what the products table says of each item.
+    """Read what the products table says of each item.
 
     An item of several SKUs has the least value of each column, as it has in the price panel.
     """
-    rows = pipeline.run("stock_on_hand", stores=pricing.stores, item_level=pricing.item_level).to_pylist()
-    stock = {(r["item"], r["store_id"]): (r["week"], float(r["on_hand"]), float(r["least"])) for r in rows}
     engine = pipeline.engine
     types = engine.columns("products")
     own = {"sku", "style_color", "unit_cost", *CATEGORIES}
@@ -79,7 +106,8 @@ def read_facts(pipeline: "Pipeline", pricing: "PricingSettings") -> ShopFacts:
     item = "coalesce(style_color, sku)" if pricing.item_level == "style_color" else "sku"
     listed = "".join(f", min({quoted(name)}) AS {quoted(name)}" for name in names)
     found = engine.query(f"SELECT {item} AS {quoted('item')}{listed} FROM products GROUP BY 1 ORDER BY 1").to_pylist()
-    return ShopFacts(stock, {row["item"]: {name: row[name] for name in names} for row in found if row["item"]})
+    names = [name for name in names if any(row[name] is not None for row in found)]
+    return ShopFacts({row["item"]: {name: row[name] for name in names} for row in found if row["item"]})
 
 
 def first_monday_after(day: date) -> date:
@@ -112,7 +140,12 @@ def choose(panel: "pd.DataFrame", categories: Sequence[str], items: Sequence[str
 
 
 def item_states(
-    panel: "pd.DataFrame", facts: ShopFacts, plan: "MarkdownSettings", starts: date, as_of: date
+    panel: "pd.DataFrame",
+    facts: ShopFacts,
+    stock: Mapping[tuple[str, str], StockCount],
+    plan: "MarkdownSettings",
+    starts: date,
+    as_of: date,
 ) -> list[ItemState]:
     """Return the items that a plan names as they stand before it, by item and store.
 
@@ -121,6 +154,7 @@ def item_states(
     panel : DataFrame
         In the shape of ``contract.PRICE_PANEL``, sorted by its grain.
     facts : ShopFacts
+    stock : mapping of (item, store) to StockCount
     plan : MarkdownSettings
     starts, as_of : date
         First day of the plan, and last day of the data.
@@ -129,13 +163,47 @@ def item_states(
     # the panel is sorted by its grain: an item's rows follow each other
     starting = np.flatnonzero(~some.duplicated(["item", "store_id"]).to_numpy())
     states = [
-        _state(some.iloc[first:last], facts, plan, starts, as_of)
+        _state(some.iloc[first:last], facts, stock, plan, starts, as_of)
         for first, last in pairwise([*starting.tolist(), len(some)])
     ]
     known = {state.item for state in states}
-    unseen = "not in the price panel: it never sold, or [pricing] leaves it out"
-    states += [ItemState(item, "", reason=unseen) for item in dict.fromkeys(plan.items) if item not in known]
+    everything = sorted(set(panel["item"]))[:100_000]
+    states += [unseen(item, everything) for item in dict.fromkeys(plan.items) if item not in known]
     return sorted(states, key=lambda state: (state.item, state.store_id))
+
+
+def unseen(item: str, known: Sequence[str] = ()) -> ItemState:
+    """Return the state of an item that the panel has not seen.
+
+    Examples
+    --------
+    >>> unseen("104", ["1042", "7"]).reason
+    "not in the price panel: it never sold, or [pricing] leaves it out; did you mean '1042'?"
+    """
+    said = f"not in the price panel: it never sold, or [pricing] leaves it out{nearest(item, list(known))}"
+    return ItemState(item, "", reason=said)
+
+
+def less_sales_before(states: Sequence[ItemState], sold: Sequence[float], starts: date) -> list[ItemState]:
+    """Take what is expected to sell before a plan starts (n,) off known stock, and say so.
+
+    Examples
+    --------
+    >>> state = ItemState("tee", "", on_hand=9.0, stock_rule="stock of 2025-09-15")
+    >>> after = less_sales_before([state], [2.5], date(2025, 10, 6))[0]
+    >>> after.on_hand, after.stock_rule
+    (6.5, 'stock of 2025-09-15, 2.5 more expected to sell before 2025-10-06')
+    """
+    found = []
+    for state, units in zip(states, sold, strict=True):
+        if units <= 0.0 or state.on_hand is None:
+            found.append(state)
+            continue
+        said = f"{state.stock_rule}, {units:.1f} more expected to sell before {starts}"
+        left = max(state.on_hand - float(units), 0.0)
+        reason = state.reason or ("" if left > 0.0 else f"nothing left: {said}")
+        found.append(replace(state, on_hand=left, stock_rule=said, reason=reason))
+    return found
 
 
 def planned_frame(states: Sequence[ItemState], plan: "MarkdownSettings", elasticity: Mapping[str, float]) -> "pa.Table":
@@ -164,7 +232,10 @@ def planned_frame(states: Sequence[ItemState], plan: "MarkdownSettings", elastic
     further = dict.fromkeys(name for state in states for name in state.columns or {})
     for name in further:
         values = [(state.columns or {}).get(name) for state in states]
-        if name not in columns and any(value is not None for value in values):
+        if name == "exit_on" and name not in columns:
+            # none leaves: still a column that the rule ExitDate finds
+            columns[name] = pa.array(values, pa.date32())
+        elif name not in columns and any(value is not None for value in values):
             columns[name] = pa.array(_of_one_kind(values))
     return pa.table(columns)
 
@@ -178,6 +249,7 @@ def _of_one_kind(values: list[Any]) -> list[Any]:
 def _state(
     rows: "pd.DataFrame",
     facts: ShopFacts,
+    stock: Mapping[tuple[str, str], StockCount],
     plan: "MarkdownSettings",
     starts: date,
     as_of: date,
@@ -193,7 +265,9 @@ def _state(
     columns |= facts.products.get(item, {})
     stands_at = regular if plan.start_price == "regular" or regular is None else _standing(paid, regular, plan.ladder)
     weekly = _recent_units(rows, as_of)
-    on_hand, stock_rule, no_stock = _stock(facts.stock.get((item, store)), plan, weekly)
+    count = stock.get((item, store))
+    old = count is not None and (as_of - count.day).days > 7 * plan.stock_within_weeks
+    on_hand, stock_rule, no_stock = _stock(count, plan, weekly, old=old)
     reason = ""
     if not regular or regular <= 0.0:
         reason = "no regular price known"
@@ -202,7 +276,9 @@ def _state(
     elif not stock_rule.startswith("stock") and (
         last_sale is None or (as_of - last_sale).days > 7 * plan.sold_within_weeks
     ):
-        reason = f"off sale: none was sold since the week of {last_sale}, and no stock is known"
+        reason = f"off sale: none was sold since the week of {last_sale}, and no stock is known" + (
+            f" since {count.day}" if count is not None else ""
+        )
     else:
         reason = no_stock
     return ItemState(
@@ -215,6 +291,7 @@ def _state(
         None if _number(last["age_weeks"]) is None else float(last["age_weeks"] + (starts - week).days // 7),
         _weeks_since_change(sold, starts) if plan.start_price == "current" else None,
         stock_rule,
+        None if count is None or not stock_rule.startswith("stock") else max(count.day, as_of + timedelta(days=1)),
         reason,
         columns,
     )
@@ -230,18 +307,28 @@ def _standing(paid: float | None, regular: float, ladder: Sequence[float]) -> fl
 
 
 def _stock(
-    known: tuple[date, float, float] | None, plan: "MarkdownSettings", weekly: float
+    count: StockCount | None, plan: "MarkdownSettings", weekly: float, *, old: bool
 ) -> tuple[float | None, str, str]:
     """Return the stock, where it comes from, and why it cannot be planned with."""
-    if known is not None:
-        week, on_hand, least = known
-        if least < 0.0:
-            return None, f"stock of {week}", f"stock below 0: {least:g} in the week of {week}; correct [stock]"
-        return on_hand, f"stock of {week}", "" if on_hand > 0.0 else f"nothing left: its stock of {week} is 0"
+    if count is not None and not old:
+        said = f"stock of {count.day}"
+        if count.least < 0.0:
+            return None, said, f"stock below 0: {count.least:g} on {count.day}; correct [stock]"
+        if count.sold > 0.0:
+            said += f" ({count.counted:g}) less {count.sold:g} sold since"
+        return count.left, said, "" if count.left > 0.0 else f"nothing left: {said if count.sold else said + ' is 0'}"
     if plan.assumed_weeks_of_cover is None:
+        if count is not None:
+            weeks = plan.stock_within_weeks
+            return (
+                None,
+                "",
+                f"stock is of {count.day}: over {weeks} weeks before the data end (stock_within_weeks); renew [stock]",
+            )
         return None, "", "no stock known: map [stock], or give assumed_weeks_of_cover"
     assumed = float(np.ceil(round(plan.assumed_weeks_of_cover * weekly, 9)))
     said = f"assumed: {plan.assumed_weeks_of_cover:g} weeks of {weekly:.2f} sold a week"
+    said += "" if count is None else f"; the last count is of {count.day}"
     return assumed, said, "" if assumed > 0.0 else f"no demand: none was sold in the last {_RECENT_WEEKS} weeks"
 
 
@@ -262,4 +349,4 @@ def _number(value: Any) -> float | None:
 
 def _cents(value: Any) -> float | None:
     number = _number(value)
-    return None if number is None else round(number + 1e-9, 2)
+    return None if number is None else cents(number)

@@ -100,6 +100,11 @@ class PlanInputs:
         facts = [rule for rule in make_rules(self.rules, weeks=self.weeks) if isinstance(rule, ExitDate | SharedStock)]
         return self.plan((MaxMarkdowns(0), *facts)).objective
 
+    def missed_targets(self, plan: "MarkdownPlan") -> float:
+        """What soft sell-through targets that a plan misses take off its worth."""
+        # to follow a plan once more takes as long as checking it does
+        return plan.check().penalties if any("penalty" in rule for rule in self.rules) else 0.0
+
     def save(self, folder: Path) -> None:
         """Write into a folder what `load` reads, the same bytes for the same inputs."""
         import pyarrow as pa
@@ -127,7 +132,7 @@ class PlanInputs:
         Raises
         ------
         WarehouseError
-            A file is missing or damaged.
+            A file is missing or damaged, or the two are not of one plan.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -135,13 +140,16 @@ class PlanInputs:
         try:
             terms = json.loads((folder / TERMS).read_text(encoding="utf-8"))
             items = pq.read_table(folder / ITEMS)
-        except (OSError, ValueError, pa.ArrowException) as error:
+            units = np.array(items[_UNITS].to_pylist(), dtype=np.float64).reshape(items.num_rows, terms["weeks"])
+            terms |= {name: tuple(terms[name]) for name in ("ladder", "rules")}
+            terms["starts"] = date.fromisoformat(terms["starts"])
+            return cls(**terms, items=items.drop_columns([_UNITS]), units=units)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            said = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise WarehouseError(
-                f"{folder}: the plan cannot be read ({error}); 'regulars build --force' makes the run anew"
+                f"{folder}: the plan cannot be read from {TERMS} and {ITEMS} ({said}); 'regulars build --force' makes "
+                "the run anew"
             ) from error
-        units = np.array(items[_UNITS].to_pylist(), dtype=np.float64).reshape(items.num_rows, terms["weeks"])
-        terms |= {"starts": date.fromisoformat(terms["starts"]), "ladder": tuple(terms["ladder"])}
-        return cls(**{**terms, "rules": tuple(terms["rules"]), "items": items.drop_columns([_UNITS]), "units": units})
 
 
 def plan_rows(
@@ -238,6 +246,21 @@ def account_row(
         "conflict": "",
         **found,
     }
+
+
+def count_reasons(reasons: "Sequence[str]") -> str:
+    """Count why items are not planned by what stands before the particulars, the commonest first.
+
+    Examples
+    --------
+    >>> count_reasons(["off sale: since May", "nothing left: of 3", "off sale: since June"])
+    '2 off sale, 1 nothing left'
+    """
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        kind = reason.partition(":")[0].partition("(")[0].strip()
+        counts[kind] = counts.get(kind, 0) + 1
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def cents(price: float) -> float:

@@ -4,9 +4,9 @@ What cannot be estimated or planned is a row or a note that says why, never a bu
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +16,19 @@ from ..sql.contract import ELASTICITIES, MARKDOWN_PLAN, MARKDOWN_PLANS, PRICE_PA
 from ..sql.errors import ContractError, MissingExtraError, ModelError, SettingsError, nearest
 from .build_database import BuildDatabase
 from .plan_rules import explain_conflict, make_rules
-from .price_items import CATEGORIES, ItemState, choose, first_monday_after, item_states, planned_frame, read_facts
-from .price_plans import PlanInputs, account_row, kept_rows, plan_rows
+from .price_items import (
+    CATEGORIES,
+    ItemState,
+    choose,
+    first_monday_after,
+    item_states,
+    less_sales_before,
+    planned_frame,
+    read_facts,
+    read_stock,
+    unseen,
+)
+from .price_plans import PlanInputs, account_row, count_reasons, kept_rows, plan_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +39,6 @@ if TYPE_CHECKING:
     from ..sql.pipeline import Pipeline
     from ..sql.pricing_settings import MarkdownSettings, PricingSettings
     from ..sql.settings import Settings
-    from .price_items import ShopFacts
 
 # What the numbers depend on besides the rest of a build.
 CODE = (
@@ -44,6 +54,7 @@ STEPS = ("price panel", "price response")
 
 # What data can do to a fit, and a fit may not do to a build.
 _NO_FIT = (ContractError, ModelError, np.linalg.LinAlgError, ArithmeticError)
+_LOST = 0.05  # of an item's units
 _COUPLED = ("Budget", "AllOrNothing", "AtMostOnePromoted", "SharedStock")
 
 
@@ -142,7 +153,12 @@ def learn_prices(
     plans, accounts, rows = {}, [], []
     for name in sorted(pricing.markdowns):
         step(f"markdown plan {name}")
-        inputs, account, own = _plan(name, pricing.markdowns[name], panel, response, facts, as_of)
+        said = pricing.markdowns[name]
+        starts = said.starts or first_monday_after(as_of)
+        notes += _unknown_categories(f"[pricing.markdowns.{name}]", said.categories, panel)
+        stock = read_stock(pipeline, pricing, said, starts, as_of)
+        states = item_states(panel, facts, stock, said, starts, as_of) if len(panel) else list(map(unseen, said.items))
+        inputs, account, own = _plan(name, said, states, response, starts, as_of)
         accounts.append(account)
         rows += own
         if inputs is not None:
@@ -173,10 +189,17 @@ def _panel(pipeline: "Pipeline", settings: "Settings", pricing: "PricingSettings
         )
     except (ContractError, ModelError) as error:
         notes.append(f"[pricing] has no price panel: {_in_a_line(error)}")
+        known = _categories(pipeline)
+        for category in pricing.categories:
+            if category not in known:
+                notes.append(f"[pricing] category {category!r} is none of the products{nearest(category, known)}")
         return pd.DataFrame({column.name: [] for column in PRICE_PANEL.columns})
     counts = "; ".join(f"{v['lines']:,} {k}" for k, v in panel.attrs["dropped"].items() if k)
     if counts:
         notes.append(f"order lines that [pricing] does not count: {counts}")
+    if "missing_exchange_rate" in panel.attrs["dropped"]:
+        items = set(panel.loc[choose(panel, pricing.categories, pricing.items), "item"])
+        notes += _without_rate(pipeline, pricing, items)
     known = {str(name) for level in CATEGORIES for name in panel[level].dropna().unique()}
     for category in pricing.categories:
         if category not in known:
@@ -187,6 +210,30 @@ def _panel(pipeline: "Pipeline", settings: "Settings", pricing: "PricingSettings
         if item not in everything:
             notes.append(f"[pricing] item {item!r} has no order line{nearest(item, sorted(everything)[:100_000])}")
     return panel.loc[choose(panel, pricing.categories, pricing.items)].reset_index(drop=True)
+
+
+def _unknown_categories(where: str, asked: Sequence[str], panel: "pd.DataFrame") -> list[str]:
+    known = sorted({str(name) for level in CATEGORIES for name in panel[level].dropna().unique()})
+    return [
+        f"{where} category {category!r} has no item in the price panel: nothing of it is planned"
+        f"{nearest(category, known)}"
+        for category in asked
+        if category not in known
+    ]
+
+
+def _without_rate(pipeline: "Pipeline", pricing: "PricingSettings", items: set[str]) -> list[str]:
+    """Say which items lose so many of their units to lines without an exchange rate that they look less in demand."""
+    lost = pipeline.run("units_without_rate", item_level=pricing.item_level).to_pylist()
+    most = [row for row in lost if row["item"] in items and row["share"] >= _LOST]
+    if not most:
+        return []
+    first = max(most, key=lambda row: (row["share"], row["item"]))
+    return [
+        f"[pricing] {len(most)} of {len(items)} items have {_LOST:.0%} or more of their units in a currency without a "
+        f"rate, {first['item']!r} {first['share']:.0%}: their demand, and what a plan sells of them, is too low by as "
+        "much; give [exchange_rates]"
+    ]
 
 
 def _categories(pipeline: "Pipeline") -> list[str]:
@@ -257,17 +304,18 @@ def _estimated(
 def _plan(
     name: str,
     said: "MarkdownSettings",
-    panel: "pd.DataFrame",
+    states: list[ItemState],
     response: _Response,
-    facts: "ShopFacts",
+    starts: date,
     as_of: date,
 ) -> tuple[PlanInputs | None, dict[str, Any], list[dict[str, Any]]]:
     """Return what the plan is made of (None without a plan), its row of accounts and its rows."""
     from ..pricing.conflict import RulesConflict
+    from ..pricing.rules import RuleError
 
-    starts = said.starts or first_monday_after(as_of)
-    states = item_states(panel, facts, said, starts, as_of) if len(panel) else _unseen(said)
     states = [_judged(state, said, response) for state in states]
+    if response.model is not None:
+        states = _less_sales_to_come(states, response.model, starts)
     states, inputs = _with_demand(name, said, starts, states, response)
     dates = inputs.dates
     found: dict[str, Any] = {"method": response.method, "model_version": response.version}
@@ -285,6 +333,10 @@ def _plan(
         except RulesConflict as error:
             found["conflict"] = explain_conflict(inputs, error.conflict)
             refused = f"its rules conflict: {found['conflict']}"
+        except RuleError as error:
+            refused = _in_a_line(error)
+            if "no column" in refused:
+                refused = f"{refused.rstrip('.')}; map it in [products] columns, or correct the rule"
         except ModelError as error:
             refused = _in_a_line(error)
     if plan is None:
@@ -298,35 +350,47 @@ def _plan(
         )
     rows = plan_rows(inputs, plan, response.model, planned)
     rows = _with_response(rows + kept_rows(name, dates, [s for s in states if s.reason]), response)
+    goal = _added(row["margin" if said.objective == "margin" else "revenue"] for row in rows)
+    missed = inputs.missed_targets(plan)
     found |= {
         "planned_items": len(planned),
         "objective": plan.objective,
         "bound": plan.bound,
         "gap": plan.gap,
         "unchanged": unchanged,
-        "revenue": float(np.sum([row["revenue"] for row in rows if row["revenue"] is not None])),
+        "revenue": _added(row["revenue"] for row in rows),
+        # what is neither sold nor missed; to a millionth, for sums of floats leave a hair
+        "salvage": round(plan.objective + missed - goal, 6) + 0.0 if inputs.salvage else 0.0,
         "markdowns": sum(bool(row["changed"]) for row in rows),
     }
-    found["sentence"] = account_sentence(found, states, said)
+    found["sentence"] = account_sentence(found, goal, missed, states, said)
     return inputs, account_row(name, said, starts, states, **found), rows
 
 
-def account_sentence(found: Mapping[str, Any], states: list[ItemState], said: "MarkdownSettings") -> str:
-    """Return the account of a plan in words."""
-    worth = f"worth {found['objective']:,.2f} in {said.objective}"
+def _added(values: "Iterable[float | None]") -> float:
+    return float(np.sum([value for value in values if value is not None]))
+
+
+def account_sentence(
+    found: Mapping[str, Any], goal: float, missed: float, states: list[ItemState], said: "MarkdownSettings"
+) -> str:
+    """Return the account of a plan in words; ``goal`` is its revenue or margin, ``missed`` what soft targets cost."""
+    parts = [f"{said.objective} {goal:,.2f}"]
+    if said.salvage is not None:
+        left = "salvage less cost of what is left" if said.objective == "margin" else "salvage"
+        parts.append(f"{left} {found['salvage']:,.2f}")
+    parts += [f"missed targets {-missed:,.2f}"] if missed else []
+    worth = f"worth {found['objective']:,.2f}"
+    worth += f" ({', '.join(parts)})" if len(parts) > 1 else f" in {said.objective}"
     more = None if found["unchanged"] is None else found["objective"] - found["unchanged"]
     against = "" if more is None else f", {more:+,.2f} against no change"
-    proven = "the best there is" if found["gap"] == 0.0 else f"at most {found['gap']:.4%} below the best there is"
+    gap = np.ceil(found["gap"] * 1e6) / 1e6  # never said to be nearer than it is
+    proven = "the best there is" if gap == 0.0 else f"at most {gap:.4%} below the best there is"
     first = f"{found['planned_items']} of {len(states)} items planned, {found['markdowns']} price changes"
     assumed = sum(state.stock_rule.startswith("assumed") and not state.reason for state in states)
     stock = f"; stock of {assumed} items is assumed" if assumed else ""
-    left = f"; not planned: {_reasons(states)}" if found["planned_items"] < len(states) else ""
-    return f"{first}, {worth}{against}, {proven}{stock}{left}"
-
-
-def _unseen(said: "MarkdownSettings") -> list[ItemState]:
-    reason = "not in the price panel: it never sold, or [pricing] leaves it out"
-    return [ItemState(item, "", reason=reason) for item in sorted(set(said.items))]
+    others = f"; not planned: {_reasons(states)}" if found["planned_items"] < len(states) else ""
+    return f"{first}, {worth}{against}, {proven}{stock}{others}"
 
 
 def _judged(state: ItemState, said: "MarkdownSettings", response: _Response) -> ItemState:
@@ -361,6 +425,24 @@ def _with_demand(
     return states, PlanInputs.of(name, said, starts, planned_frame(planned, said, elasticity), units)
 
 
+def _less_sales_to_come(states: list[ItemState], model: "DemandModel", starts: date) -> list[ItemState]:
+    """Take off known stock what is expected to sell, at the price an item stands at, until the plan starts."""
+    waiting = [s for s in states if not s.reason and s.stock_until is not None and s.stock_until < starts]
+    if not waiting:
+        return states
+    until = np.array([state.stock_until for state in waiting], dtype="datetime64[D]")
+    first = first_monday_after(until.min().item() - timedelta(days=7))
+    weeks = (starts - first).days // 7
+    units = _units(model, waiting, first, weeks)
+    share = np.array([float(state.price or 0.0) / float(state.regular_price or 1.0) for state in waiting])
+    response = np.array([model.elasticity_[model.items_.index(state.item)] for state in waiting])
+    ends = np.datetime64(first) + 7 * (np.arange(weeks) + 1)
+    days = np.clip((ends[None, :] - until[:, None]).astype(np.int64), 0, 7)
+    sold = (units * days / 7.0).sum(axis=1) * share**response
+    less = {state.name: state for state in less_sales_before(waiting, sold.tolist(), starts)}
+    return [less.get(state.name, state) for state in states]
+
+
 def _units(model: "DemandModel", planned: list[ItemState], starts: date, weeks: int) -> np.ndarray:
     """Expected units at the regular price (n, weeks); at a rung they are its price's power of these."""
     regular = np.array([[state.regular_price] for state in planned], dtype=np.float64)
@@ -391,14 +473,7 @@ def _with_response(rows: list[dict[str, Any]], response: _Response) -> list[dict
 
 
 def _reasons(states: list[ItemState]) -> str:
-    """Count reasons by what stands before their particulars."""
-    counts: dict[str, int] = {}
-    for state in states:
-        if state.reason:
-            kind = state.reason.partition(":")[0].partition("(")[0].strip()
-            counts[kind] = counts.get(kind, 0) + 1
-    told = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{count} {kind}" for kind, count in told) or "the plan names no item of the panel"
+    return count_reasons([s.reason for s in states if s.reason]) or "the plan names no item of the panel"
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------

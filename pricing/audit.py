@@ -54,7 +54,8 @@ class Violation:
 class Audit:
     """What the check found.
 
-    ``violations`` is empty where every rule holds; ``objective`` is the plan's worth, counted anew.
+    ``violations`` is empty where every rule holds; ``objective`` is the plan's worth, counted anew, ``penalties`` what
+    missed soft targets have taken off it.
 
     Examples
     --------
@@ -64,6 +65,7 @@ class Audit:
 
     violations: tuple[Violation, ...]
     objective: float
+    penalties: float = 0.0
 
 
 def audit_prices(
@@ -102,7 +104,7 @@ def audit_prices(
         if check is not None:
             found.extend(check(walk, rule, walk.chosen(rule)))
     found.extend(walk.never_rises())
-    return Audit(tuple(found), walk.objective() - walk.penalties)
+    return Audit(tuple(found), walk.objective() - walk.penalties, walk.penalties)
 
 
 class _Walk:

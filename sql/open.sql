@@ -57,6 +57,14 @@ SET VARIABLE customers = (
   SELECT coalesce(CAST(parameters ->> 'customers' AS BIGINT), 100)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE days_ahead = (
+  SELECT coalesce(CAST(parameters ->> 'days_ahead' AS BIGINT), 1)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE days_behind = (
+  SELECT coalesce(CAST(parameters ->> 'days_behind' AS BIGINT), 28)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE days_per_unit = (
   SELECT CAST(parameters ->> 'days_per_unit' AS DOUBLE)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -608,31 +616,6 @@ walk AS (
 SELECT old_id, arg_max(customer_id, hops) AS customer_id
 FROM walk
 GROUP BY old_id;
-
-CREATE OR REPLACE VIEW stock_on_hand AS
-WITH named AS (
-    SELECT sku, coalesce(min(CASE WHEN getvariable('item_level') = 'style_color' THEN style_color END), sku) AS item
-    FROM products
-    GROUP BY sku
-),
-known AS (
-    SELECT sku, coalesce(store_id, '') AS store, week, on_hand
-    FROM stock
-    WHERE week <= getvariable('as_of') AND on_hand IS NOT NULL
-),
-newest AS (
-    SELECT sku, store, max(week) AS week FROM known GROUP BY sku, store
-)
-SELECT
-    coalesce(named.item, known.sku) AS item,
-    CASE WHEN getvariable('stores') = 'apart' THEN known.store ELSE '' END AS store_id,
-    max(known.week) AS week,
-    CAST(sum(known.on_hand) AS DECIMAL(18, 3)) AS on_hand,
-    min(known.on_hand) AS least
-FROM known
-JOIN newest ON known.sku = newest.sku AND known.store = newest.store AND known.week = newest.week
-LEFT JOIN named ON known.sku = named.sku
-GROUP BY 1, 2;
 
 CREATE OR REPLACE VIEW summary_counts AS
 SELECT
@@ -1535,6 +1518,112 @@ FROM (
     GROUP BY customer_id, day, order_id
 ) AS sale_orders
 GROUP BY customer_id, day;
+
+CREATE OR REPLACE VIEW stock_on_hand AS
+WITH named AS (
+    SELECT sku, coalesce(min(CASE WHEN getvariable('item_level') = 'style_color' THEN style_color END), sku) AS item
+    FROM products
+    GROUP BY sku
+),
+known AS (
+    SELECT
+        stock.sku,
+        coalesce(named.item, stock.sku) AS item,
+        coalesce(stock.store_id, '') AS shop,
+        stock.week AS day,
+        stock.on_hand
+    FROM stock
+    LEFT JOIN named ON stock.sku = named.sku
+    WHERE stock.week <= CAST(getvariable('as_of') + CAST(getvariable('days_ahead') AS INTEGER) AS DATE) AND stock.on_hand IS NOT NULL
+),
+newest AS (
+    SELECT
+        item,
+        sku,
+        shop,
+        max(day) AS day,
+        max(max(day)) OVER (PARTITION BY item, CASE WHEN getvariable('stores') = 'apart' THEN shop ELSE '' END) AS last_day
+    FROM known
+    GROUP BY item, sku, shop
+),
+counts AS (
+    SELECT known.item, known.sku, known.shop, known.day, min(known.on_hand) AS on_hand
+    FROM known
+    JOIN newest ON known.sku = newest.sku AND known.shop = newest.shop AND known.day = newest.day
+    WHERE
+        newest.day >= CAST(getvariable('as_of') - CAST(getvariable('days_behind') AS INTEGER) AS DATE)
+        OR newest.last_day < CAST(getvariable('as_of') - CAST(getvariable('days_behind') AS INTEGER) AS DATE)
+    GROUP BY known.item, known.sku, known.shop, known.day
+),
+sales AS (
+    SELECT sku, store_id AS shop, day, sum(quantity) AS units
+    FROM priced_lines
+    -- what left the shelf at a price that is not known has left it, too
+    WHERE reason IN ('', 'missing_price', 'no_positive_price', 'missing_exchange_rate')
+    GROUP BY sku, store_id, day
+),
+placed AS (
+    SELECT
+        sales.sku,
+        sales.day,
+        sales.units,
+        sales.shop,
+        CASE WHEN own.sku IS NOT NULL THEN own.shop WHEN shared.sku IS NOT NULL THEN '' END AS taken_from
+    FROM sales
+    LEFT JOIN counts AS own ON sales.sku = own.sku AND sales.shop = own.shop
+    LEFT JOIN counts AS shared ON sales.sku = shared.sku AND shared.shop = ''
+),
+sold AS (
+    SELECT counts.sku, counts.shop, sum(placed.units) AS units
+    FROM counts
+    JOIN placed ON counts.sku = placed.sku AND counts.shop = placed.taken_from AND placed.day >= counts.day
+    GROUP BY counts.sku, counts.shop
+),
+first_counts AS (
+    SELECT item, sku, min(day) AS day FROM counts GROUP BY item, sku
+),
+nowhere AS (
+    -- order lines that do not say from which store they came
+    SELECT first_counts.item, sum(placed.units) AS units
+    FROM first_counts
+    JOIN placed ON first_counts.sku = placed.sku AND placed.day >= first_counts.day
+    WHERE placed.taken_from IS NULL AND placed.shop = ''
+    GROUP BY first_counts.item
+),
+added AS (
+    SELECT
+        counts.item,
+        CASE WHEN getvariable('stores') = 'apart' THEN counts.shop ELSE '' END AS store_id,
+        max(counts.day) AS week,
+        sum(counts.on_hand) AS counted,
+        min(counts.on_hand) AS least,
+        sum(coalesce(sold.units, 0)) AS sold,
+        sum(greatest(counts.on_hand - coalesce(sold.units, 0), 0)) AS on_hand
+    FROM counts
+    LEFT JOIN sold ON counts.sku = sold.sku AND counts.shop = sold.shop
+    GROUP BY 1, 2
+)
+SELECT
+    added.item,
+    added.store_id,
+    added.week,
+    CAST(added.counted AS DECIMAL(18, 3)) AS counted,
+    CAST(added.least AS DECIMAL(18, 3)) AS least,
+    CAST(added.sold + coalesce(nowhere.units, 0) AS DECIMAL(18, 3)) AS sold,
+    CAST(greatest(added.on_hand - coalesce(nowhere.units, 0), 0) AS DECIMAL(18, 3)) AS on_hand
+FROM added
+LEFT JOIN nowhere ON added.store_id = '' AND added.item = nowhere.item;
+
+CREATE OR REPLACE VIEW units_without_rate AS
+SELECT
+    item,
+    CAST(sum(CASE WHEN reason = 'missing_exchange_rate' THEN quantity ELSE 0 END) AS DECIMAL(18, 3)) AS units,
+    CAST(sum(CASE WHEN reason = 'missing_exchange_rate' THEN quantity ELSE 0 END) AS DOUBLE)
+        / nullif(CAST(sum(quantity) AS DOUBLE), 0) AS share
+FROM priced_lines
+WHERE reason IN ('', 'missing_exchange_rate')
+GROUP BY item
+HAVING count(CASE WHEN reason = 'missing_exchange_rate' THEN 1 END) > 0;
 
 CREATE OR REPLACE VIEW unnamed_sale_days AS
 SELECT

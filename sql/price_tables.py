@@ -135,13 +135,15 @@ ELASTICITIES = Table(
 STOCK_ON_HAND = Table(
     "stock_on_hand",
     ("item", "store_id"),
-    "The last stock that is known of each item: the rows of each SKU's and store's last week, added up.",
+    "The stock left of each item on the as-of date: what was last counted, less what was sold since.",
     (
         Column("item", ID, "", "The style-colour where the products have one, else the SKU"),
         Column("store_id", ID, "", "The shop or site; '' where stores count as one"),
-        Column("week", "DATE", "", "First day of the latest of these weeks"),
-        Column("on_hand", QUANTITY, "pieces or weight", "Stock when that week began"),
-        Column("least", QUANTITY, "pieces or weight", "The lowest of the rows; below 0 a count is wrong"),
+        Column("week", "DATE", "", "Latest day of the counts that are added up"),
+        Column("counted", QUANTITY, "pieces or weight", "Stock when it was counted"),
+        Column("least", QUANTITY, "pieces or weight", "The lowest of the counts; below 0 it is wrong"),
+        Column("sold", QUANTITY, "pieces or weight", "Sold from the count to the as-of date, returns not put back"),
+        Column("on_hand", QUANTITY, "pieces or weight", "Left: counted less sold, in no store below 0"),
     ),
 )
 
@@ -156,11 +158,17 @@ MARKDOWN_PLANS = Table(
         Column("goal", "VARCHAR", "", "'revenue' or 'margin'"),
         Column("items", "BIGINT", "items", "Items (in stores, where these are apart) that the section names"),
         Column("planned_items", "BIGINT", "items", "Those that are planned; of the others `markdown_plan` says why"),
-        Column("objective", "DOUBLE", "currency", "Worth of the plan, salvage included; NULL without a plan"),
+        Column("objective", "DOUBLE", "currency", "Worth of the plan: of its goal and salvage; NULL without a plan"),
         Column("bound", "DOUBLE", "currency", "No plan that keeps the rules is worth more"),
         Column("gap", "DOUBLE", "share", "(bound - objective) / max(1, |bound|); 0 is proven best"),
         Column("unchanged", "DOUBLE", "currency", "Worth if no price moved from where it stands before the plan"),
         Column("revenue", "DOUBLE", "currency", "Expected from sales within the plan"),
+        Column(
+            "salvage",
+            "DOUBLE",
+            "currency",
+            "Worth of what is left at the end, less its cost where the goal is margin; part of objective",
+        ),
         Column("markdowns", "BIGINT", "changes", "Price changes"),
         Column("method", "VARCHAR", "", "How price response was estimated"),
         Column("model_version", "VARCHAR", "", "Of price response and demand"),
@@ -184,7 +192,7 @@ MARKDOWN_PLAN = Table(
         Column("units", "DOUBLE", "pieces", "Expected sales, no more than the stock; NULL where not planned"),
         Column("units_lower", "DOUBLE", "pieces", "Lower end of their 90% interval"),
         Column("units_upper", "DOUBLE", "pieces", "Upper end, at most what is expected to be on hand"),
-        Column("on_hand", "DOUBLE", "pieces", "Stock expected when the week begins; that of the plan's start at first"),
+        Column("on_hand", "DOUBLE", "pieces", "Stock expected when the week begins; at first as stock_rule says"),
         Column("revenue", "DOUBLE", "currency", "Expected"),
         Column("margin", "DOUBLE", "currency", "Revenue less unit_cost times units; NULL where no cost is known"),
         Column("changed", "BOOLEAN", "", "Whether the price differs from the week before"),
@@ -200,7 +208,9 @@ MARKDOWN_PLAN = Table(
         Column("down_price", MONEY, "currency", "The next price down; NULL at the bottom"),
         Column("down_worth", "DOUBLE", "currency", "What it would bring, later weeks planned anew; NULL if forbidden"),
         Column("down_forbidden_by", "VARCHAR", "", "The rule that forbids it; '' where none does"),
-        Column("stock_rule", "VARCHAR", "", "Where the stock comes from: of which week, or assumed"),
+        Column(
+            "stock_rule", "VARCHAR", "", "Of which day the stock is, what was taken off since; or how it was assumed"
+        ),
         Column("reason", "VARCHAR", "", "Why the item is not planned and keeps its price; '' where it is planned"),
     ),
 )

@@ -68,6 +68,8 @@ class MarkdownSettings(_Section):
     assumed_weeks_of_cover : float, optional
         Stock of an item that the ``stock`` input does not know: so many weeks of its recent sales. Such an item is not
         planned without it.
+    stock_within_weeks : int
+        Stock counted longer than so many weeks before the as-of date is not known any more.
     sold_within_weeks : int
         An item without a sale for so long, and without known stock, is off sale and not planned.
     gap : float
@@ -88,6 +90,7 @@ class MarkdownSettings(_Section):
     salvage: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     rules: tuple[dict[str, Any], ...] = ()
     assumed_weeks_of_cover: float | None = Field(default=None, gt=0, le=520, allow_inf_nan=False)
+    stock_within_weeks: int = Field(default=4, ge=0, le=520)
     sold_within_weeks: int = Field(default=13, ge=1, le=520)
     gap: float = Field(default=1e-4, ge=0, lt=1)
     max_snapshot_age_days: int = Field(default=7, ge=0)
@@ -99,6 +102,13 @@ class MarkdownSettings(_Section):
         if day is not None and day.weekday() != 0:
             raise ValueError(f"a Monday, on which weeks begin ({day} is a {day:%A})")
         return day
+
+    @field_validator("ladder", mode="before")
+    @classmethod
+    def _numbers(cls, depths: Any) -> Any:
+        if not isinstance(depths, (list, tuple)) or any(isinstance(depth, bool | str) for depth in depths):
+            raise ValueError("a list of depths off the regular price, such as [0.0, 0.2, 0.5]")
+        return depths
 
     @field_validator("ladder")
     @classmethod

@@ -1,6 +1,9 @@
 """Prices in a build: panel, price response and plans in the snapshot; whatever cannot be planned says why."""
 
-from datetime import date
+import json
+import re
+import shutil
+from datetime import date, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -16,12 +19,19 @@ from regulars.app.prices import learn_prices
 from regulars.pricing import price_panel
 from regulars.sql.contract import ELASTICITIES, MARKDOWN_PLAN, MARKDOWN_PLANS, PRICE_PANEL
 from regulars.sql.database import connect
-from regulars.sql.errors import MissingExtraError, SettingsError
+from regulars.sql.errors import MissingExtraError, SettingsError, WarehouseError
 from regulars.sql.pricing_settings import MarkdownSettings, PricingSettings
 from regulars.sql.settings import Settings
 
 TABLES = {table.name: table for table in (PRICE_PANEL, ELASTICITIES, MARKDOWN_PLANS, MARKDOWN_PLAN)}
 PLANNED = {"flat", "item_0000", "item_0002", "item_0004"}
+
+
+def counts(folder, day, on_hand):
+    """A file of stock with a count of one item in one store."""
+    rows = [{"sku": "item_0000", "store_id": "store_000", "week": day, "on_hand": on_hand}]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "stock.parquet")
+    return str(folder / "stock.parquet")
 
 
 def plan_rows(tables, name="markdown_plan"):
@@ -69,9 +79,22 @@ class TestABuild:
                 assert 0 <= row["units_lower"] <= row["units_upper"] <= row["on_hand"]
                 assert row["units"] <= row["on_hand"] + 1e-9
                 assert row["elasticity_lower"] < row["elasticity"] < row["elasticity_upper"] < 0
-                assert row["stock_rule"] == "stock of 2024-06-24"
-                assert row["margin"] < row["revenue"]
+                assert row["stock_rule"].startswith("stock of 2024-06-24")
+                # nothing left, or off the shelf: nothing sold
+                assert (row["margin"] < row["revenue"]) == (row["units"] > 0.0)
                 assert abs(float(row["price"]) - float(row["regular_price"]) * (1 - row["discount"])) <= 0.005 + 1e-9
+
+    def test_takes_what_was_sold_since_the_count_off_the_stock(self, priced_shop, priced_snapshot):
+        lines = pq.read_table(priced_shop.folder / "orders.parquet").to_pylist()
+        sold = dict.fromkeys(PLANNED, 0)
+        for line in lines:
+            if line["sku"] in PLANNED and line["ordered_at"] >= datetime(2024, 6, 24):  # noqa: DTZ001
+                sold[line["sku"]] += line["quantity"]
+        counted = {"item_0000": 270, "item_0002": 180, "item_0004": 600, "flat": 90}
+        first = [r for r in priced_snapshot.snapshot.read("markdown_plan").to_pylist() if r["week"] == date(2024, 7, 1)]
+        left = {row["item"]: row["on_hand"] for row in first if not row["reason"]}
+        assert min(sold[item] for item in PLANNED - {"flat"}) > 0
+        assert left == {item: counted[item] - sold[item] for item in PLANNED}
 
     def test_gives_an_item_with_a_single_price_ever_its_category_s_answer(self, priced_snapshot):
         rows = {row["item"]: row for row in priced_snapshot.snapshot.read("elasticities").to_pylist()}
@@ -109,6 +132,10 @@ class TestABuild:
         )  # fmt: skip
         assert row["gap"] == 0.0
         assert row["unchanged"] < row["objective"] <= row["bound"]
+        assert row["revenue"] + row["salvage"] == pytest.approx(row["objective"], abs=1e-6)
+        assert row["salvage"] > 0.0
+        parts = f"worth {row['objective']:,.2f} (revenue {row['revenue']:,.2f}, salvage {row['salvage']:,.2f}), "
+        assert parts in row["sentence"]
         said = priced_snapshot.sentence()
         assert f"markdown plan clearance: {row['sentence']}" in said
         assert priced_snapshot.to_dict()["markdowns"]["clearance"]["planned_items"] == 4
@@ -124,6 +151,24 @@ class TestABuild:
             for name in ("units", "on_hand", "revenue", "discount"):
                 assert again[name] == row[name]
         assert not stored
+
+    def test_whose_files_are_damaged_or_of_another_plan_says_what_to_do(self, priced_snapshot, tmp_path):
+        kept = priced_snapshot.snapshot.path / "models" / "markdown_clearance"
+        for terms in (
+            "{}",
+            "[]",
+            "{",
+            '{"weeks": 4}',
+            json.dumps(json.loads((kept / "plan.json").read_text()) | {"weeks": 5}),
+        ):
+            shutil.copytree(kept, tmp_path / "plan", dirs_exist_ok=True)
+            (tmp_path / "plan" / "plan.json").write_text(terms)
+            with pytest.raises(WarehouseError, match=r"plan\.json and items\.parquet .*'regulars build --force'"):
+                PlanInputs.load(tmp_path / "plan")
+        shutil.copytree(kept, tmp_path / "plan", dirs_exist_ok=True)
+        pq.write_table(pa.table({"item": ["tee"]}), tmp_path / "plan" / "items.parquet")
+        with pytest.raises(WarehouseError, match=r"plan\.json and items\.parquet .*'regulars build --force'"):
+            PlanInputs.load(tmp_path / "plan")
 
     def test_is_checked_file_by_file(self, priced_shop):
         snapshot = run_build(priced_shop.settings("damaged"), progress=False).snapshot
@@ -165,12 +210,19 @@ class TestRefused:
         assert set(found.tables["elasticities"]["category"].to_pylist()) == {"drinks"}
         none = priced_shop.prices(pricing={"categories": ["x"], "markdowns": {"a": {"items": ["flat"]}}})
         assert "[pricing] has no price panel: no order line of 'x'" in none.notes[0]
+        alone = priced_shop.prices(pricing={"categories": ["sancks"]})
+        assert "category 'sancks' is none of the products; did you mean 'snacks'?" in " ".join(alone.notes)
         assert none.tables["price_panel"].num_rows == 0
         assert reasons(none)["flat"].startswith("not in the price panel")
 
     def test_an_item_that_the_panel_has_not_seen(self, priced_shop):
-        found = priced_shop.prices(plan={"items": ["flat", "new"]})
+        found = priced_shop.prices(plan={"items": ["flat", "new", "item_00002"], "categories": ["drnks"]})
         assert reasons(found)["new"].startswith("not in the price panel")
+        assert reasons(found)["item_00002"].endswith("did you mean 'item_0002'?")
+        assert (
+            "[pricing.markdowns.clearance] category 'drnks' has no item in the price panel: nothing of it is planned; "
+            "did you mean 'drinks'?" in found.notes
+        )
         assert {row["price"] for row in plan_rows(found.tables) if row["item"] == "new"} == {None}
         assert plan_rows(found.tables, "markdown_plans")[0]["planned_items"] == 1
 
@@ -182,7 +234,8 @@ class TestRefused:
         found = priced_shop.prices(plan={"rules": rules, "categories": ["drinks"]})
         (account,) = plan_rows(found.tables, "markdown_plans")
         assert account["objective"] is None
-        assert '{ rule = "SellThrough", share = 1.0' in account["conflict"]
+        assert "SellThrough" in account["conflict"]
+        assert "MaxMarkdowns" in account["conflict"]
         assert account["sentence"] == f"no plan: its rules conflict: {account['conflict']}"
         rows = [row for row in plan_rows(found.tables) if row["item"] == "item_0004"]
         assert {row["reason"] for row in rows} == {account["sentence"]}
@@ -190,7 +243,20 @@ class TestRefused:
 
     def test_a_rule_that_needs_a_column_nobody_has(self, priced_shop):
         found = priced_shop.prices(plan={"rules": [{"rule": "AllOrNothing", "by": "colour"}]})
-        assert "items have no column 'colour'" in plan_rows(found.tables, "markdown_plans")[0]["sentence"]
+        said = plan_rows(found.tables, "markdown_plans")[0]["sentence"]
+        assert "items have no column 'colour'" in said
+        assert said.endswith("]; map it in [products] columns, or correct the rule")
+
+    def test_the_exit_of_the_contract_is_found(self, priced_shop):
+        plan = {"rules": [{"rule": "ExitDate"}], "items": ["item_0002", "flat"]}
+        found = priced_shop.prices(plan=plan)
+        rows = {(r["item"], r["week"].isoformat()): r for r in plan_rows(found.tables)}
+        # its last day on sale is 2024-07-14
+        assert rows["item_0002", "2024-07-08"]["units"] > 0.0
+        assert ("item_0002", "2024-07-15") not in rows or not rows["item_0002", "2024-07-15"]["units"]
+        assert rows["flat", "2024-07-22"]["units"] > 0.0
+        none = priced_shop.prices(plan=plan | {"items": ["flat"]})
+        assert plan_rows(none.tables, "markdown_plans")[0]["planned_items"] == 1
 
     def test_a_plan_that_starts_before_the_data_end(self, priced_shop):
         found = priced_shop.prices(plan={"starts": "2024-06-24"})
@@ -250,7 +316,12 @@ class TestRefused:
         currency = pa.array(["SEK" if i % 10 == 0 else None for i in range(lines.num_rows)], pa.string())
         pq.write_table(lines.append_column("currency", currency), tmp_path / "orders.parquet")
         found = priced_shop.prices(orders={"path": str(tmp_path / "orders.parquet")})
-        assert "missing_exchange_rate" in " ".join(found.notes)
+        said = " ".join(found.notes)
+        assert "missing_exchange_rate" in said
+        assert re.search(
+            r"\[pricing\] \d+ of 10 items have 5% or more of their units in a currency without a rate, '", said
+        )
+        assert "give [exchange_rates]" in said
 
 
 class TestStock:
@@ -259,7 +330,7 @@ class TestStock:
         rows = {row["item"]: row for row in plan_rows(found.tables)}
         assert rows["item_0006"]["stock_rule"].startswith("assumed: 6 weeks of ")
         assert rows["item_0006"]["reason"] == ""
-        assert rows["item_0000"]["stock_rule"] == "stock of 2024-06-24"
+        assert rows["item_0000"]["stock_rule"].startswith("stock of 2024-06-24")
         assert rows["gone"]["reason"].startswith("off sale")
         assert "stock of 2 items is assumed" in plan_rows(found.tables, "markdown_plans")[0]["sentence"]
 
@@ -272,30 +343,114 @@ class TestStock:
         found = priced_shop.prices(pricing=pricing)
         rows = [row for row in plan_rows(found.tables) if row["item"] == "item_0004"]
         assert {row["store_id"] for row in rows} == {"store_000", "store_001", "store_002"}
-        assert {row["on_hand"] for row in rows if row["week"] == date(2024, 7, 1)} == {200.0}
+        first = {row["store_id"]: row for row in rows if row["week"] == date(2024, 7, 1)}
+        lines = pq.read_table(priced_shop.folder / "orders.parquet").to_pylist()
+        for store, row in first.items():
+            sold = sum(
+                line["quantity"]
+                for line in lines
+                if (line["sku"], line["store_id"]) == ("item_0004", store)
+                and line["ordered_at"] >= datetime(2024, 6, 24)  # noqa: DTZ001
+            )
+            assert row["on_hand"] == 200.0 - sold
+            assert row["stock_rule"] == f"stock of 2024-06-24 (200) less {sold} sold since"
         shared = {**pricing, "markdowns": {"clearance": {"weeks": 2, "rules": [{"rule": "SharedStock"}]}}}
         together = priced_shop.prices(pricing=shared)
         assert plan_rows(together.tables, "markdown_plans")[0]["objective"] is not None
 
-    def test_last_of_each_sku_counts_and_none_after_the_day(self, stage_lines, shop_values):
+    def test_counted_on_the_morning_the_plan_starts_is_taken_as_it_is(self, priced_shop, tmp_path):
+        found = priced_shop.prices(
+            stock={"path": counts(tmp_path, date(2024, 7, 1), 50)}, plan={"items": ["item_0000"]}
+        )
+        (first, *_) = [row for row in plan_rows(found.tables) if not row["reason"]]
+        assert (first["on_hand"], first["stock_rule"]) == (50.0, "stock of 2024-07-01")
+
+    def test_that_is_old_is_not_known(self, priced_shop, tmp_path):
+        old = {"path": counts(tmp_path, date(2024, 5, 27), 50)}
+        found = priced_shop.prices(stock=old, plan={"items": ["item_0000"]})
+        said = "stock is of 2024-05-27: over 4 weeks before the data end (stock_within_weeks); renew [stock]"
+        assert reasons(found) == {"item_0000": said}
+        assert plan_rows(found.tables)[0]["stock_rule"] == ""
+        assumed = priced_shop.prices(stock=old, plan={"items": ["item_0000"], "assumed_weeks_of_cover": 6})
+        assert plan_rows(assumed.tables)[0]["stock_rule"].endswith("sold a week; the last count is of 2024-05-27")
+        kept = priced_shop.prices(stock=old, plan={"items": ["item_0000"], "stock_within_weeks": 5})
+        assert re.match(
+            r"(stock|nothing left: stock) of 2024-05-27 \(50\) less \d+ sold since",
+            reasons(kept)["item_0000"] or plan_rows(kept.tables)[0]["stock_rule"],
+        )
+
+    def test_expected_to_sell_before_a_later_start_is_taken_off(self, priced_shop):
+        now, later = (
+            plan_rows(priced_shop.prices(plan={"items": ["item_0004"], "starts": day}).tables)[0]
+            for day in ("2024-07-01", "2024-07-15")
+        )
+        said = re.fullmatch(
+            r"stock of 2024-06-24 \(600\) less \d+ sold since, ([\d.]+) more expected to sell before 2024-07-15",
+            later["stock_rule"],
+        )
+        assert said
+        assert float(said[1]) > 0.0
+        assert later["on_hand"] == pytest.approx(now["on_hand"] - float(said[1]), abs=0.05)
+        # two weeks at its regular price; the seasons of a month move demand by less than this
+        none = priced_shop.prices(plan={"items": ["item_0004"], "ladder": [0.0]})
+        two_weeks = sum(row["units"] for row in plan_rows(none.tables)[:2])
+        assert float(said[1]) == pytest.approx(two_weeks, rel=1e-2)
+
+    def test_left_is_counted_by_sku_and_store_less_what_they_sold_since(self, stage_lines, shop_values):
         from regulars.sql.engine import DuckDBEngine
         from regulars.sql.pipeline import Pipeline
 
         def stock(sku, store, day, on_hand):
             return {"sku": sku, "store_id": store, "week": date(2024, 1, day), "on_hand": Decimal(on_hand)}
 
+        def sale(sku, store, day, quantity, price: str | None = "2.00"):
+            revenue = Decimal(price) * quantity if price else None
+            return {
+                "customer_id": "c", "ordered_at": datetime(2024, 1, day, 12), "sku": sku, "store_id": store,  # noqa: DTZ001
+                "quantity": Decimal(quantity), "revenue": revenue, "unit_price": Decimal(price) if price else None,
+            }  # fmt: skip
+
         rows = [stock("s", "n", 1, 5), stock("s", "n", 8, 3), stock("l", "n", 1, 4), stock("l", "s", 1, 2)]
-        rows += [stock("s", "n", 15, 99), stock("cup", None, 1, -1)]
+        rows += [stock("s", "n", 15, 99), stock("cup", None, 1, -1), stock("bag", None, 8, 9), stock("mug", "n", 8, 9)]
+        lines = [
+            sale("s", "n", 7, 2),  # before its count
+            sale("s", "n", 8, 1),
+            sale("l", "n", 8, 7),  # more than was counted: no other store has less for it
+            sale("l", "w", 9, 1),  # a store without a count
+            sale("s", "n", 11, 1),  # after the day
+            sale("bag", "n", 8, 2),  # from the stock all share
+            sale("bag", "s", 9, 3),
+            sale("bag", "s", 9, -1),  # a return is not put back
+            sale("mug", None, 9, 4),  # of a store that is not told
+            sale("mug", None, 9, 1, price=None),
+        ]  # fmt: skip
         products = [{"sku": "s", "style_color": "hat"}, {"sku": "l", "style_color": "hat"}]
         with DuckDBEngine() as engine:
-            stage_lines(engine, [], products=products, stock=rows)
+            stage_lines(engine, lines, products=products, stock=rows)
             pipeline = Pipeline(engine, shop_values(date(2024, 1, 10)))
-            together, apart = (
-                sorted((r["item"], r["store_id"], r["week"].day, int(r["on_hand"])) for r in found.to_pylist())
-                for found in (pipeline.run("stock_on_hand"), pipeline.run("stock_on_hand", stores="apart"))
-            )
-        assert together == [("cup", "", 1, -1), ("hat", "", 8, 9)]
-        assert apart == [("cup", "", 1, -1), ("hat", "n", 8, 7), ("hat", "s", 1, 2)]
+
+            def found(**asked):
+                names = ("item", "store_id", "week", "counted", "sold", "on_hand")
+                told = [[r[name] for name in names] for r in pipeline.run("stock_on_hand", **asked).to_pylist()]
+                return sorted((item, store, week.day, *map(int, rest)) for item, store, week, *rest in told)
+
+            together, apart = found(), found(stores="apart")
+            ahead, behind = found(days_ahead=5), found(days_behind=5)
+        assert together == [
+            ("bag", "", 8, 9, 5, 4),
+            ("cup", "", 1, -1, 0, 0),
+            ("hat", "", 8, 9, 8, 4),
+            ("mug", "", 8, 9, 5, 4),
+        ]
+        assert [row for row in apart if row[0] != "mug"] == [
+            ("bag", "", 8, 9, 5, 4), ("cup", "", 1, -1, 0, 0), ("hat", "n", 8, 7, 8, 2), ("hat", "s", 1, 2, 0, 2),
+        ]  # fmt: skip
+        assert [row for row in ahead if row[0] == "hat"] == [("hat", "", 15, 105, 7, 101)]
+        # the other size was not counted since, and no longer counts
+        assert [row for row in behind if row[0] in ("hat", "cup")] == [
+            ("cup", "", 1, -1, 0, 0),
+            ("hat", "", 8, 3, 1, 2),
+        ]
 
 
 class TestThePanel:
