@@ -96,19 +96,20 @@ def _difference(plan: str, record: Record, here: Priced, there: Priced) -> list[
     facts = record.facts
     key = differ[0]
     item = f"{key[0]}@{key[1]}" if key[1] else key[0]
-    first = f"{item} in the week of {key[2]}: {_said(here, key)} there, {_said(there, key)} here"
+    first = f"{item!r} in the week of {key[2]}: {_said(here, key)} there, {_said(there, key)} here"
+    count = "1 price differs" if len(differ) == 1 else f"{len(differ)} prices differ"
     at = Path(facts["file"])
     use = f"use {at}" if at.exists() else f"its file {at} is gone, and the same command writes it again"
     when = f"as {facts['decision_id']} on {facts['decided_on']}"
     if facts["plan"] != plan:
         items = sorted({k[0] for k in differ})
-        names = ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
+        names = ", ".join(map(repr, items[:3])) + (", ..." if len(items) > 3 else "")
         return [
             f"{len(items)} of {plan}'s items are priced otherwise by {facts['plan']}, {when}: {names}; {first}; take "
             "them out of one of the plans"
         ]
     return [
-        f"{plan} from {facts['starts']} was priced before, {when}: {len(differ)} prices differ, {first}; {use}"
+        f"{plan} from {facts['starts']} was priced before, {when}: {count}, {first}; {use}"
     ]  # fmt: skip
 
 
@@ -166,7 +167,11 @@ def hand_out(path: Path, content: bytes, folder: Path, weeks: Sequence[PricedWee
     try:
         with saying(path, "write", left, "name another --out"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_bytes(beside, content)
+            try:
+                replace_bytes(beside, content)
+            except OSError as error:
+                error.filename = None  # it would name the name aside
+                raise
         with saying(pending, "record the prices in", left):
             replace_bytes(pending, record_bytes(weeks, facts))
         with saying(path, "write", left, "name another --out"):

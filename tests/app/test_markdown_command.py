@@ -465,17 +465,22 @@ class TestThePriceFile:
         by_hand = [parse_override("item_0004:1=0%")]
         assert markdown(own_warehouse, on=ON, out=tmp_path / "other.csv", overrides=by_hand).outcome == "written"
 
-    def test_whose_record_cannot_be_written_is_not_there(self, own_warehouse, tmp_path, monkeypatch):
-        real = decision.replace_bytes
+    @pytest.mark.parametrize("full_disk", ["of the file", "of the record"])
+    def test_or_record_that_the_disk_has_no_room_for_leaves_neither(
+        self, own_warehouse, tmp_path, monkeypatch, full_disk
+    ):
+        real, out = decision.replace_bytes, tmp_path / "prices.csv"
 
         def full(path, content):
-            if path.name.endswith(decision.PENDING):
+            if (path.parent == tmp_path) == (full_disk == "of the file"):
                 raise OSError(28, "No space left on device", str(path))
             real(path, content)
 
         monkeypatch.setattr(decision, "replace_bytes", full)
-        with pytest.raises(WarehouseError, match=r"the disk is full: .*no price was recorded"):
-            markdown(own_warehouse, on=ON, out=tmp_path / "prices.csv")
+        said = {"of the record": "record the prices in .*pending", "of the file": f"write {re.escape(str(out))}"}
+        full_text = rf"cannot {said[full_disk]}: the disk is full: .*no price was recorded"
+        with pytest.raises(WarehouseError, match=full_text):
+            markdown(own_warehouse, on=ON, out=out)
         assert files_of(own_warehouse) == []
         assert list(tmp_path.glob("*prices.csv*")) == []
 
@@ -593,7 +598,7 @@ class TestThePriceFile:
         run_build(made, progress=False)
         first = markdown(made, "a", on=ON, out=tmp_path / "a.csv")
         assert markdown(made, "c", on=ON, out=tmp_path / "c.csv").notes == ()
-        said = f"1 of b's items are priced otherwise by a, as {first.decision_id} on 2024-07-01: flat; flat in the week"
+        said = f"1 of b's items are priced otherwise by a, as {first.decision_id} on 2024-07-01: 'flat'; 'flat' in"
         with pytest.raises(AlreadyDecided, match=said):
             markdown(made, "b", on=ON, out=tmp_path / "b.csv")
         forced = markdown(made, "b", on=ON, out=tmp_path / "b.csv", force=True)
