@@ -251,7 +251,7 @@ def _changed_by_hand(
         now = {(str(r["item"]), _day(r["week"])): r for r in plan.prices.to_dict("records")}
         by_hand = {(item, inputs.dates[week]) for item, week in placed}
         old = {(_name(row), row["week"]): row for row in rows}
-        rows = _explained_anew([_replanned(row, now) for row in rows], rows, plan, inputs)
+        rows = _explained_anew([_replanned(row, now, inputs.unit_costs()) for row in rows], rows, plan, inputs)
         changes = tuple(
             Change(
                 row["item"],
@@ -266,7 +266,9 @@ def _changed_by_hand(
             if not row["reason"]
             and ((key := (_name(row), row["week"])) in by_hand or old[key]["price"] != row["price"])
         )
-        account = account | {"objective": plan.objective, "bound": plan.bound, "gap": plan.gap}
+        worth = {"objective": plan.objective, "bound": plan.bound, "gap": plan.gap}
+        parts = inputs.parts(plan, rows)
+        account = account | worth | {name: parts[name] for name in ("revenue", "salvage")}
     return MarkdownResult(
         "plan",
         name,
@@ -305,18 +307,18 @@ def _must_be_the_same(
         )
 
 
-def _replanned(row: dict[str, Any], now: Mapping[tuple[str, date], Mapping[str, Any]]) -> dict[str, Any]:
+def _replanned(
+    row: dict[str, Any], now: Mapping[tuple[str, date], Mapping[str, Any]], costs: Mapping[str, float]
+) -> dict[str, Any]:
     """Return a row with the prices of the new plan; intervals, which a build works out, are left open."""
     new = now.get((_name(row), row["week"]))
     if row["reason"] or new is None:
         return row
     price = money(cents(new["price"]))
-    cost = None
-    if row["margin"] is not None and row["units"]:
-        cost = (float(row["revenue"]) - float(row["margin"])) / float(row["units"])
+    cost = costs.get(_name(row))
     moved = price != row["price"] or abs(new["units"] - row["units"]) > 1e-9
     if not moved and abs(new["on_hand"] - row["on_hand"]) <= 1e-9 and bool(new["changed"]) == row["changed"]:
-        return row  # a margin worked out anew is a hair off
+        return row
     return row | {
         **(dict.fromkeys(("units_lower", "units_upper")) if moved else {}),
         "price": price,

@@ -100,10 +100,29 @@ class PlanInputs:
         facts = [rule for rule in make_rules(self.rules, weeks=self.weeks) if isinstance(rule, ExitDate | SharedStock)]
         return self.plan((MaxMarkdowns(0), *facts)).objective
 
-    def missed_targets(self, plan: "MarkdownPlan") -> float:
-        """What soft sell-through targets that a plan misses take off its worth."""
+    def parts(self, plan: "MarkdownPlan", rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Return what the worth of a plan with these rows is made of.
+
+        ``objective`` is ``revenue`` or ``margin``, whichever is the goal, and ``salvage``, less ``missed``: what soft
+        targets take off.
+        """
+
+        def total(name: str) -> float:
+            return float(np.sum([row[name] for row in rows if row[name] is not None]))
+
         # to follow a plan once more takes as long as checking it does
-        return plan.check().penalties if any("penalty" in rule for rule in self.rules) else 0.0
+        missed = plan.check().penalties if any("penalty" in rule for rule in self.rules) else 0.0
+        found = {"revenue": total("revenue"), "margin": total("margin"), "missed": missed}
+        # to a millionth: sums of floats leave a hair
+        salvage = round(plan.objective + missed - found[self.goal], 6) + 0.0 if self.salvage else 0.0
+        return found | {"salvage": salvage}
+
+    def unit_costs(self) -> dict[str, float]:
+        """Return the cost of a unit of each item, in a store where these are apart, whose cost is known."""
+        if "unit_cost" not in self.items.column_names:
+            return {}
+        known = zip(self.items["item"].to_pylist(), self.items["unit_cost"].to_pylist(), strict=True)
+        return {name: cost for name, cost in known if cost is not None}
 
     def save(self, folder: Path) -> None:
         """Write into a folder what `load` reads, the same bytes for the same inputs."""

@@ -4,7 +4,7 @@ What cannot be estimated or planned is a row or a note that says why, never a bu
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from importlib.util import find_spec
@@ -350,43 +350,38 @@ def _plan(
         )
     rows = plan_rows(inputs, plan, response.model, planned)
     rows = _with_response(rows + kept_rows(name, dates, [s for s in states if s.reason]), response)
-    goal = _added(row["margin" if said.objective == "margin" else "revenue"] for row in rows)
-    missed = inputs.missed_targets(plan)
+    parts = inputs.parts(plan, rows)
     found |= {
         "planned_items": len(planned),
         "objective": plan.objective,
         "bound": plan.bound,
         "gap": plan.gap,
         "unchanged": unchanged,
-        "revenue": _added(row["revenue"] for row in rows),
-        # what is neither sold nor missed; to a millionth, for sums of floats leave a hair
-        "salvage": round(plan.objective + missed - goal, 6) + 0.0 if inputs.salvage else 0.0,
+        "revenue": parts["revenue"],
+        "salvage": parts["salvage"],
         "markdowns": sum(bool(row["changed"]) for row in rows),
     }
-    found["sentence"] = account_sentence(found, goal, missed, states, said)
+    found["sentence"] = account_sentence(found, parts, states, said)
     return inputs, account_row(name, said, starts, states, **found), rows
 
 
-def _added(values: "Iterable[float | None]") -> float:
-    return float(np.sum([value for value in values if value is not None]))
-
-
 def account_sentence(
-    found: Mapping[str, Any], goal: float, missed: float, states: list[ItemState], said: "MarkdownSettings"
+    found: Mapping[str, Any], parts: Mapping[str, float], states: list[ItemState], said: "MarkdownSettings"
 ) -> str:
-    """Return the account of a plan in words; ``goal`` is its revenue or margin, ``missed`` what soft targets cost."""
-    parts = [f"{said.objective} {goal:,.2f}"]
+    """Return the account of a plan in words; ``parts`` as `PlanInputs.parts` has them."""
+    told = [f"{said.objective} {parts[said.objective]:,.2f}"]
     if said.salvage is not None:
         left = "salvage less cost of what is left" if said.objective == "margin" else "salvage"
-        parts.append(f"{left} {found['salvage']:,.2f}")
-    parts += [f"missed targets {-missed:,.2f}"] if missed else []
+        told.append(f"{left} {parts['salvage']:,.2f}")
+    told += [f"missed targets {-parts['missed']:,.2f}"] if parts["missed"] else []
     worth = f"worth {found['objective']:,.2f}"
-    worth += f" ({', '.join(parts)})" if len(parts) > 1 else f" in {said.objective}"
+    worth += f" ({', '.join(told)})" if len(told) > 1 else f" in {said.objective}"
     more = None if found["unchanged"] is None else found["objective"] - found["unchanged"]
     against = "" if more is None else f", {more:+,.2f} against no change"
     gap = np.ceil(found["gap"] * 1e6) / 1e6  # never said to be nearer than it is
     proven = "the best there is" if gap == 0.0 else f"at most {gap:.4%} below the best there is"
-    first = f"{found['planned_items']} of {len(states)} items planned, {found['markdowns']} price changes"
+    changes = f"{found['markdowns']} price change{'s' * (found['markdowns'] != 1)}"
+    first = f"{found['planned_items']} of {len(states)} items planned, {changes}"
     assumed = sum(state.stock_rule.startswith("assumed") and not state.reason for state in states)
     stock = f"; stock of {assumed} items is assumed" if assumed else ""
     others = f"; not planned: {_reasons(states)}" if found["planned_items"] < len(states) else ""

@@ -190,6 +190,8 @@ class TestOverrides:
         ]
         assert {change.item for change in found.changes} == {"item_0004"}
         assert found.account["objective"] < found.worth_before == plain.account["objective"]
+        for account in (plain.account, found.account):
+            assert account["revenue"] + account["salvage"] == pytest.approx(account["objective"], abs=1e-6)
         others = [row for row in found.rows if row["item"] != "item_0004"]
         assert others == [row for row in plain.rows if row["item"] != "item_0004"]
         told = f"week of 2024-07-01: {first['price']} -> {first['regular_price']} (by hand)"
