@@ -247,6 +247,27 @@ class TestRefused:
         assert "items have no column 'colour'" in said
         assert said.endswith("]; map it in [products] columns, or correct the rule")
 
+    def test_an_exit_rule_where_no_product_has_an_exit(self, priced_shop, tmp_path):
+        products = pq.read_table(priced_shop.folder / "products.parquet").drop_columns(["exit_on"])
+        pq.write_table(products, tmp_path / "products.parquet")
+        found = priced_shop.prices(
+            products={"path": str(tmp_path / "products.parquet")}, plan={"rules": [{"rule": "ExitDate"}]}
+        )
+        said = plan_rows(found.tables, "markdown_plans")[0]["sentence"]
+        assert "items have no column 'exit_on'" in said
+        assert "map it in [products] columns" in said
+
+    def test_a_soft_target_that_is_missed_is_part_of_the_account(self, priced_shop):
+        rules = [{"rule": "SellThrough", "share": 1.0, "penalty": 2.0}]
+        plan = {"rules": rules, "items": ["item_0004"], "weeks": 1, "ladder": [0.0]}
+        (row,) = plan_rows(priced_shop.prices(plan=plan).tables, "markdown_plans")
+        # one price, one week: what is left misses the target, at 2 a unit
+        (week,) = [r for r in plan_rows(priced_shop.prices(plan=plan).tables) if not r["reason"]]
+        left = week["on_hand"] - week["units"]
+        assert row["salvage"] == pytest.approx(0.2 * week["regular_price"] * left, abs=1e-6)
+        assert row["objective"] == pytest.approx(row["revenue"] + row["salvage"] - 2.0 * left, abs=1e-6)
+        assert f"missed targets {-2.0 * left:,.2f})" in row["sentence"]
+
     def test_the_exit_of_the_contract_is_found(self, priced_shop):
         plan = {"rules": [{"rule": "ExitDate"}], "items": ["item_0002", "flat"]}
         found = priced_shop.prices(plan=plan)
