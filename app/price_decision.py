@@ -98,8 +98,9 @@ def _difference(plan: str, record: Record, here: Priced, there: Priced) -> list[
     item = f"{key[0]}@{key[1]}" if key[1] else key[0]
     first = f"{item!r} in the week of {key[2]}: {_said(here, key)} there, {_said(there, key)} here"
     count = "1 price differs" if len(differ) == 1 else f"{len(differ)} prices differ"
-    at = Path(facts["file"])
-    use = f"use {at}" if at.exists() else f"its file {at} is gone, and the same command writes it again"
+    at = facts.get("file", "its file")
+    gone = "file" in facts and not Path(at).exists()
+    use = f"its file {at} is gone, and the same command writes it again" if gone else f"use {at}"
     when = f"as {facts['decision_id']} on {facts['decided_on']}"
     if facts["plan"] != plan:
         items = sorted({k[0] for k in differ})

@@ -542,6 +542,9 @@ class TestThePriceFile:
         second = markdown(own_warehouse, on=ON, out=tmp_path / "b.csv", overrides=by_hand, force=True)
         assert f"replaces prices of clearance from 2024-07-01, {first.decision_id}" in second.text()
         said = f"was priced before, as {second.decision_id}.*these very prices, {first.decision_id}, were replaced"
+        (tmp_path / "b.csv").unlink()
+        with pytest.raises(AlreadyDecided, match=r"its file .*b.csv is gone, and the same command writes it again"):
+            markdown(own_warehouse, on=ON, out=tmp_path / "c.csv")
         for name in ("a.csv", "c.csv"):
             with pytest.raises(AlreadyDecided, match=said):
                 markdown(own_warehouse, on=ON, out=tmp_path / name)
