@@ -17,7 +17,7 @@ from .plan_rules import explain_conflict, in_weeks_from_1, make_rules
 from .price_decision import Standing, hand_out, must_be_free, settle
 from .price_file import ENDINGS, FOLDER, PricedWeek, file_bytes, find_records, money, price_file
 from .price_overrides import Override, find_item, missing_item, place_overrides
-from .price_plans import PlanInputs, cents, why_columns
+from .price_plans import PlanInputs, cents, day_of, reason_kind, why_columns
 
 if TYPE_CHECKING:
     from ..pricing.markdown import MarkdownPlan
@@ -248,7 +248,7 @@ def _changed_by_hand(
     if overrides:
         placed = place_overrides(overrides, plan, inputs, refused)
         plan = _overridden(plan, inputs, placed)
-        now = {(str(r["item"]), _day(r["week"])): r for r in plan.prices.to_dict("records")}
+        now = {(str(r["item"]), day_of(r["week"])): r for r in plan.prices.to_dict("records")}
         by_hand = {(item, inputs.dates[week]) for item, week in placed}
         old = {(_name(row), row["week"]): row for row in rows}
         rows = _explained_anew([_replanned(row, now, inputs.unit_costs()) for row in rows], rows, plan, inputs)
@@ -299,7 +299,7 @@ def _must_be_the_same(
     plan: "MarkdownPlan", planned: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], snapshot: "Snapshot"
 ) -> None:
     stored = {(_name(row), row["week"]): float(row["price"]) for row in rows if _name(row) in planned}
-    again = {(str(r["item"]), _day(r["week"])): cents(r["price"]) for r in plan.prices.to_dict("records")}
+    again = {(str(r["item"]), day_of(r["week"])): cents(r["price"]) for r in plan.prices.to_dict("records")}
     if stored != again:
         raise WarehouseError(
             f"run {snapshot.run_id}: planned again, its prices come out differently: the run was made by other package "
@@ -514,7 +514,7 @@ def _shown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     refused: dict[str, list[str]] = {}
     for name, weeks in items.items():
         if weeks[0]["reason"]:
-            refused.setdefault(weeks[0]["reason"].partition(":")[0].partition("(")[0].strip(), []).append(name)
+            refused.setdefault(reason_kind(weeks[0]["reason"]), []).append(name)
     for kind, names in sorted(refused.items(), key=lambda pair: -len(pair[1])):
         example = items[names[0]][0]["reason"]
         lines.append(f"not planned, {len(names):,} items: {kind}; such as {names[0]}: {example}")
@@ -545,10 +545,6 @@ def _total(weeks: Sequence[Mapping[str, Any]]) -> float:
 
 def _name(row: Mapping[str, Any]) -> str:
     return f"{row['item']}@{row['store_id']}" if row["store_id"] else str(row["item"])
-
-
-def _day(week: Any) -> date:
-    return week.date() if hasattr(week, "date") else week
 
 
 def _plain(value: Any) -> Any:

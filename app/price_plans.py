@@ -186,7 +186,7 @@ def plan_rows(
         if name not in told:
             told[name] = plan.explain(name)
         own = state[name]
-        week = _day(priced["week"])
+        week = day_of(priced["week"])
         row = dict.fromkeys(MARKDOWN_PLAN.column_names) | {
             "plan": inputs.name,
             "item": own.item,
@@ -267,6 +267,17 @@ def account_row(
     }
 
 
+def reason_kind(reason: str) -> str:
+    """Return what of a reason stands before its particulars.
+
+    Examples
+    --------
+    >>> reason_kind("off sale: none was sold since the week of 2023-01-30"), reason_kind("refused (the sign)")
+    ('off sale', 'refused')
+    """
+    return reason.partition(":")[0].partition("(")[0].strip()
+
+
 def count_reasons(reasons: "Sequence[str]") -> str:
     """Count why items are not planned by what stands before the particulars, the commonest first.
 
@@ -277,8 +288,7 @@ def count_reasons(reasons: "Sequence[str]") -> str:
     """
     counts: dict[str, int] = {}
     for reason in reasons:
-        kind = reason.partition(":")[0].partition("(")[0].strip()
-        counts[kind] = counts.get(kind, 0) + 1
+        counts[reason_kind(reason)] = counts.get(reason_kind(reason), 0) + 1
     return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -301,7 +311,7 @@ def _intervals(
     place = {row["item"]: row for row in inputs.items.select(["item", "product", "store_id"]).to_pylist()}
     path: dict[str, Any] = {
         "item": [place[name]["product"] for name in prices["item"]],
-        "week": np.array([_day(week) for week in prices["week"]], dtype="datetime64[D]"),
+        "week": np.array([day_of(week) for week in prices["week"]], dtype="datetime64[D]"),
         "price": prices["price"].to_numpy(),
     }
     stores = [place[name]["store_id"] for name in prices["item"]]
@@ -329,5 +339,6 @@ def _array(column: "pa.ChunkedArray") -> np.ndarray:
     return np.array(column.to_pylist(), dtype=object)
 
 
-def _day(week: Any) -> date:
+def day_of(week: Any) -> date:
+    """Return the day of a week as a frame of plans has it, a date or a timestamp."""
     return week.date() if hasattr(week, "date") else week
