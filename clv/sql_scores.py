@@ -54,7 +54,7 @@ def score_terms(model: "BTYDModel", summary: Any, *, horizon: float, discount_ra
     Raises
     ------
     ContractError, ModelError
-        As `score_customers`.
+        As `score_customers`; or the model is of a kind that has no SQL.
 
     Examples
     --------
@@ -64,6 +64,7 @@ def score_terms(model: "BTYDModel", summary: Any, *, horizon: float, discount_ra
     >>> terms.num_rows, terms["T_days"].to_pylist()
     (1, [266])
     """
+    _require_form(model)
     horizon = require_time("horizon", horizon, model.time_unit_)
     rate = continuous_rate(discount_rate, model.time_unit_)
     histories = read_histories(summary)
@@ -121,7 +122,7 @@ def score_sql(
     Raises
     ------
     ModelError
-        The model is of a kind that has no SQL, or horizon, discount rate or margin are out of range.
+        A model is not fitted or of a kind that has no SQL, or horizon, discount rate or margin are out of range.
 
     Examples
     --------
@@ -133,16 +134,37 @@ def score_sql(
     >>> session.sql("SELECT round(orders_if_alive(2, 38.86), 4)").fetchall()
     [(1.8403,)]
     """
+    _require_form(model)
+    if spend is not None:
+        _require_plain_spend(spend)
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     rate = continuous_rate(discount_rate, model.time_unit_)
     predictor = model._predictor()
-    if predictor.name not in _FORMS:
-        raise ModelError(f"the {model.name} model has no SQL; there is SQL for {', '.join(_FORMS)}")
     alive, closed = _FORMS[predictor.name](predictor.params_, horizon, oldest)
     if predictor.name == "nbd":
         length = horizon if rate == 0 else -math.expm1(-rate * horizon) / rate
         closed["discounted_orders_if_alive"] = closed["orders_if_alive"].replace(_number(horizon), _number(length))
     return _script(model, predictor.name, spend, alive, closed, (horizon, discount_rate, margin))
+
+
+def _require_form(model: Any) -> None:
+    """Refuse a model whose customers differ by more than frequency, recency and T, and one that is not fitted."""
+    kind = getattr(model, "name", type(model).__name__)
+    # without a covariate it is the plain model
+    plain = getattr(model, "model", kind) if getattr(model, "covariates", None) == () else kind
+    if plain not in _FORMS:
+        raise ModelError(
+            f"the {kind} model has no SQL; there is SQL for {', '.join(_FORMS)}. Score it with score_customers, or by "
+            "its own methods"
+        )
+    model._require_fitted()
+
+
+def _require_plain_spend(spend: Any) -> None:
+    kind = getattr(spend, "name", type(spend).__name__)
+    if kind != "gamma_gamma" and getattr(spend, "covariates", None) != ():
+        raise ModelError(f"the {kind} model of spend has no SQL; there is SQL for gamma_gamma")
+    spend._require_fitted()
 
 
 def _number(value: float) -> str:

@@ -9,10 +9,16 @@ import pytest
 
 from regulars.clv import (
     BetaGeoModel,
+    CovariateModel,
+    FittedClock,
     GammaGammaModel,
+    LeftCensoredModel,
     ModifiedBetaGeoModel,
     NBDModel,
     ParetoNBDModel,
+    SeasonalBetaGeoModel,
+    SegmentPriorModel,
+    SpendCovariateModel,
     score_customers,
     score_sql,
     score_terms,
@@ -111,3 +117,42 @@ def test_dropout_that_is_not_identified_is_scored_as_nbd() -> None:
 def test_terms_out_of_range_are_refused(given: dict[str, float], word: str) -> None:
     with pytest.raises(ModelError, match=word):
         score_sql(MODELS["nbd"], None, **given)
+
+
+def _refused_kinds() -> list:
+    base = _base(600).assign(x=np.arange(600) % 2)
+    flat = FittedClock.flat(date(2017, 1, 1), date(2017, 12, 31))
+    seasonal = SeasonalBetaGeoModel.from_parameters(clock=flat, r=0.243, alpha=4.414, a=0.793, b=2.426)
+    # where dropout is not identified a plain NBD predicts, and yet on a seasonal clock
+    seasonal.params_ |= {"a": 0.0, "b": float("nan")}
+    return [
+        CovariateModel("nbd", purchase=["x"]).fit(base),
+        CovariateModel("bg_nbd", purchase=["x"]),
+        SegmentPriorModel("nbd", ["x"]).fit(base),
+        SegmentPriorModel("nbd", ["x"]),
+        seasonal,
+        LeftCensoredModel("bg_nbd", window=52, history=52),
+    ]
+
+
+def test_models_without_sql_are_refused_by_name() -> None:
+    base = _base(20)
+    for model in _refused_kinds():
+        with pytest.raises(ModelError, match=f"the {model.name} model has no SQL"):
+            score_sql(model, None, horizon=39)
+        with pytest.raises(ModelError, match=f"the {model.name} model has no SQL"):
+            score_terms(model, base, horizon=39)
+    spend = SpendCovariateModel(["x"]).fit(_base(600).assign(x=np.arange(600) % 2))
+    with pytest.raises(ModelError, match="gamma_gamma_covariates model of spend has no SQL"):
+        score_sql(MODELS["nbd"], spend, horizon=39)
+    with pytest.raises(ModelError, match="not fitted"):
+        score_sql(NBDModel(), None, horizon=39)
+    with pytest.raises(ModelError, match="not fitted"):
+        score_sql(MODELS["nbd"], GammaGammaModel(), horizon=39)
+
+
+def test_a_covariate_model_without_covariates_is_the_plain_one() -> None:
+    base = _base(600)
+    model = CovariateModel("nbd").fit(base)
+    found = _run(score_sql(model, None, horizon=39), customer_summary=base)
+    np.testing.assert_allclose(found["expected_orders"], model.expected_purchases(base, 39), rtol=1e-9)
