@@ -85,6 +85,7 @@ class BTYDModel(ABC):
     log_likelihood_: float
     covariance_: Array
     n_customers_: float
+    _totals: tuple[float, ...] | None = None  # of the customers of a fit in this session
     time_unit_: str
     identified_: bool
     message_: str
@@ -159,7 +160,7 @@ class BTYDModel(ABC):
         """
         histories = read_histories(summary)
         require_repeats(histories)
-        self.n_customers_ = float(histories.weight.sum())
+        self.n_customers_, self._totals = float(histories.weight.sum()), histories.totals
         self.time_unit_ = histories.time_unit or DEFAULT_TIME_UNIT
         distinct = histories.distinct
         if (distinct.weight == 0).any():

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import ModelError
+from ..sql.errors import ContractError, ModelError
 from ..sql.frames import columns_of, frame_like
 from .arguments import require_level, require_margin, require_time
 from .columns import read_columns
@@ -15,6 +15,7 @@ from .covariates import CovariateModel
 from .design_matrix import Missing
 from .interval_levels import customer_intervals
 from .spend_covariates import SpendCovariateModel
+from .time_units import days_per_unit
 from .value import discounted_orders
 
 Array = NDArray[np.float64]
@@ -27,7 +28,9 @@ class ColdStartModel:
 
     A `CovariateModel` of orders and a `SpendCovariateModel`, fitted to the customers so far, asked for customers with
     no history: frequency 0, T 0. The first basket enters both as a covariate, the logarithm of
-    ``first_order_revenue``; a first order that brought nothing has none and is a level of its own.
+    ``first_order_revenue``; a first order that brought nothing has none and is a level of its own. A first basket below
+    or above all that the fit has seen counts as the least or the largest of these: how a wholesale order moves what
+    follows is not known from household baskets.
 
     Parameters
     ----------
@@ -44,6 +47,8 @@ class ColdStartModel:
     ----------
     orders_ : CovariateModel
     spend_ : SpendCovariateModel
+    first_baskets_ : tuple of float, or None
+        The least and the largest ``first_order_revenue`` of the fit; None where the first basket does not count.
 
     Examples
     --------
@@ -63,6 +68,7 @@ class ColdStartModel:
 
     orders_: CovariateModel
     spend_: SpendCovariateModel
+    first_baskets_: tuple[float, float] | None
 
     name = "cold_start"
 
@@ -106,7 +112,12 @@ class ColdStartModel:
             As for `CovariateModel.fit` and `SpendCovariateModel.fit`; or a ``first_order_revenue`` of 0 or less where
             ``missing`` is ``"refuse"``.
         """
-        frame = self._with_basket(summary)
+        self.first_baskets_ = None
+        frame = self._with_basket(summary, own_level=self._orders.missing != "refuse")
+        if self.first_basket:
+            known = frame[FIRST_BASKET][np.isfinite(frame[FIRST_BASKET])]
+            if known.size:
+                self.first_baskets_ = float(np.exp(known.min())), float(np.exp(known.max()))
         self.orders_, self.spend_ = self._orders.unfitted().fit(frame), self._spend.unfitted().fit(frame)
         return self
 
@@ -146,20 +157,22 @@ class ColdStartModel:
         ContractError
             A covariate is missing, or has a level that the fit has not seen.
         ModelError
-            Horizon, level, rate or margin are out of range.
+            Horizon, level, rate or margin are out of range; or covariates lie so far from the fit's that a customer is
+            expected to buy on more days than the horizon has.
         """
         import pyarrow as pa
 
         self._require_fitted()
         level, margin = require_level(level), require_margin(margin)
         horizon = require_time("horizon", horizon, self.orders_.time_unit_)
-        frame = self._with_basket(customers)
         given = columns_of(customers)
         n = len(next(iter(given.values()))) if given else 0
+        frame = self._with_basket(customers, own_level=self._missing_is_a_level())
         nothing = np.zeros(n)
         frame |= {"frequency": nothing, "recency": nothing, "T": nothing, "monetary_value": nothing}
         histories = self.orders_.histories(frame)
         expected = self.orders_.expected_purchases(histories, horizon)
+        self._refuse_impossible(expected, horizon)
         discounted = discounted_orders(self.orders_, histories, horizon, discount_rate)
         intervals = customer_intervals(self.orders_, self.spend_, frame, horizon, levels=(level,))
         each = self.spend_.conditional_expected_value(frame)
@@ -178,20 +191,50 @@ class ColdStartModel:
             found = {"customer_id": [str(value) for value in given["customer_id"]], **found}
         return frame_like(customers, pa.table(found))
 
-    def _with_basket(self, given: Any) -> dict[str, Any]:
+    def _with_basket(self, given: Any, *, own_level: bool) -> dict[str, Any]:
         """The columns of a frame, the first basket's logarithm among them."""
         columns = dict(columns_of(given))
         if self.first_basket:
             money = read_columns(given, ["first_order_revenue"])["first_order_revenue"]
+            if not np.all(np.isfinite(money) | np.isnan(money)):
+                raise ContractError(f"first_order_revenue is infinite in row {int(np.argmax(np.isinf(money)))}")
+            absent = int((~(money > 0)).sum())
+            if absent and not own_level:
+                raise ContractError(
+                    f"first_order_revenue is 0, negative or missing for {absent:,} of {money.size:,} customers; "
+                    "complete it, fit with such customers and missing='own_level', or with first_basket=False"
+                )
+            if self.first_baskets_ is not None:
+                least, largest = self.first_baskets_
+                money = np.where(money > 0, np.clip(money, least, largest), np.nan)
             with np.errstate(divide="ignore", invalid="ignore"):
                 columns[FIRST_BASKET] = np.where(money > 0, np.log(money), np.nan)
         needed = {*self._orders.covariates, *self._spend.covariates, "frequency", "recency", "T", "monetary_value"}
         return {name: column for name, column in columns.items() if name in {*needed, "weight"}}
 
+    def _missing_is_a_level(self) -> bool:
+        designs = (self.orders_.design_, self.spend_.design_)
+        return all(c.own_level for design in designs for c in design.covariates if c.name == FIRST_BASKET)
+
+    def _refuse_impossible(self, expected: Array, horizon: float) -> None:
+        unit = self.orders_.time_unit_
+        days = max(1.0, horizon * days_per_unit(unit))
+        if np.any(expected > days):
+            row = int(np.argmax(expected))
+            raise ModelError(
+                f"row {row} would buy {expected[row]:,.0f} times in {horizon:g} {unit}s, more than once a day: its "
+                "covariates lie far outside those of the fit; correct or cap them"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values; `from_dict` takes it back."""
         self._require_fitted()
-        return {"orders": self.orders_.to_dict(), "spend": self.spend_.to_dict(), "first_basket": self.first_basket}
+        return {
+            "orders": self.orders_.to_dict(),
+            "spend": self.spend_.to_dict(),
+            "first_basket": self.first_basket,
+            "first_baskets": None if self.first_baskets_ is None else list(self.first_baskets_),
+        }
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
@@ -199,6 +242,8 @@ class ColdStartModel:
         model = cls(first_basket=bool(state["first_basket"]))
         model.orders_ = model._orders = CovariateModel.from_dict(state["orders"])
         model.spend_ = model._spend = SpendCovariateModel.from_dict(state["spend"])
+        baskets = state.get("first_baskets")
+        model.first_baskets_ = None if baskets is None else (float(baskets[0]), float(baskets[1]))
         return model
 
     @property

@@ -178,7 +178,7 @@ class CovariateModel(BTYDModel):
             raise ModelError("a fit with covariates needs the frame with their columns, not histories already read")
         plain = read_histories(summary)
         require_repeats(plain)
-        self.n_customers_ = float(plain.weight.sum())
+        self.n_customers_, self._totals = float(plain.weight.sum()), plain.totals
         self.time_unit_ = plain.time_unit or DEFAULT_TIME_UNIT
         self.design_ = Design.of(summary, self.covariates, plain.weight, base=self.base, missing=self.missing)
         histories = _with_design(plain, self.design_, self.design_.rows(summary))

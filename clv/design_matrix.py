@@ -276,7 +276,8 @@ def _refuse_missing(name: str, absent: int, n: int, missing: Missing) -> None:
 
 
 def _constant(name: str, value: Any) -> str:
-    return f"covariate {name!r} is {value!r} for every customer: a constant explains no difference; leave it out"
+    seen = value.item() if isinstance(value, np.generic) else value
+    return f"covariate {name!r} is {seen!r} for every customer: a constant explains no difference; leave it out"
 
 
 def _refuse_collinear(columns: Sequence[str], matrix: Array, weight: Array) -> None:
@@ -332,7 +333,8 @@ def _coded(covariate: Covariate, series: Any) -> tuple[Array, NDArray[np.int64]]
                 f"covariate {covariate.name!r} has the level {level!r} for {count:,} customers"
                 f"{nearest(level, allowed)}; the fit has seen {', '.join(sorted(allowed))}"
             )
-    return np.array([[float(level == own) for own in covariate.levels] for level in levels]), code
+    coded = [[float(level == own) for own in covariate.levels] for level in levels]
+    return np.array(coded).reshape(len(levels), len(covariate.levels)), code
 
 
 def _combined(codes: list[NDArray[np.int64]], sizes: list[int], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

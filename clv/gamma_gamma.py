@@ -74,6 +74,7 @@ class GammaGammaModel:
     log_likelihood_: float
     covariance_: Array
     n_customers_: float
+    _totals: tuple[float, ...] | None = None  # of the customers of a fit in this session
     n_without_repeat_: float
     n_without_money_: float
     observed_mean_: float
@@ -145,6 +146,7 @@ class GammaGammaModel:
                 "clv.fit_spend falls back on first orders"
             )
         x, m, w = x[enters], m[enters], w[enters]
+        self._totals = float(w.sum()), float(w @ x), float(w @ x**2)
         observed_mean = float((w * m).sum() / w.sum())
         data = SpendData.of(x, m / observed_mean, w)
         found, at_bound = climb(data)

@@ -145,6 +145,12 @@ class PurchaseHistories:
         """The distinct histories, their weights summed; rows as they are where hardly any two are equal."""
         return _distinct(self)
 
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """Customers, and their purchases, recencies and T summed: other customers have other totals."""
+        columns = (self.frequency, self.recency, self.T)
+        return float(self.weight.sum()), *(float(self.weight @ column) for column in columns)
+
     def once_each(self) -> Self:
         """Return the distinct histories as rows of their own."""
         d = self.distinct

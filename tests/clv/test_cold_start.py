@@ -39,7 +39,7 @@ def fitted():
 def test_what_new_customers_do_lies_where_it_was_said(fitted):
     model, new = fitted
     found = model.predict(new, horizon=52, level=0.9, discount_rate=0)
-    frame = model._with_basket(new) | dict.fromkeys(("frequency", "recency", "T"), np.zeros(len(new)))
+    frame = model._with_basket(new, own_level=False) | dict.fromkeys(("frequency", "recency", "T"), np.zeros(len(new)))
     pmf = order_distribution(model.orders_, model.orders_.histories(frame), 52)
     pit = randomized_pit(pmf, new["frequency_holdout"].to_numpy(), seed=1)
     assert 0.87 < central_share(pit, 0.9) < 0.93
@@ -82,7 +82,7 @@ def test_bad_input(fitted):
     model, new = fitted
     with pytest.raises(ContractError, match="level 'phone'"):
         model.predict(new.iloc[:3].assign(channel="phone"))
-    with pytest.raises(ContractError, match="'log_first_order' is missing for 2 of 3"):
+    with pytest.raises(ContractError, match="first_order_revenue is 0, negative or missing for 2 of 3"):
         model.predict(new.iloc[:3].assign(first_order_revenue=[0.0, -4.0, 10.0]))
     with pytest.raises(ContractError, match="first_order_revenue"):
         model.predict(new.iloc[:3].drop(columns="first_order_revenue"))
@@ -90,3 +90,34 @@ def test_bad_input(fitted):
         ColdStartModel(purchase=["channel"], base={"chanel": "web"})
     with pytest.raises(ModelError, match="not fitted"):
         ColdStartModel().predict(new)
+
+
+def test_a_wholesale_first_order_counts_as_the_largest_that_the_fit_has_seen(fitted, tmp_path):
+    model, new = fitted
+    least, largest = model.first_baskets_
+    few = new.iloc[:1].reset_index(drop=True)
+    model.save(tmp_path / "cold.json")
+    for one in (model, load_model(tmp_path / "cold.json")):
+        at_most = one.predict(few.assign(first_order_revenue=largest))
+        for huge in (1e5, 1e300):
+            assert one.predict(few.assign(first_order_revenue=huge)).equals(at_most)
+        at_least = one.predict(few.assign(first_order_revenue=least))
+        assert one.predict(few.assign(first_order_revenue=1e-300)).equals(at_least)
+    with pytest.raises(ContractError, match="first_order_revenue is infinite in row 0"):
+        model.predict(few.assign(first_order_revenue=np.inf))
+
+
+def test_covariates_that_make_a_customer_buy_more_than_once_a_day_are_refused():
+    base = _world(2000, 11, new=False)
+    base["visits"] = np.log(base["first_order_revenue"])
+    model = ColdStartModel("pareto_nbd", purchase=["visits"], first_basket=False).fit(base)
+    assert model.orders_.coefficients_["purchase.visits"] > 0.2
+    with pytest.raises(ModelError, match=r"row 1 would buy .* times in 52 weeks, more than once a day"):
+        model.predict(pd.DataFrame({"visits": [3.0, 40.0]}))
+
+
+def test_no_new_customers_have_no_scores(fitted):
+    model, new = fitted
+    found = model.predict(new.iloc[:0])
+    assert len(found) == 0
+    assert "customer_value" in found

@@ -222,6 +222,35 @@ def test_tests_by_covariate_and_equal_coefficients():
     assert likelihood_ratio_test(model, equal).degrees_of_freedom == 1
 
 
+def test_only_nested_fits_of_the_same_customers_have_a_likelihood_ratio():
+    frame = _customers("pareto_nbd", 1500, seed=21).assign(coin=np.random.default_rng(1).random(1500) < 0.5)
+    other = _customers("pareto_nbd", 1500, seed=22)
+    larger = CovariateModel("pareto_nbd", purchase=["age"], dropout=["age"]).fit(frame)
+    smaller = clv.ParetoNBDModel().fit(frame)
+    found = likelihood_ratio_test(larger, smaller)
+    assert found.degrees_of_freedom == 2
+    # the same customers in another order
+    assert likelihood_ratio_test(larger, clv.ParetoNBDModel().fit(frame[::-1])).statistic == pytest.approx(
+        found.statistic, abs=1e-6
+    )
+    with pytest.raises(ModelError, match="fitted to different customers: those of the larger made"):
+        likelihood_ratio_test(larger, clv.ParetoNBDModel().fit(other))
+    with pytest.raises(ModelError, match=r"smaller model has purchase\.coin, which the larger one has not"):
+        likelihood_ratio_test(larger, CovariateModel("pareto_nbd", purchase=["coin"]).fit(frame))
+    with pytest.raises(ModelError, match="pareto_nbd_covariates does not contain nbd"):
+        likelihood_ratio_test(larger, clv.NBDModel().fit(frame))
+    tied = CovariateModel("pareto_nbd", purchase=["age", "coin"], dropout=["age"], equal=["age"]).fit(frame)
+    with pytest.raises(ModelError, match=r"holds purchase\.age and dropout\.age equal"):
+        likelihood_ratio_test(tied, CovariateModel("pareto_nbd", purchase=["age"]).fit(frame))
+    for bad, said in (
+        (clv.ParetoNBDModel(), "not fitted"),
+        (None, "not fitted"),
+        (clv.ParetoNBDModel.from_parameters(r=1.0, alpha=9.0, s=1.0, beta=9.0), "made from parameters"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            likelihood_ratio_test(larger, bad)
+
+
 def test_a_ridge_pulls_and_a_large_one_leaves_the_plain_model():
     frame = _customers("bg_nbd", 2000, seed=13)
     sizes = []
