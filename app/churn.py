@@ -100,10 +100,22 @@ def learn_churn(
         scores = forecast.score(tables, explain=asked.explained)
     except (ContractError, ModelError) as error:
         return Churn(nothing.scores, nothing.reports, notes=(f"[churn] has no answer: {error}",))
-    return _told(forecast, scores)
+    return _told(forecast, scores, asked.explained)
 
 
-def _told(forecast: "ChurnForecast", scores: "pd.DataFrame") -> Churn:
+def _of_reasons(forecast: "ChurnForecast", explained: int) -> tuple[str, ...]:
+    who = forecast.explained_by
+    if not explained or who == forecast.model.model:
+        return ()
+    if who:
+        return (f"[churn] reasons are those of {who}: {forecast.chosen} was chosen",)
+    return (
+        f"[churn] {forecast.model.model} has no exact contributions of features: reasons are empty; "
+        "model = 'hazard', 'cox' or 'coxnet' has them",
+    )
+
+
+def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> Churn:
     from ..sql.frames import contract_table
 
     columns: dict[str, Any] = {name: scores[name] for name in CUSTOMER_CHURN.column_names if name in scores}
@@ -119,7 +131,7 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame") -> Churn:
         reports = contract_table(CHURN_REPORTS, {name: report.reports[name] for name in CHURN_REPORTS.column_names})
         verdict = report.verdict
     said = ((forecast.model.model, forecast.model.message_), (forecast.btyd.name, forecast.btyd.message_))
-    notes = tuple(f"[churn] {name}: {message}" for name, message in said if message)
+    notes = tuple(f"[churn] {name}: {message}" for name, message in said if message) + _of_reasons(forecast, explained)
     return Churn(contract_table(CUSTOMER_CHURN, columns), reports, forecast.chosen, verdict, notes)
 
 

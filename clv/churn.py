@@ -29,6 +29,8 @@ _MOST_ROWS = {
     "hazard": 600_000,
 }
 _HALF = float(np.log(2))
+# Models whose contributions add up exactly.
+_EXPLAINED = frozenset({"cox", "coxnet", "hazard"})
 # Customers whose mean contributions reasons are held against: TreeSHAP takes milliseconds a row.
 _COHORT = 500
 
@@ -96,10 +98,17 @@ class ChurnModel:
     ) -> None:
         if model not in CHURN_MODELS:
             raise ModelError(f"no churn model {model!r}{nearest(model, CHURN_MODELS)}; there are {CHURN_MODELS}")
+        if isinstance(features, str):
+            raise ModelError(f"features is {features!r}; give a list of names, [{features!r}]")
         self.model, self.features, self.max_rows, self.seed, self.options = model, features, max_rows, seed, options
 
     def __repr__(self) -> str:
         return f"<ChurnModel {self.model}>"
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether contributions of features are exact, so that `reasons` can tell them."""
+        return self.model in _EXPLAINED
 
     def fit(self, data: Any) -> Self:
         """Learn from intervals of `order_gaps` or from a `churn_frame`.
@@ -119,25 +128,19 @@ class ChurnModel:
             raise ModelError("an event at duration 0: count the first period as 1, so that it lasted before it ended")
         read = read.take(read.durations > 0)  # one that has just begun says nothing yet
         if not read.events.any():
+            remedy = "ask for a later as-of date" if read.are_gaps else "wait until some have"
             raise ModelError(
-                f"none of {len(read):,} intervals ended: without an event there is no time to learn; "
-                "ask for a later as-of date"
+                f"none of {len(read):,} intervals ended: without an event there is no time to learn; {remedy}"
             )
-        made: SurvivalModel
-        if self.model == "hazard":
-            made = DiscreteHazard(**({"seed": self.seed} | self.options))
-        elif self.model == "kaplan_meier":
-            made = STEP_MODELS[self.model](**self.options)
-        else:
-            made = STEP_MODELS[self.model](**({"seed": self.seed} | self.options))
-        customers = len(np.unique(read.customers))
+        made = self._made()
+        read, customers = _in_order(read)
         sample = self._sample(read, made.rows_of(read.durations, read.events))
         self.n_intervals_, self.n_customers_ = len(sample), len(np.unique(sample.customers))
         notes = []
         if self.n_customers_ < customers:
             notes.append(f"learnt from {self.n_customers_:,} of {customers:,} customers, all their intervals")
         if self.model == "kaplan_meier":
-            sample = ChurnData(sample.durations, sample.events, {}, sample.customers, sample.are_gaps)
+            sample = sample.with_columns([])
         self._encoder = FeatureEncoder.learnt(sample, linear=made.linear)
         made.names = self._encoder.names
         dtype = np.float64 if made.linear else np.float32
@@ -278,7 +281,7 @@ class ChurnModel:
         value : array_like, optional
             What each customer is worth, (n,): the list is then ordered by P(no order) times it.
         count : int
-            Reasons a row; 0 for models that have none.
+            Reasons a row; "" for models that have none (`has_reasons`).
 
         Returns
         -------
@@ -308,10 +311,21 @@ class ChurnModel:
             key, frame["at_stake"] = "at_stake", probability * worth
         frame = frame.sort_values([key, "customer_id"], ascending=[False, True], kind="stable")
         frame = frame.head(require_count("top", top))
-        if not count:
+        if not require_count("count", count):
             return frame.reset_index(drop=True)
+        if not self.has_reasons:
+            told = {f"{part}_{k + 1}": no for k in range(count) for part, no in (("reason", ""), ("effect", 0.0))}
+            return frame.reset_index(drop=True).assign(**told)
         reasons = self.reasons(read.take(frame.index.to_numpy()), horizon, count, cohort=read)
         return pd.concat([frame.reset_index(drop=True), reasons], axis=1)
+
+    def _made(self) -> SurvivalModel:
+        if self.model == "kaplan_meier":
+            if self.options:
+                raise ModelError(f"kaplan_meier has no option {next(iter(self.options))!r}: it has none")
+            return STEP_MODELS[self.model]()
+        made = DiscreteHazard if self.model == "hazard" else STEP_MODELS[self.model]
+        return made(**({"seed": self.seed} | self.options))
 
     def _contributions(self, read: ChurnData, horizon: float) -> tuple[Array, tuple[str, ...]]:
         begin = self._begin(self._elapsed(read, None), horizon)
@@ -325,8 +339,7 @@ class ChurnModel:
                 if name not in data.columns:
                     present = list(data.columns)
                     raise ContractError(f"no feature {name!r}{nearest(name, present)}; there are {present}")
-            columns = {name: data.columns[name] for name in self.features}
-            return ChurnData(data.durations, data.events, columns, data.customers, data.are_gaps)
+            return data.with_columns(self.features)
         return gap_data(data, self.features if not hasattr(self, "_encoder") else self._columns())
 
     def _columns(self) -> list[str]:
@@ -360,7 +373,7 @@ class ChurnModel:
         ahead = require_time("horizon", horizon, "day")
         if not 0 < ahead <= self.last_time_:
             raise ModelError(
-                f"horizon is {horizon!r} days; the longest interval seen has {self.last_time_:g}: it must be above 0 "
+                f"horizon is {ahead:g} days; the longest interval seen has {self.last_time_:g}: it must be above 0 "
                 "and at most that; give a shorter one, or a longer history"
             )
         return np.minimum(elapsed, self.last_time_ - ahead)
@@ -379,3 +392,15 @@ class ChurnModel:
         if not sample.events.any():
             raise ModelError(f"max_rows is {most}; no interval of so small a sample ended: give more")
         return sample
+
+
+def _in_order(read: ChurnData) -> tuple[ChurnData, int]:
+    """By customer and first day, and how many customers: halves, samples and sums go by position."""
+    ids, place = np.unique(read.customers, return_inverse=True)
+    keys = (read.events, read.durations, place)
+    if read.starts is not None:
+        keys = (*keys[:2], read.starts, place)
+    order = np.lexsort(keys)
+    if (order[1:] > order[:-1]).all():
+        return read, len(ids)
+    return read.take(order), len(ids)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..sql.errors import ContractError, ModelError, nearest
 from ..sql.frames import columns_of
-from .gaps import INTERVAL_COLUMNS
+from .gaps import INTERVAL_COLUMNS, read_days, read_ids
 
 Array = NDArray[np.float64]
 
@@ -35,6 +35,8 @@ class ChurnData:
         Whose it is; those of one customer are never split.
     are_gaps : bool
         Whether they are intervals between orders, whose features are known by name.
+    starts : ndarray of datetime64[D], shape (n,), optional
+        First days, which together with the customer say which row is which, in whatever order they come.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class ChurnData:
     columns: Mapping[str, NDArray[Any]] = field(repr=False)
     customers: NDArray[Any] = field(repr=False)
     are_gaps: bool = False
+    starts: NDArray[Any] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.durations)
@@ -60,7 +63,13 @@ class ChurnData:
             {name: column[rows] for name, column in self.columns.items()},
             self.customers[rows],
             self.are_gaps,
+            None if self.starts is None else self.starts[rows],
         )
+
+    def with_columns(self, names: Sequence[str]) -> "ChurnData":
+        """Return the same rows with the named features alone."""
+        columns = {name: self.columns[name] for name in names}
+        return ChurnData(self.durations, self.events, columns, self.customers, self.are_gaps, self.starts)
 
 
 def churn_frame(durations: Any, events: Any, covariates: Any = None, customers: Any = None) -> ChurnData:
@@ -93,21 +102,14 @@ def churn_frame(durations: Any, events: Any, covariates: Any = None, customers: 
     >>> churn_frame([1, 34, 2], [1, 0, 1], {"dependents": ["No", "Yes", "No"]}).events.tolist()
     [True, False, True]
     """
-    lasted = _column("durations", durations)
-    if lasted.dtype == object or not (np.isfinite(lasted) & (lasted >= 0)).all():
-        wrong = next(value for value in lasted.tolist() if not (isinstance(value, float) and 0 <= value < np.inf))
-        raise ModelError(f"durations has {wrong!r}; each must be a finite number from 0")
-    ended = _column("events", events)
-    if ended.dtype == object or not np.isin(ended, (0, 1)).all():
-        wrong = next(value for value in ended.tolist() if not (isinstance(value, float) and value in (0, 1)))
-        raise ModelError(f"events has {wrong!r}; each must be true (it ended) or false (it goes on)")
+    lasted, ended = _lasted("durations", durations), _ended("events", events)
     columns = {} if covariates is None else columns_of(covariates, "covariates")
     read = {str(name): _column(str(name), column) for name, column in columns.items()}
-    ids = np.arange(len(lasted)) if customers is None else np.asarray(customers)
+    ids = np.arange(len(lasted)) if customers is None else read_ids("customers", customers)
     for name, column in {"events": ended, **read, "customers": ids}.items():
         if len(column) != len(lasted):
             raise ContractError(f"{name} has {len(column)} rows and durations {len(lasted)}; give one for each")
-    return ChurnData(lasted, ended.astype(bool), read, ids)
+    return ChurnData(lasted, ended, read, ids)
 
 
 def gap_data(gaps: Any, features: Sequence[str] | None = None) -> ChurnData:
@@ -120,7 +122,8 @@ def gap_data(gaps: Any, features: Sequence[str] | None = None) -> ChurnData:
     ContractError
         A column is missing.
     ModelError
-        A feature is what an interval came to: leaks are refused by name.
+        A feature is what an interval came to: leaks are refused by name. Or a duration is no number from 0, an event
+        neither true nor false, a customer or a first day missing.
 
     Examples
     --------
@@ -137,13 +140,15 @@ def gap_data(gaps: Any, features: Sequence[str] | None = None) -> ChurnData:
                 f"the intervals have no column {name!r}{nearest(name, list(columns))}; make them with clv.order_gaps"
             )
     known = [name for name in columns if name not in INTERVAL_COLUMNS]
+    starts = read_days("starts", columns["starts"])
     if features is None:
-        starts = np.asarray(columns["starts"], dtype="datetime64[D]")
         span = int((starts.max() - starts.min()).astype(int)) if len(starts) else 0
         features = [name for name in known if span >= DAYS_OF_TWO_YEARS or name not in _SEASON]
     for name in features:
         if name in ("duration", "event", "ends"):
             raise ModelError(f"feature {name!r} is what the interval came to, known at its end only; leave it out")
+        if name in ("customer_id", "starts"):
+            raise ModelError(f"feature {name!r} says which interval it is, and nothing of the next one; leave it out")
         if name not in columns:
             raise ContractError(f"the intervals have no column {name!r}{nearest(name, known)}; they have {known}")
     read: dict[str, NDArray[Any]] = {}
@@ -154,12 +159,29 @@ def gap_data(gaps: Any, features: Sequence[str] | None = None) -> ChurnData:
         else:
             read[name] = _column(name, columns[name])
     return ChurnData(
-        durations=_column("duration", columns["duration"]),
-        events=np.asarray(columns["event"], dtype=bool),
+        durations=_lasted("duration", columns["duration"]),
+        events=_ended("event", columns["event"]),
         columns=read,
-        customers=np.asarray(columns["customer_id"]),
+        customers=read_ids("customer_id", columns["customer_id"]),
         are_gaps=True,
+        starts=starts,
     )
+
+
+def _lasted(name: str, values: Any) -> Array:
+    lasted = _column(name, values)
+    if lasted.dtype == object or not (np.isfinite(lasted) & (lasted >= 0)).all():
+        wrong = next(value for value in lasted.tolist() if not (isinstance(value, float) and 0 <= value < np.inf))
+        raise ModelError(f"{name} has {wrong!r}; each must be a finite number from 0")
+    return lasted
+
+
+def _ended(name: str, values: Any) -> NDArray[np.bool_]:
+    ended = _column(name, values)
+    if ended.dtype == object or not np.isin(ended, (0, 1)).all():
+        wrong = next(value for value in ended.tolist() if value not in (0, 1))
+        raise ModelError(f"{name} has {wrong!r}; each must be true (it ended) or false (it goes on)")
+    return ended.astype(bool)
 
 
 def _column(name: str, values: Any) -> NDArray[Any]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import ModelError, SettingsError, nearest
+from ..sql.errors import ModelError, nearest
 from .arguments import require_count, require_time
 from .churn import CHURN_MODELS, ChurnModel
 from .evaluate import sums_by_tenth
-from .gaps import order_gaps
+from .gaps import order_gaps, read_day, require_recorded
 from .recalibration import calibration_line
 from .summary import rfm_summary
-from .survival_metrics import survival_scores
+from .survival_metrics import NO_SCORES, survival_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ class ChurnReport:
     reports : pandas.DataFrame
         A row a model, by rank: ``model, rank, judgements, brier, slope, intercept, predicted, observed`` of P(no order
         in the horizon); ``uno_c, integrated_brier, mean_auc, d_calibration`` of the time to the next order after the
-        calibration's end; ``note``.
+        calibration's end, as far as every model has seen intervals that long; ``note``.
     calibration : pandas.DataFrame
         ``model, decile, judgements, predicted, observed`` by tenths of the prediction.
     predictions : pandas.DataFrame
@@ -158,9 +158,14 @@ def evaluate_churn(
     end, last, days = _window(db, calibration_end, observation_end, horizon, require_count("windows", windows))
     _known(models, CHURN_MODELS)
     _known(btyd, BTYD_MODELS)
+    _known(list(options or {}), tuple(models))
     if require_count("folds", folds) < 1 or not (models or btyd):
         raise ModelError("nothing to judge: give a model, and folds from 1")
     learnt_from = order_gaps(db, end, share=share)
+    if not len(learnt_from):
+        raise ModelError(
+            f"no purchase up to the calibration's end, {end}: there is nothing to learn from; take a later"
+        )
     later = order_gaps(db, last, share=share)
     moments = [end + timedelta(days=days * k) for k in range(windows)]
     judged = [_judged_customers(db, moment, later, days, share) for moment in moments]
@@ -185,6 +190,7 @@ def evaluate_churn(
             for k, (customers, summary) in enumerate(zip(judged, summaries, strict=True)):
                 mine = np.flatnonzero(fold_of(customers) == fold) if folds > 1 else np.arange(len(customers))
                 rows = customers.iloc[mine]
+                _long_enough(fitted, days, end)
                 predicted[name][k][mine] = _no_order(fitted, rows, summary, [float(days)])[:, 0]
                 if k == 0:
                     curves[name][mine] = _no_order(fitted, rows, summary, times)
@@ -193,6 +199,14 @@ def evaluate_churn(
             name = f"{one} + {other}"
             predicted[name] = [(p + q) / 2 for p, q in zip(predicted[one], predicted[other], strict=True)]
             curves[name] = (curves[one] + curves[other]) / 2
+    # a curve ends where its model has seen nothing longer, and all are held against each other up to the shortest
+    known = np.all([np.isfinite(curve).all(axis=0) for curve in curves.values()], axis=0)
+    if not known.all():
+        until = f"{times[known][-1]:g}" if known.any() else "no"
+        for name in curves:
+            cut = f"curves compared up to {until} days, what follows is longer than anything learnt from"
+            notes[name] = "; ".join(filter(None, [notes.get(name, ""), cut]))
+    curves, times = {name: curve[:, known] for name, curve in curves.items()}, times[known]
     return _report(predicted, curves, times, judged, moments, notes, days, (last - end).days)
 
 
@@ -224,8 +238,9 @@ def _window(
     days = round(require_time("horizon", horizon, "day"))
     if days != horizon or days < 1 or windows < 1:
         raise ModelError(f"horizon is {horizon!r} and windows {windows}; a whole number of days and windows, from 1")
-    last = _date("observation_end", observation_end) or db.as_of
-    end = _date("calibration_end", calibration_end) or db.settings.value.calibration_end
+    last = db.as_of if observation_end is None else read_day("observation_end", observation_end)
+    require_recorded(db, "observation_end", last)
+    end = db.settings.value.calibration_end if calibration_end is None else read_day("calibration_end", calibration_end)
     if end is None:
         from ..sql.pipeline import default_calibration_end
 
@@ -239,16 +254,9 @@ def _window(
     return end, last, days
 
 
-def _date(name: str, value: date | str | None) -> date | None:
-    if value is None or isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise SettingsError(f"{name} = {value!r} is no date; write it as 2017-12-31") from None
-
-
 def _known(names: Sequence[str], allowed: tuple[str, ...]) -> None:
+    if isinstance(names, str):
+        raise ModelError(f"{names!r} stands where a list of names does; give [{names!r}]")
     for name in names:
         if name not in allowed:
             raise ModelError(f"no model {name!r}{nearest(name, allowed)}; there are {', '.join(allowed)}")
@@ -280,10 +288,21 @@ def _weeks(summary: "pd.DataFrame") -> "pd.DataFrame":
     return summary
 
 
+def _long_enough(fitted: Any, days: int, end: date) -> None:
+    if isinstance(fitted, ChurnModel) and days > fitted.last_time_:
+        raise ModelError(
+            f"the horizon is {days} days and the longest interval up to the calibration's end, {end}, has "
+            f"{fitted.last_time_:g}: take a later calibration_end or a shorter horizon"
+        )
+
+
 def _no_order(fitted: Any, rows: "pd.DataFrame", summary: "pd.DataFrame", times: Any) -> Array:
     if isinstance(fitted, ChurnModel):
         intervals = rows.drop(columns=["waited", "no_order", "came"])
-        return np.column_stack([fitted.probability_no_order(intervals, float(t)) for t in times])
+        nothing = np.full(len(intervals), np.nan)
+        known = [t for t in times if t <= fitted.last_time_]
+        answers = {t: fitted.probability_no_order(intervals, float(t)) for t in known}
+        return np.column_stack([answers.get(t, nothing) for t in times])
     mine = _weeks(summary.set_index("customer_id").loc[rows["customer_id"]].reset_index())
     return np.column_stack([fitted.probability_no_purchase(mine, float(t) / _DAYS_A_WEEK) for t in times])
 
@@ -317,7 +336,9 @@ def _report(
         p = np.concatenate(parts)
         outcomes[name] = p
         intercept, slope = calibration_line(p, y)
-        scores = survival_scores(lasted[some], came[some], curves[name][some], times, steps=1.0)
+        scores = NO_SCORES
+        if len(times):
+            scores = survival_scores(lasted[some], came[some], curves[name][some], times, steps=1.0)
         rows.append(
             {
                 "model": name,
@@ -371,9 +392,7 @@ def _verdict(reports: "pd.DataFrame", predictions: "pd.DataFrame", days: int) ->
     for column, what, sign in (("uno_c", "Uno's C", 1), ("integrated_brier", "IBS", -1), ("mean_auc", "AUC", 1)):
         other = (sign * table[column]).idxmax() if table[column].notna().any() else best
         if sign * (table.loc[other, column] - table.loc[best, column]) > _A_LOSS:
-            lost.append(
-                f"{what} to {_title(str(other))} ({table.loc[best, column]:.3f}, not {table.loc[other, column]:.3f})"
-            )
+            lost.append(f"{what} to {_title(str(other))} ({_apart(table.loc[best, column], table.loc[other, column])})")
     sentence = "; ".join(told) + "."
     if lost:
         sentence += f" It loses {' and '.join(lost)}."
@@ -383,6 +402,11 @@ def _verdict(reports: "pd.DataFrame", predictions: "pd.DataFrame", days: int) ->
         extreme = "extreme" if table.loc[best, "slope"] < 1 else "timid"
         sentence += f" Its probabilities are too {extreme}: recalibrate them on an earlier window before they are read."
     return sentence
+
+
+def _apart(one: float, other: float) -> str:
+    digits = 3 if f"{one:.3f}" != f"{other:.3f}" else 4  # a difference of half a digit may round away
+    return f"{one:.{digits}f}, not {other:.{digits}f}"
 
 
 def _title(name: str, *, first: bool = False) -> str:

@@ -5,11 +5,13 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
-from .arguments import require_time
+from .arguments import require_count, require_time
 from .churn import ChurnModel
 from .churn_evaluate import ChurnReport, evaluate_churn, unfitted_btyd
+from .churn_reasons import order_reasons
 from .gaps import order_gaps
 from .recalibration import Method, Recalibration
 from .summary import rfm_summary
@@ -63,6 +65,22 @@ class ChurnForecast:
     horizon: float
     as_of: date
 
+    @property
+    def explained_by(self) -> str:
+        """Whose reasons `score` tells: of the models that were chosen the survival model, if it has any; "" of none."""
+        names = self.chosen.split(" + ")
+        if self.model.model in names and self.model.has_reasons:
+            return self.model.model
+        return self.btyd.name if self.btyd.name in names else ""
+
+    def _reasons(self, gaps: "pd.DataFrame", summary: "pd.DataFrame", rows: NDArray[np.int64]) -> "pd.DataFrame | None":
+        who = self.explained_by
+        if not who or not len(rows):
+            return None
+        if who == self.model.model:
+            return self.model.reasons(gaps.iloc[rows], self.horizon, _REASONS, cohort=gaps)
+        return order_reasons(self.btyd, summary, rows, self.horizon / _DAYS_A_WEEK, _REASONS, _DAYS_A_WEEK)
+
     def score(self, db: "Database", *, explain: int = 0) -> "pd.DataFrame":
         """Score every customer as of the forecast's day.
 
@@ -71,7 +89,8 @@ class ChurnForecast:
         db : Database
             The same.
         explain : int
-            For how many, those with the highest probability, to say what moved it; the others' reasons are "".
+            For how many, those with the highest probability, to say what moved it, by the model in `explained_by`; the
+            others' reasons are "".
 
         Returns
         -------
@@ -107,12 +126,13 @@ class ChurnForecast:
                 "beyond_range": self.model.beyond_range(gaps, self.horizon),
             }
         )
-        if explain:
+        if require_count("explain", explain):
             top = np.sort(np.argsort(-chosen, kind="stable")[:explain])
-            told = self.model.reasons(gaps.iloc[top], self.horizon, _REASONS, cohort=gaps)
+            told = self._reasons(gaps, summary, top)
             for k in range(1, _REASONS + 1):
                 reasons = np.full(len(scores), "", dtype=object)
-                reasons[top] = told[f"reason_{k}"]
+                if told is not None:
+                    reasons[top] = told[f"reason_{k}"]
                 scores[f"reason_{k}"] = reasons
         return scores
 
@@ -163,7 +183,8 @@ def forecast_churn(
     Raises
     ------
     ModelError
-        Nothing to learn from, or recalibration without a window to choose on.
+        Nothing to learn from, recalibration without a window to choose on, ``as_of`` after the data's last day, or a
+        horizon longer than the history (than half of it, where a window chooses).
 
     Examples
     --------
@@ -180,8 +201,9 @@ def forecast_churn(
         raise ModelError("no purchase up to the as-of date: there is nothing to learn from")
     day = gaps.loc[~gaps["event"], "ends"].iloc[0].date()
     pool, report, recalibration = f"{model} + {btyd}", None, None
+    days = require_time("horizon", horizon, "day")
+    _fits_the_history(days, gaps["starts"].min().date(), day, choose=choose)
     if choose:
-        days = require_time("horizon", horizon, "day")
         report = evaluate_churn(
             db,
             day - timedelta(days=days),
@@ -207,3 +229,15 @@ def forecast_churn(
         horizon=horizon,
         as_of=day,
     )
+
+
+def _fits_the_history(days: float, first: date, day: date, *, choose: bool) -> None:
+    history = (day - first).days
+    # as much again is needed to learn from before the window that chooses
+    most = history // 2 if choose else history
+    if days > most:
+        why = "half to learn from, half to choose by" if choose else "no interval was ever longer"
+        raise ModelError(
+            f"the horizon is {days:g} days and the orders go back {history} days from {day}, to {first}: {most} days "
+            f"are the most that they can say ({why}); give a shorter horizon, [churn] horizon_days in a build"
+        )

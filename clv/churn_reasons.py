@@ -12,6 +12,8 @@ from .hazard import ELAPSED
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .btyd import BTYDModel
+
 Array = NDArray[np.float64]
 
 # Feature of an interval between orders -> what it is, with the value in its place.
@@ -30,6 +32,16 @@ _WORDS: Mapping[str, str] = {
     "discount_share": "{} of money in discounts",
     "orders": "{} orders on the last day",
 }
+# Customers whose history and silence stand for everybody's, fewer where many are explained: each meets all of them.
+_OTHERS, _FEWER_OTHERS, _MANY = 32, 8, 10_000
+_EDGE = 1e-12
+_ONE = {
+    "frequency": "one earlier purchase day",
+    "purchases_28": "no other purchase day in the 28 days to the last order",
+    "purchases_91": "no other purchase day in the 91 days to the last order",
+    "orders": "one order on the last day",
+}
+_ONE_ORDER = "only one order so far"
 # The sine and cosine of a season are one reason.
 _ONE_SOURCE = {"season_sin": "season", "season_cos": "season"}
 
@@ -66,12 +78,96 @@ def reason_columns(data: ChurnData, effects: Array, sources: Sequence[str], coun
     features = list(dict.fromkeys(named))
     summed = np.stack([effects[:, [s == f for s in named]].sum(axis=1) for f in features], axis=1)
     order = np.argsort(-summed, axis=1, kind="stable")
+    said = np.full((len(data), count), "", dtype=object)
+    effect = np.zeros((len(data), count))
+    for i in range(len(data)):
+        k = 0
+        for place in order[i]:
+            if k == count or summed[i, place] <= 0:
+                break
+            words = _words(data, i, features[place])
+            if words in said[i, :k]:  # a first order says the same in several columns
+                continue
+            said[i, k], effect[i, k] = words, summed[i, place]
+            k += 1
     columns: dict[str, Any] = {}
     for k in range(count):
-        place = order[:, k] if k < len(features) else np.zeros(len(data), dtype=int)
-        effect = summed[np.arange(len(data)), place] if k < len(features) else np.zeros(len(data))
-        said = [_words(data, i, features[p]) if effect[i] > 0 else "" for i, p in enumerate(place)]
-        columns |= {f"reason_{k + 1}": said, f"effect_{k + 1}": np.maximum(effect, 0.0)}
+        columns |= {f"reason_{k + 1}": said[:, k], f"effect_{k + 1}": effect[:, k]}
+    return pd.DataFrame(columns)
+
+
+def order_reasons(
+    model: "BTYDModel", summary: "pd.DataFrame", rows: NDArray[np.int64], horizon: float, count: int, days: float
+) -> "pd.DataFrame":
+    """Tell what made a model of orders think P(no order) higher than of others: the silence, or the orders before it.
+
+    Shapley values of the log-odds with two players, exact over the others that stand for everybody: the time since the
+    last order, and the orders up to it (how many, over how long), which say nothing one without the other.
+
+    Parameters
+    ----------
+    model : BTYDModel
+        Fitted.
+    summary : pandas.DataFrame
+        Everybody's ``frequency, recency, T``.
+    rows : ndarray of int, shape (n,)
+        Whom to explain.
+    horizon : float
+        In the unit of the summary.
+    count : int
+        Reasons a row.
+    days : float
+        Days in the summary's unit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``reason_1, effect_1, ...``, n rows; "" and 0 where fewer point that way.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from regulars.clv.beta_geo import BetaGeoModel
+    >>> model = BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+    >>> summary = pd.DataFrame({"frequency": [9, 9], "recency": [36.0, 18.0], "T": [37.0, 37.0]})
+    >>> order_reasons(model, summary, np.array([1]), 4, 1, days=7)["reason_1"].tolist()
+    ['133 days since the last order, usual gap 14']
+    """
+    import pandas as pd
+
+    x, recency, T = (summary[name].to_numpy(np.float64) for name in ("frequency", "recency", "T"))
+    silence = T - recency
+    most = _OTHERS if len(rows) <= _MANY else _FEWER_OTHERS
+    others = np.arange(0, len(summary), max(1, len(summary) // most))[:most]
+
+    def log_odds(history: NDArray[np.int64], waited: NDArray[np.int64]) -> Array:
+        frame = pd.DataFrame(
+            {"frequency": x[history], "recency": recency[history], "T": recency[history] + silence[waited]}
+        )
+        frame.attrs["time_unit"] = summary.attrs.get("time_unit", "week")
+        p = np.clip(model.probability_no_purchase(frame, horizon), _EDGE, 1 - _EDGE)
+        return np.log(p) - np.log1p(-p)
+
+    mine, theirs = np.repeat(rows, len(others)), np.tile(others, len(rows))
+    shape = (len(rows), len(others))
+    own, everybody = log_odds(rows, rows), float(log_odds(others, others).mean())
+    with_history = log_odds(mine, theirs).reshape(shape).mean(axis=1)
+    with_silence = log_odds(theirs, mine).reshape(shape).mean(axis=1)
+    effects = np.stack([own - with_history + with_silence - everybody, own - with_silence + with_history - everybody])
+    effects /= 2
+    said = [[], []]
+    for row in rows:
+        lasted = recency[row] * days
+        gap = f", usual gap {lasted / x[row]:.3g}" if x[row] > 0 else ""
+        said[0].append(f"{silence[row] * days:.4g} days since the last order{gap}")
+        said[1].append(f"{x[row] + 1:.4g} purchase days in {lasted:.4g} days" if x[row] > 0 else _ONE_ORDER)
+    order = np.argsort(-effects, axis=0, kind="stable")
+    columns: dict[str, Any] = {}
+    for k in range(count):
+        place = order[k] if k < len(effects) else np.zeros(len(rows), dtype=int)
+        effect = effects[place, np.arange(len(rows))] if k < len(effects) else np.zeros(len(rows))
+        columns[f"reason_{k + 1}"] = [said[p][i] if effect[i] > 0 else "" for i, p in enumerate(place)]
+        columns[f"effect_{k + 1}"] = np.maximum(effect, 0.0)
     return pd.DataFrame(columns)
 
 
@@ -84,8 +180,15 @@ def _words(data: ChurnData, row: int, feature: str) -> str:
         return "season of the last order"
     value = data.columns[feature][row]
     if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "only one order so far" if data.are_gaps else f"{feature} unknown"
+        return _ONE_ORDER if data.are_gaps else f"{feature} unknown"
+    # nothing before it, or one alone, is the same fact whatever the column
+    if data.are_gaps and value == 0 and feature in {"frequency", "tenure"}:
+        return _ONE_ORDER
+    if data.are_gaps and value == 1 and feature in _ONE:
+        return _ONE[feature]
     if feature == "discount_share":
         return _WORDS[feature].format(f"{value:.0%}")
     told = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if told == "1" and feature in _WORDS:
+        return _WORDS[feature].format(told).replace("1 days", "1 day")
     return _WORDS[feature].format(told) if feature in _WORDS else f"{feature.replace('_', ' ')} {told}"

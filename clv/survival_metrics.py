@@ -15,6 +15,8 @@ from .survival import outcome, survival_library
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+# What sums of hazards may round above 1.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class SurvivalScores:
     integrated_brier: float
     mean_auc: float
     d_calibration: float
+
+
+NO_SCORES = SurvivalScores(np.nan, np.nan, np.nan, np.nan)
 
 
 def survival_scores(
@@ -78,7 +83,10 @@ def survival_scores(
     MissingExtraError
         scikit-survival is not installed.
     ContractError
-        Shapes do not fit.
+        Shapes do not fit, or there is no row or time.
+    ModelError
+        A survival is no probability, a duration no number from 0, an event neither true nor false, or times do not
+        ascend from above 0.
 
     Examples
     --------
@@ -90,11 +98,21 @@ def survival_scores(
     >>> bool(scores.uno_c > 0.6), bool(scores.integrated_brier < 0.25), bool(scores.d_calibration > 0.01)
     (True, True, True)
     """
-    times = np.asarray(times, dtype=np.float64)
+    times, survival = _numbers("times", times), _numbers("survival", survival)
+    durations, events = _came("durations", durations, events)
+    if not len(durations) or times.ndim != 1 or not len(times):
+        raise ContractError(f"{len(durations)} rows and times of shape {times.shape}; give one of each at least")
     if survival.shape != (len(durations), len(times)):
         raise ContractError(
             f"survival has shape {survival.shape}; {(len(durations), len(times))} is one a row and time"
         )
+    if not (np.isfinite(times) & (times > 0)).all() or not (np.diff(times) > 0).all():
+        raise ModelError(f"times are {times.tolist()}; they must ascend from above 0")
+    wrong = ~((survival >= 0) & (survival <= 1 + _ROUNDING))
+    if wrong.any():
+        raise ModelError(f"survival has {survival[wrong][0]:g}; each must be a probability, from 0 to 1")
+    if train is not None:
+        train = _came("train durations", *train)
     metrics = survival_library("sksurv.metrics")
     known = _until(times[-1], *(train or (durations, events)))
     came = _until(times[-1], durations, events)
@@ -110,6 +128,25 @@ def survival_scores(
     until = np.minimum(durations, times[-1])
     at_end, before = (survival_at(survival, times, t) for t in (until, np.maximum(until - steps, 0.0)))
     return SurvivalScores(concordance, brier, auc, d_calibration(at_end, inside, survival_before=before)[0])
+
+
+def _numbers(name: str, values: Any) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"{name} is no array of numbers: {error}") from None
+
+
+def _came(name: str, durations: Any, events: Any) -> tuple[Array, Mask]:
+    lasted, ended = _numbers(name, durations), _numbers("events", events)
+    if lasted.ndim != 1 or lasted.shape != ended.shape:
+        raise ContractError(f"{name} has shape {lasted.shape} and events {ended.shape}; give one each")
+    wrong = ~(np.isfinite(lasted) & (lasted >= 0))
+    if wrong.any():
+        raise ModelError(f"{name} has {lasted[wrong][0]:g}; each must be a finite number from 0")
+    if not np.isin(ended, (0, 1)).all():
+        raise ModelError(f"events has {ended[~np.isin(ended, (0, 1))][0]:g}; each must be true or false")
+    return lasted, ended.astype(bool)
 
 
 def _until(last: float, durations: Array, events: Mask) -> NDArray[Any]:

@@ -21,7 +21,7 @@ CUSTOMER_CHURN = Table(
         Column(
             "beyond_range", "BOOLEAN", "", "Silent for longer than the survival model has seen: its last window counts"
         ),
-        Column("reason_1", "VARCHAR", "", "What moved the survival model's probability most; '' where not explained"),
+        Column("reason_1", "VARCHAR", "", "What moved the probability most, by a model that was chosen; '' without"),
         Column("reason_2", "VARCHAR", "", "What moved it second"),
         Column("reason_3", "VARCHAR", "", "What moved it third"),
         Column("chosen", "VARCHAR", "", "Whose probability_no_order it is; 'a + b' is the mean of both"),

@@ -82,6 +82,35 @@ def test_the_same_bytes_at_one_thread_and_from_new_files_alone(built, shop_at, t
         assert again.snapshot.table_path(name).read_bytes() == result.snapshot.table_path(name).read_bytes()
 
 
+@pytest.mark.parametrize("model", ["kaplan_meier", "gradient_boosting", "random_survival_forest"])
+def test_a_model_without_contributions_scores_everybody(shop_at, tmp_path, lines_by_month, model):
+    shop = shop_at(tmp_path / "shop")
+    for month, rows in lines_by_month.items():
+        shop.write_month(month, rows)
+    snapshot = run_build(shop.settings(churn=SECTION | {"model": model}), progress=False).snapshot
+    scores = snapshot.read("customer_churn").to_pandas()
+    assert len(scores) == snapshot.read("customer_summary").num_rows
+    assert snapshot.read("churn_reports").num_rows == 3
+    (chosen,) = set(scores["chosen"])
+    notes = [note for note in snapshot.manifest["notes"] if "reasons are" in note]
+    if "pareto_nbd" in chosen:
+        assert notes == [f"[churn] reasons are those of pareto_nbd: {chosen} was chosen"]
+        assert (scores["reason_1"] != "").sum() <= 5
+    else:
+        assert "has no exact contributions" in notes[0]
+        assert (scores["reason_1"] == "").all()
+
+
+def test_a_horizon_longer_than_the_history_is_a_note_with_both(shop_at, tmp_path, lines_by_month):
+    shop = shop_at(tmp_path / "shop")
+    for month, rows in lines_by_month.items():
+        shop.write_month(month, rows)
+    snapshot = run_build(shop.settings(churn={"horizon_days": 700}), progress=False).snapshot
+    assert snapshot.read("customer_churn").num_rows == 0
+    (note,) = [note for note in snapshot.manifest["notes"] if note.startswith("[churn]")]
+    assert "the horizon is 700 days and the orders go back" in note
+
+
 def test_without_the_section_the_tables_are_there_and_empty(built_shop):
     from regulars.sql.snapshot import Warehouse
 

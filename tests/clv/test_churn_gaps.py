@@ -1,5 +1,6 @@
 """Intervals between orders, and what models make of them: against other computations, closed forms and known truth."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -7,7 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regulars.clv import ChurnModel, evaluate_churn, forecast_churn, gap_data, known_at_start, order_gaps
+from regulars.clv import (
+    ChurnModel,
+    evaluate_churn,
+    forecast_churn,
+    gap_data,
+    known_at_start,
+    order_gaps,
+    rfm_summary,
+)
+from regulars.clv.churn_reasons import order_reasons
 from regulars.clv.gaps import INTERVAL_COLUMNS
 from regulars.sql import connect
 from regulars.sql.errors import ContractError, ModelError
@@ -240,7 +250,7 @@ def test_reasons_of_cox_are_its_terms_against_the_cohort(gaps, open_gaps):
     beta = np.array([fitted.coefficients_["frequency"], fitted.coefficients_["tenure"]])
     effect = beta * (X[::step].mean(axis=0) - X)
     assert told["effect_1"].to_numpy() == pytest.approx(np.maximum(effect.max(axis=1), 0), abs=1e-12)
-    assert told.loc[told["effect_1"] > 0, "reason_1"].str.contains("purchase days|first to last").all()
+    assert told.loc[told["effect_1"] > 0, "reason_1"].str.contains("purchase days?|first to last|one order").all()
     assert (told.loc[told["effect_1"] == 0, "reason_1"] == "").all()
 
 
@@ -310,6 +320,119 @@ def test_own_features_are_checked(gaps):
     ):
         with pytest.raises(ContractError, match=said):
             known_at_start(gaps, features, **options)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_feature_that_does_not_say_when_is_refused(gaps, keyed):
+    leak = gaps[["customer_id", "starts"] if keyed else ["customer_id"]].assign(leak=gaps["duration"])
+    customer = gaps["customer_id"].iloc[0]
+    with pytest.raises(ModelError, match=rf"feature 'leak' of customer '{customer}' .* measured_at is missing"):
+        known_at_start(gaps, leak.assign(measured_at=pd.NaT))
+    for when in (20250201, "soon"):
+        with pytest.raises(ContractError, match=f"measured_at has {when!r}, which is no date"):
+            known_at_start(gaps, leak.assign(measured_at=when))
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_the_day_of_a_measurement_is_that_of_its_own_zone(gaps, keyed):
+    late = (gaps["starts"] + pd.Timedelta(hours=23)).dt.tz_localize("US/Pacific")
+    own = gaps[["customer_id", "starts"]].assign(measured_at=late, mood=np.arange(float(len(gaps))))
+    found = known_at_start(gaps, own if keyed else own.drop(columns="starts"))
+    assert found["mood"].tolist() == own["mood"].tolist()
+
+
+def test_own_features_of_every_kind_of_frame_and_of_ids_that_do_not_fit(gaps):
+    import polars as pl
+    import pyarrow as pa
+
+    own = gaps[["customer_id", "starts"]].assign(measured_at=gaps["starts"], mood=1.5)
+    expected = known_at_start(gaps, own)
+    assert known_at_start(pl.from_pandas(gaps), own)["mood"].to_list() == expected["mood"].tolist()
+    assert known_at_start(pa.Table.from_pandas(gaps), pl.from_pandas(own))["mood"].to_pylist() == [1.5] * len(gaps)
+    assert known_at_start(gaps, own.head(0))["mood"].isna().all()
+    for static in ([], ["mood"]):
+        with pytest.raises(ContractError, match="customer_id is numbers in the features"):
+            known_at_start(gaps, own.assign(customer_id=1).head(1), static=static)
+    twice = pd.concat([own.head(1), own.head(1)]).drop(columns="starts")
+    with pytest.raises(ContractError, match="several rows of customer"):
+        known_at_start(gaps, twice)
+    with pytest.raises(ContractError, match="no column 'starts'"):
+        known_at_start(gaps.drop(columns="starts"), own)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "error", "said"),
+    [
+        ("event", "no", ModelError, "event has 'no'; each must be true"),
+        ("event", None, ModelError, "event has nan; each must be true"),
+        ("event", 2, ModelError, "event has 2.0; each must be true"),
+        ("duration", np.nan, ModelError, "duration has nan; each must be a finite number from 0"),
+        ("duration", -5.0, ModelError, "duration has -5.0; each must be a finite number from 0"),
+        ("customer_id", None, ModelError, "customer_id is missing in 1 of"),
+        ("customer_id", 7, ContractError, "customer_id has text and other ids"),
+        ("starts", pd.NaT, ModelError, "starts is missing in 1 of"),
+    ],
+)
+def test_intervals_that_say_nothing_are_refused_at_fit_and_score(gaps, column, value, error, said):
+    wrong = gaps.astype({column: object})
+    wrong.loc[3, column] = value
+    fitted = ChurnModel("kaplan_meier").fit(gaps)
+    for ask in (ChurnModel("kaplan_meier").fit, lambda frame: fitted.survival(frame, [30])):
+        with pytest.raises(error, match=said):
+            ask(wrong.infer_objects())
+
+
+@pytest.mark.parametrize("model", ["hazard", "cox"])
+def test_the_order_of_rows_to_learn_from_does_not_change_a_bit(gaps, open_gaps, model):
+    asked = {"features": ["frequency", "purchases_28"], "max_rows": 20_000 if model == "hazard" else 500}
+    expected = ChurnModel(model, **asked, **FEW.get(model, {})).fit(gaps).probability_no_order(open_gaps, 30)
+    shuffled = ChurnModel(model, **asked, **FEW.get(model, {})).fit(gaps.sample(frac=1, random_state=2))
+    assert shuffled.probability_no_order(open_gaps, 30).tolist() == expected.tolist()
+
+
+def test_days_after_the_data_are_no_silence(shop):
+    for ask in (order_gaps, forecast_churn):
+        with pytest.raises(ModelError, match=r"as_of is 2025-09-30 and the data end on 2025-06-30"):
+            ask(shop[0], "2025-09-30")
+    with pytest.raises(ModelError, match=r"observation_end is 2025-09-30 and the data end on 2025-06-30"):
+        evaluate_churn(shop[0], "2025-06-30", models=["kaplan_meier"], btyd=[], observation_end="2025-09-30")
+
+
+def test_a_horizon_longer_than_the_history_names_both(shop):
+    with pytest.raises(ModelError, match=r"the horizon is 400 days and the orders go back 54\d days from 2025-06-30"):
+        forecast_churn(shop[0], horizon=400)
+    with pytest.raises(ModelError, match=r"the horizon is 120 days and the longest interval up to .* 2024-03-01, has"):
+        evaluate_churn(shop[0], "2024-03-01", 120, models=["kaplan_meier"], btyd=[])
+    # the horizon fits; the curve, which went on to the end of the data, is cut
+    report = evaluate_churn(shop[0], pd.Timestamp("2024-03-01"), 30, models=["kaplan_meier"], btyd=["bg_nbd"])
+    assert report.reports["note"].str.contains("curves compared up to").all()
+    assert report.reports["uno_c"].notna().all()
+
+
+def test_models_without_contributions_score_with_empty_reasons(shop, gaps, open_gaps):
+    forecast = forecast_churn(shop[0], CUT, model="kaplan_meier", choose=False)
+    assert forecast.explained_by == "pareto_nbd"
+    floor = replace(forecast, chosen="kaplan_meier")
+    assert floor.explained_by == ""
+    scores = floor.score(shop[0], explain=5)
+    assert (scores[["reason_1", "reason_2", "reason_3"]] == "").all(axis=None)
+    told = ChurnModel("kaplan_meier").fit(gaps).at_risk(open_gaps, 30, top=4)
+    assert (told["reason_1"] == "").all()
+
+
+def test_reasons_of_a_model_of_orders_add_up_to_its_log_odds(shop):
+    forecast = forecast_churn(shop[0], CUT, model="kaplan_meier", choose=False)
+    summary = rfm_summary(shop[0], CUT, unit="week")
+    rows = np.arange(0, 400, 5)
+    told = order_reasons(forecast.btyd, summary, rows, 30 / 7, 2, 7.0)
+    p = forecast.btyd.probability_no_purchase(summary, 30 / 7)
+    odds = np.log(p / (1 - p))
+    others = np.arange(0, len(summary), len(summary) // 32)[:32]
+    both = (told[["effect_1", "effect_2"]] > 0).all(axis=1)
+    assert both.sum() > 5
+    total = told["effect_1"] + told["effect_2"]
+    assert total[both].to_numpy() == pytest.approx((odds[rows] - odds[others].mean())[both], abs=1e-9)
+    assert told["reason_1"].str.contains("since the last order|purchase days in|only one order|^$").all()
 
 
 def test_regular_customers_are_predicted_better_than_by_the_floor_and_by_btyd(shop):
