@@ -1,5 +1,7 @@
 """What callers give beside a summary: times, windows, rates, counts and shares, checked in one wording."""
 
+import reprlib
+from datetime import date, datetime
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -150,6 +152,33 @@ def require_counts(name: str, values: Any) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
+def require_day(name: str, value: Any) -> date:
+    """Return a calendar day, given as a date, a timestamp at midnight or ISO text, or say that it must be one.
+
+    Raises
+    ------
+    ModelError
+        The value is no day.
+
+    Examples
+    --------
+    >>> require_day("until", "2024-04-01")
+    datetime.date(2024, 4, 1)
+    """
+    try:
+        if isinstance(value, np.datetime64):
+            value = value.astype("datetime64[us]").item()
+        elif isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, datetime) and value == datetime.combine(value.date(), datetime.min.time(), value.tzinfo):
+            return date(value.year, value.month, value.day)
+    except ValueError:
+        pass
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise _refused(name, value, "a day, such as date(2024, 4, 1) or '2024-04-01'")
+    return value
+
+
 def require_level(value: Any) -> float:
     """Return the probability ``level`` of an interval, or say what it must be.
 
@@ -194,4 +223,6 @@ def _within(name: str, value: Any, allowed: str, *, above_zero: bool = False, mo
 
 def _refused(name: str, value: Any, allowed: str) -> ModelError:
     seen = value.item() if isinstance(value, np.generic) else value
-    return ModelError(f"{name} is {seen!r}; it must be {allowed}")
+    # a whole column is no word on what is wrong in it
+    said = repr(seen) if isinstance(seen, str | Real) or not hasattr(seen, "__len__") else reprlib.repr(seen)
+    return ModelError(f"{name} is {said}; it must be {allowed}")

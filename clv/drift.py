@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from ..sql.contract import PREDICTION_TRACKING
 from ..sql.errors import ContractError, ModelError
 from ..sql.frames import contract_table
+from .arguments import require_day
+from .columns import read_columns
 from .evaluate import sums_by_tenth
 from .portfolio import portfolio_value
 from .time_units import days_per_unit
@@ -66,9 +68,9 @@ def hold_predictions(
     Raises
     ------
     ContractError
-        Lengths differ.
+        Lengths differ, or an outcome is missing, not finite, no count of orders or no number.
     ModelError
-        ``until`` is not later than ``predicted_on``.
+        ``until`` is not later than ``predicted_on``, or one of them is no date.
 
     Examples
     --------
@@ -81,13 +83,17 @@ def hold_predictions(
     >>> held["drift"][0].as_py()
     'orders'
     """
+    predicted_on, until = require_day("predicted_on", predicted_on), require_day("until", until)
     days = (until - predicted_on).days
     if days < 1:
         raise ModelError(f"nothing has come since {predicted_on}: until is {until}, give a later day")
     histories = model.histories(summary)
-    orders, money = np.asarray(orders, dtype=float), np.asarray(money, dtype=float)
+    outcomes = read_columns({"orders": orders, "money": money}, ["orders", "money"])
+    orders, money = outcomes["orders"], outcomes["money"]
     if not len(histories) == len(orders) == len(money):
         raise ContractError(f"{len(histories)} customers, {len(orders)} of orders and {len(money)} of money")
+    _require_known("orders", orders, np.isfinite(orders) & (orders >= 0) & (orders == np.floor(orders)), "a count")
+    _require_known("money", money, np.isfinite(money), "a finite number")
     horizon = days / days_per_unit(model.time_unit_)
     expected = model.expected_purchases(histories, horizon)
     worth = expected * (np.zeros(len(expected)) if spend is None else spend.conditional_expected_value(summary))
@@ -126,6 +132,15 @@ def hold_predictions(
             "drift": [drift, *[""] * len(some)],
         },
     )
+
+
+def _require_known(what: str, values: Array, known: NDArray[np.bool_], allowed: str) -> None:
+    if not known.all():
+        row = int(np.argmin(known))
+        raise ContractError(
+            f"{what} is {values[row]:g} for the customer in row {row} ({int((~known).sum()):,} such rows); it must be "
+            f"{allowed}: 0 for who has not bought since"
+        )
 
 
 def _drift(*held: tuple[str, float, float, float, float]) -> str:

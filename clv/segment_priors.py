@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -190,7 +192,7 @@ class SegmentPriorModel:
         True
         """
         self._require_fitted()
-        path = tuple(str(value) for value in values)
+        path = tuple(_spelt(value) for value in values)
         while path not in self.models_:
             path = path[:-1]
         return self.models_[path]
@@ -224,7 +226,7 @@ class SegmentPriorModel:
                     f"level {name!r} is missing for {absent:,} of {len(column):,} customers; give them a segment such "
                     "as 'unknown'"
                 )
-            values.append([str(value) for value in column])
+            values.append([_spelt(value) for value in column])
         return list(zip(*values, strict=True))
 
     # ---------------------------------------------------------------- what it says of itself
@@ -384,6 +386,13 @@ def _inverse(information: Array, variance: Array) -> Array:
     scale = np.sqrt(variance)
     values, axes = np.linalg.eigh(information * np.outer(scale, scale))
     return (axes / np.maximum(values, 1.0)) @ axes.T * np.outer(scale, scale)
+
+
+def _spelt(value: Any) -> str:
+    """A level as text: 1 and 1.0, which a merge may have made of it, are one level."""
+    if isinstance(value, Real | Decimal) and not isinstance(value, bool) and value == value // 1:
+        return str(int(value))
+    return str(value)
 
 
 def _numbered(paths: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], NDArray[np.intp]]:

@@ -104,3 +104,33 @@ def test_bad_input():
         hold_predictions(model, None, base, orders, money, predicted_on=date(2024, 1, 1), until=date(2024, 1, 1))
     with pytest.raises(ContractError, match="10 customers, 9 of orders"):
         hold_predictions(model, None, base, orders[1:], money, **DATES)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"orders": [np.nan] + [4.0] * 9}, r"orders is nan for the customer in row 0 \(1 such rows\)"),
+        ({"orders": [None] + [4.0] * 9}, "orders is nan for the customer in row 0"),
+        ({"orders": [4.0] * 9 + [-4.0]}, "orders is -4 for the customer in row 9"),
+        ({"orders": [0.5] * 10}, "orders is 0.5"),
+        ({"orders": ["a"] * 10}, "'orders' of the summary is not numeric"),
+        ({"money": [np.inf] * 10}, "money is inf"),
+        ({"money": [np.nan] * 10}, "money is nan"),
+    ],
+)
+def test_outcomes_that_are_none_are_refused(change, said):
+    base, orders, money = _world(5, n=10)
+    model = NBDModel.from_parameters(**PARAMS)
+    with pytest.raises(ContractError, match=said):
+        hold_predictions(model, None, base, **({"orders": orders, "money": money} | change), **DATES)
+
+
+def test_days_are_read_as_they_are_written():
+    base, orders, money = _world(5, n=10)
+    model = NBDModel.from_parameters(**PARAMS)
+    held = hold_predictions(model, None, base, orders, money, **DATES)
+    text = {"predicted_on": "2024-01-01", "until": np.datetime64("2024-07-01")}
+    assert hold_predictions(model, None, base, orders, money, **text).equals(held)
+    for wrong in (None, 5, "soon", "2024-07-01T12:00"):
+        with pytest.raises(ModelError, match=r"until is .*; it must be a day"):
+            hold_predictions(model, None, base, orders, money, predicted_on=date(2024, 1, 1), until=wrong)

@@ -125,3 +125,16 @@ def test_bad_input():
         )
     with pytest.raises(ModelError, match="not fitted"):
         SegmentPriorModel("bg_nbd", ["channel"]).expected_purchases(frame, 3)
+
+
+def test_a_number_is_one_level_however_a_merge_left_it():
+    first = simulate_bg_nbd(TRUTH, 800, T=52.0, seed=1).assign(store=1)
+    second = simulate_bg_nbd({**TRUTH, "alpha": 20.0}, 800, T=52.0, seed=2).assign(store=2)
+    frame = pd.concat([first, second], ignore_index=True)
+    model = SegmentPriorModel("bg_nbd", ["store"]).fit(frame)
+    expected = model.expected_purchases(frame, 26)
+    for spelling in (float, "Int64", str, object):
+        assert np.array_equal(model.expected_purchases(frame.astype({"store": spelling}), 26), expected)
+    assert model.segment_model(2.0) is model.segment_model(2)
+    assert model.segment_model(2) is not model.base_
+    assert model.segment_model(2.5) is model.base_
