@@ -102,7 +102,7 @@ def value_customers(
     model, because = _fit_best(histories.summary, report, notes)
     spend = _fit_spend(histories.summary, notes)
     step("score customers")
-    dispersion = _dispersion(histories.holdout, report, model, settings)
+    dispersion = _dispersion(histories.holdout, report, model, settings, notes)
     scores, portfolio = _score(histories.summary, model, spend, settings, as_of, dispersion)
     intervals = _intervals(histories.summary, model, spend, settings, dispersion)
     terms = _terms(histories.summary, model, settings)
@@ -279,7 +279,11 @@ def _score(
 
 
 def _dispersion(
-    holdout: "pa.Table", report: "ModelReport | None", model: "BTYDModel | None", settings: "Settings"
+    holdout: "pa.Table",
+    report: "ModelReport | None",
+    model: "BTYDModel | None",
+    settings: "Settings",
+    notes: list[str],
 ) -> "DispersionCalibration | None":
     """How much wider the holdout lay than the same model, as fitted on the calibration, had said."""
     from ..clv.calibration import DispersionCalibration
@@ -289,7 +293,11 @@ def _dispersion(
         return None
     observed = holdout.column("frequency_holdout").to_numpy()
     lengths = holdout.column("duration_holdout").to_numpy()
-    return DispersionCalibration.fit(report.fitted[model.name], holdout, observed, float(lengths[0]))
+    try:
+        return DispersionCalibration.fit(report.fitted[model.name], holdout, observed, float(lengths[0]))
+    except ModelError as error:
+        notes.append(f"intervals are not calibrated: {error}")
+        return None
 
 
 def _intervals(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
-from .arguments import require_counts, require_level, require_time
+from .arguments import require_count, require_counts, require_level, require_time
 
 if TYPE_CHECKING:
     from .btyd import BTYDModel
@@ -20,6 +20,9 @@ _CELLS = 1 << 20
 # Shapes of the beta distribution are looked for in this range; beyond it nothing like a forecast is left.
 _NARROWEST, _WIDEST = np.log(0.02), np.log(50.0)
 _SMALLEST = 1e-300
+_FEWEST = 30
+# What comes to more customers than this share of them with chances below this was not forecast by that model.
+_IMPOSSIBLE, _MOST_IMPOSSIBLE = 1e-12, 0.01
 
 
 def outcome_probabilities(pmf: "CountDistribution", observed: Any) -> tuple[Array, Array]:
@@ -35,7 +38,7 @@ def outcome_probabilities(pmf: "CountDistribution", observed: Any) -> tuple[Arra
     Raises
     ------
     ModelError
-        ``observed`` holds something else than counts.
+        ``observed`` holds something else than a count for each row.
 
     Examples
     --------
@@ -44,6 +47,10 @@ def outcome_probabilities(pmf: "CountDistribution", observed: Any) -> tuple[Arra
     (array([0.  , 0.75]), array([0.5  , 0.125]))
     """
     counts = require_counts("observed", observed)
+    n_rows = getattr(pmf, "n_rows", None)
+    if counts.ndim != 1 or (n_rows is not None and counts.size != n_rows):
+        of = "one count a customer" if n_rows is None else f"the orders of {n_rows} customers"
+        raise ModelError(f"observed has shape {counts.shape}; it must count {of}, shape (n,)")
     fewer, same = np.zeros(counts.size), np.zeros(counts.size)
     # counts below one power of two share a table
     width = 1 << np.ceil(np.log2(counts + 1.0)).astype(np.int64)
@@ -83,6 +90,7 @@ def randomized_pit(pmf: "CountDistribution", observed: Any, seed: int) -> Array:
     >>> bool(abs(central_share(randomized_pit(half, counts, seed=2), 0.9) - 0.9) < 0.01)
     True
     """
+    seed = require_count("seed", seed)
     fewer, same = outcome_probabilities(pmf, observed)
     return fewer + np.random.default_rng(seed).random(fewer.size) * same
 
@@ -90,12 +98,22 @@ def randomized_pit(pmf: "CountDistribution", observed: Any, seed: int) -> Array:
 def central_share(pit: Array, level: float) -> float:
     """Share of a probability integral transform in its middle ``level``: what central intervals hold.
 
+    Raises
+    ------
+    ModelError
+        The level is no probability, or ``pit`` is empty or holds something else than probabilities.
+
     Examples
     --------
     >>> central_share(np.array([0.01, 0.3, 0.6, 0.9]), 0.9)
     0.75
     """
     tail = (1 - require_level(level)) / 2
+    pit = np.asarray(pit, dtype=float)
+    wrong = ~((pit >= 0) & (pit <= 1))
+    if pit.size == 0 or wrong.any():
+        seen = f"{pit[wrong][0]:g} in {int(wrong.sum()):,} rows" if pit.size else "empty"
+        raise ModelError(f"pit is {seen}; it must hold probabilities, see randomized_pit")
     return float(((pit > tail) & (pit < 1 - tail)).mean())
 
 
@@ -151,7 +169,8 @@ class DispersionCalibration:
         Raises
         ------
         ModelError
-            ``observed`` is no count for each customer.
+            ``observed`` is no count for each customer; horizon is 0; there are fewer than 30 customers; more than 1%
+            have bought what the model holds impossible; or nothing limits the shapes, as where nobody has bought.
 
         Examples
         --------
@@ -166,16 +185,36 @@ class DispersionCalibration:
         from .interval_levels import order_distribution
 
         horizon = require_time("horizon", horizon, model.time_unit_)
+        if horizon == 0:
+            raise ModelError("horizon is 0; it must be the length of the window in which observed were counted")
         rows = model.histories(summary)
         counts = np.asarray(observed)
         if counts.shape != (len(rows),):
             raise ModelError(f"observed has shape {counts.shape}; it must count the orders of {len(rows)} customers")
+        customers = float(rows.weight.sum())
+        if customers < _FEWEST:
+            raise ModelError(
+                f"the earlier window has {customers:g} customers; dispersion is learnt from {_FEWEST} at least"
+            )
         fewer, same = outcome_probabilities(order_distribution(model, rows, horizon), counts)
+        impossible = same < _IMPOSSIBLE
+        if rows.weight[impossible].sum() > _MOST_IMPOSSIBLE * customers:
+            row = int(np.argmax(impossible))
+            raise ModelError(
+                f"{rows.weight[impossible].sum():g} of {customers:g} customers bought what the model holds impossible, "
+                f"such as {counts[row]} orders in row {row}: observed must be the orders of these customers in the "
+                f"{horizon:g} {model.time_unit_}s after the summary"
+            )
         return cls.of(fewer, same, rows.weight)
 
     @classmethod
     def of(cls, fewer: Array, same: Array, weight: Array) -> Self:
         """Fit to probabilities of fewer orders than came and of as many, (n,), see `outcome_probabilities`.
+
+        Raises
+        ------
+        ModelError
+            Nothing limits the shapes.
 
         Examples
         --------
@@ -200,6 +239,11 @@ class DispersionCalibration:
         bounds = [(_NARROWEST, _WIDEST)] * 2
         found = optimize.minimize(negative, np.zeros(2), method="L-BFGS-B", bounds=bounds)
         low, high = np.exp(found.x)
+        if not np.all((found.x > _NARROWEST + 1e-6) & (found.x < _WIDEST - 1e-6)):
+            raise ModelError(
+                "the earlier window sets no limit to the dispersion: its outcomes lie all at one end of what was said, "
+                "as where nobody has bought; take another window"
+            )
         return cls(float(low), float(high), float(weight.sum()))
 
     def transformed(self, probabilities: Array) -> Array:
@@ -211,7 +255,7 @@ class DispersionCalibration:
 
     def applied(self, pmf: "CountDistribution") -> "CountDistribution":
         """Return the calibrated form of a distribution of counts."""
-        return lambda rows, n_max: self.transformed(pmf(rows, n_max))
+        return _Calibrated(self, pmf)
 
     def to_dict(self) -> dict[str, float]:
         """The state as plain values."""
@@ -221,3 +265,16 @@ class DispersionCalibration:
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Make a calibration of what `to_dict` returned."""
         return cls(float(state["low"]), float(state["high"]), float(state["n_customers"]))
+
+
+@dataclass(frozen=True)
+class _Calibrated:
+    calibration: DispersionCalibration
+    pmf: "CountDistribution"
+
+    @property
+    def n_rows(self) -> int | None:
+        return getattr(self.pmf, "n_rows", None)
+
+    def __call__(self, rows: NDArray[np.intp], n_max: int) -> Array:
+        return self.calibration.transformed(self.pmf(rows, n_max))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sql.errors import ModelError
 from .arguments import require_level, require_time
 from .histories import PurchaseHistories
 from .intervals import count_interval, follow_distributions, log_money_quantile
@@ -103,7 +104,8 @@ def customer_intervals(
     Raises
     ------
     ModelError
-        A level that is no probability, a horizon that is no finite time, or a summary in another time unit.
+        A model that is not fitted or of a kind that has no intervals (by segment, left-censored, time-varying); a level
+        that is no probability, a horizon that is no finite time, or a summary in another time unit.
 
     Examples
     --------
@@ -114,6 +116,13 @@ def customer_intervals(
     >>> found.orders_low.tolist(), found.orders_high.tolist()
     ([[3.0, 0.0, 0.0]], [[11.0, 12.0, 15.0]])
     """
+    from .calibration import DispersionCalibration
+
+    _require_distributions(model)
+    if spend is not None:
+        _require_spend(spend)
+    if not (calibration is None or isinstance(calibration, DispersionCalibration)):
+        raise ModelError(f"calibration is {calibration!r}; it must be a DispersionCalibration, or None")
     horizon = require_time("horizon", horizon, model.time_unit_)
     return intervals_of_histories(
         model,
@@ -121,7 +130,7 @@ def customer_intervals(
         model.histories(summary),
         summary,
         horizon,
-        tuple(require_level(level) for level in levels),
+        _require_levels(levels),
         parameter_uncertainty=parameter_uncertainty,
         calibration=calibration,
     )
@@ -195,18 +204,58 @@ def order_distribution(
     >>> order_distribution(model, rows, 39)(np.array([0]), 2).round(4)
     array([[0.4454, 0.2393, 0.1442]])
     """
+    _require_distributions(model)
     models = [model]
     if parameter_uncertainty:
         models = [model._at(point) for point in cubature_points(*model._coordinates())]
+    return _MeanDistribution(models, rows, horizon)
 
-    def pmf(chosen: NDArray[np.intp], n_max: int) -> Array:
-        part = rows.take(chosen)
-        total = models[0].purchase_probabilities(part, horizon, n_max)
-        for other in models[1:]:
-            total += other.purchase_probabilities(part, horizon, n_max)
-        return total / len(models)
 
-    return pmf
+@dataclass(frozen=True)
+class _MeanDistribution:
+    """The mean of several models' distributions of the orders of these rows."""
+
+    models: list["BTYDModel"]
+    rows: PurchaseHistories
+    horizon: float
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.rows)
+
+    def __call__(self, chosen: NDArray[np.intp], n_max: int) -> Array:
+        part = self.rows.take(chosen)
+        total = self.models[0].purchase_probabilities(part, self.horizon, n_max)
+        for other in self.models[1:]:
+            total += other.purchase_probabilities(part, self.horizon, n_max)
+        return total / len(self.models)
+
+
+def _require_distributions(model: Any) -> None:
+    from .btyd import BTYDModel
+
+    if not isinstance(model, BTYDModel):
+        raise ModelError(
+            f"{type(model).__name__} has no predictive intervals; give a plain, covariate or seasonal model of orders"
+        )
+    model._require_fitted()
+
+
+def _require_spend(spend: Any) -> None:
+    from .gamma_gamma import GammaGammaModel
+
+    if not isinstance(spend, GammaGammaModel):
+        raise ModelError(f"spend is a {type(spend).__name__}; it must be a fitted model of spend, or None")
+    spend._require_fitted()
+
+
+def _require_levels(levels: Any) -> tuple[float, ...]:
+    if isinstance(levels, str) or not np.iterable(levels):
+        raise ModelError(f"levels is {levels!r}; it must be a list of probabilities, such as (0.5, 0.8)")
+    chosen = tuple(require_level(level) for level in levels)
+    if not chosen:
+        raise ModelError("levels is empty; it must be a list of probabilities, such as (0.5, 0.8)")
+    return chosen
 
 
 def _in_order_of_age(histories: PurchaseHistories) -> tuple[PurchaseHistories, NDArray[np.intp]]:

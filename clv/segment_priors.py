@@ -26,6 +26,8 @@ _ROUNDS = 60
 _SETTLED = 1e-3
 # Variances of logarithms between segments that a round may give; below the first all segments are alike.
 _LEAST, _MOST = 1e-8, 4.0
+# Above this a float stands for several whole numbers: ids are told apart as they are.
+_EXACT = 2.0**53
 _ROOT: tuple[str, ...] = ()
 
 
@@ -390,8 +392,10 @@ def _inverse(information: Array, variance: Array) -> Array:
 
 def _spelt(value: Any) -> str:
     """A level as text: 1 and 1.0, which a merge may have made of it, are one level."""
-    if isinstance(value, Real | Decimal) and not isinstance(value, bool) and value == value // 1:
-        return str(int(value))
+    if isinstance(value, Real | Decimal) and not isinstance(value, bool):
+        number = float(value)
+        if number.is_integer() and abs(number) < _EXACT:
+            return str(int(number))
     return str(value)
 
 

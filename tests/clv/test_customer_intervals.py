@@ -208,3 +208,55 @@ def test_bad_input(world):
         DispersionCalibration.fit(model, few, [1, 2, 3], 39)
     with pytest.raises(ModelError, match="observed is"):
         randomized_pit(order_distribution(model, model.histories(few), 39), [0.5] * 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"levels": 0.8}, r"levels is 0\.8; it must be a list"),
+        ({"levels": ()}, "levels is empty"),
+        ({"calibration": 0.5}, r"calibration is 0\.5; it must be a DispersionCalibration"),
+        ({"model": clv.BetaGeoModel()}, "BetaGeoModel is not fitted"),
+        ({"model": clv.SegmentPriorModel("bg_nbd", ["x"])}, "SegmentPriorModel has no predictive intervals"),
+        ({"model": clv.LeftCensoredModel("bg_nbd", window=9, history=9)}, "LeftCensoredModel has no predictive"),
+        ({"spend": clv.GammaGammaModel()}, "not fitted"),
+        ({"spend": 25.0}, "spend is a float"),
+    ],
+)
+def test_what_has_no_intervals_is_refused_by_name(change, said):
+    model = clv.BetaGeoModel.from_parameters(r=0.243, alpha=4.414, a=0.793, b=2.426)
+    few = {"frequency": [2], "recency": [30.43], "T": [38.86]}
+    given = {"model": model, "spend": None, "summary": few, "horizon": 39} | change
+    with pytest.raises(ModelError, match=said):
+        customer_intervals(**given)
+
+
+def test_outcomes_must_be_those_of_the_customers_asked_for():
+    base = clv.simulate.simulate_nbd({"r": 1.0, "alpha": 5.0}, 200, T=52, seed=1, holdout=26)
+    model, came = clv.NBDModel().fit(base), base["frequency_holdout"].to_numpy()
+    pmf = order_distribution(model, model.histories(base), 26)
+    applied = DispersionCalibration(1.0, 1.0, 1.0).applied(pmf)
+    for distribution in (pmf, applied):
+        assert len(randomized_pit(distribution, came, 1)) == 200
+        for other in (came[:10], np.append(came, 1), np.column_stack([came, came])):
+            with pytest.raises(ModelError, match="it must count the orders of 200 customers"):
+                randomized_pit(distribution, other, 1)
+    with pytest.raises(ModelError, match="seed is 'a'"):
+        randomized_pit(pmf, came, "a")
+    for wrong, said in (([], "pit is empty"), ([0.5, np.nan], "pit is nan in 1 rows"), ([1.5], r"pit is 1\.5")):
+        with pytest.raises(ModelError, match=said):
+            central_share(wrong, 0.9)
+
+
+def test_windows_that_tell_nothing_of_dispersion_are_refused():
+    base = clv.simulate.simulate_nbd({"r": 1.0, "alpha": 5.0}, 200, T=52, seed=1, holdout=26)
+    model, came = clv.NBDModel().fit(base), base["frequency_holdout"].to_numpy()
+    for rows, observed, horizon, said in (
+        (base, came, 0, "horizon is 0"),
+        (base, came + 1000, 26, "200 of 200 customers bought what the model holds impossible"),
+        (base, came * 0, 26, "sets no limit to the dispersion"),
+        (base[:1], came[:1], 26, "has 1 customers; dispersion is learnt from 30"),
+        (base[:0], came[:0], 26, "has 0 customers"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            DispersionCalibration.fit(model, rows, observed, horizon)
