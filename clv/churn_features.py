@@ -17,6 +17,7 @@ MOST_LEVELS = 12
 _OTHER = "(other)"
 # Norm of what a standardised column leaves, over its own, once the columns before it are taken out.
 _COLLINEAR = 1e-7
+_MOST = float(np.finfo(np.float32).max)
 # Lengths, counts and money of intervals between orders: read on the log scale by linear models.
 _LOGGED = frozenset(
     {
@@ -131,6 +132,13 @@ class FeatureEncoder:
         return made
 
     def _numbers(self, name: str, column: Array, data: ChurnData) -> Array:
+        # trees hold values in single precision, and linear models square them
+        large = np.abs(column) > _MOST
+        if large.any() and not (self.linear and np.isinf(column).any()):
+            raise ModelError(
+                f"feature {name!r} is {column[large][0]:g} for customer {data.customers[large][0]!s}; models read "
+                f"numbers up to {_MOST:.2g}: correct it, or leave it missing"
+            )
         if not self.linear:
             return column
         if data.are_gaps and name in _NOT_YET:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import MissingExtraError
+from ..sql.errors import MissingExtraError, ModelError, nearest
+from .arguments import require_count
 from .survival import SurvivalModel, held_out, time_bins
 
 Array = NDArray[np.float64]
@@ -24,8 +25,23 @@ _PATIENCE = 20
 # Above so many rows a fifth more customers change nothing, and the fit that chose the rounds stands.
 _REFIT_ROWS = 200_000
 _FEWEST_HELD_OUT_EVENTS = 20
+_FEWEST_TO_SAMPLE = 10
 _BLOCK = 200_000
 _LEAST_HAZARD = 1e-9
+# LightGBM's parameters of learning by their main names; it would pass over one that it does not know in silence.
+_OPTIONS = frozenset(
+    {
+        "bagging_fraction", "bagging_freq", "bagging_seed", "boosting", "cat_l2", "cat_smooth", "data_random_seed",
+        "deterministic", "drop_rate", "drop_seed", "extra_seed", "extra_trees", "feature_fraction",
+        "feature_fraction_bynode", "feature_fraction_seed", "force_col_wise", "force_row_wise",
+        "histogram_pool_size", "interaction_constraints", "lambda_l1", "lambda_l2", "learning_rate",
+        "linear_lambda", "linear_tree", "max_bin", "max_delta_step", "max_depth", "max_drop", "min_data_in_bin",
+        "min_data_in_leaf", "min_gain_to_split", "min_sum_hessian_in_leaf", "monotone_constraints",
+        "monotone_constraints_method", "monotone_penalty", "neg_bagging_fraction", "num_leaves", "num_threads",
+        "other_rate", "path_smooth", "pos_bagging_fraction", "seed", "skip_drop", "top_rate", "tree_learner",
+        "uniform_drop", "use_quantized_grad", "verbosity", "xgboost_dart_mode",
+    }
+)  # fmt: skip
 
 
 class DiscreteHazard(SurvivalModel):
@@ -60,6 +76,15 @@ class DiscreteHazard(SurvivalModel):
     def __init__(
         self, seed: int = 0, *, bins: int = 40, rounds: int | None = None, threads: int = 1, **options: Any
     ) -> None:
+        for name in options:
+            if name not in _OPTIONS:
+                raise ModelError(
+                    f"no option {name!r}{nearest(name, sorted(_OPTIONS))} of the hazard; there are bins, rounds, "
+                    f"threads and LightGBM's {', '.join(sorted(_OPTIONS))}"
+                )
+        for name, value in (("bins", bins), ("threads", threads), ("rounds", 1 if rounds is None else rounds)):
+            if require_count(name, value) < 1:
+                raise ModelError(f"{name} is {value}; it must be a whole number from 1")
         self.bins, self.rounds, self.threads = bins, rounds, threads
         self.options = {
             "objective": "binary",
@@ -92,14 +117,16 @@ class DiscreteHazard(SurvivalModel):
         rows, ended = self._person_periods(np.asarray(X, dtype=np.float32), reached, events)
         weights = self._weights(durations, reached, events)
         held = np.repeat(held_out(groups, int(self.options["seed"])), reached)
+        # a share of so few rows would be none
+        options = self.options | ({"bagging_freq": 0} if len(rows) < _FEWEST_TO_SAMPLE else {})
         rounds = self.rounds
         if rounds is None and not 0 < ended[~held].sum() >= _FEWEST_HELD_OUT_EVENTS <= ended[held].sum():
             rounds = _PATIENCE
         booster = None
         if rounds is None:
-            train = lightgbm.Dataset(rows[~held], ended[~held], weight=weights[~held], params=self.options)
-            booster = lightgbm.train(
-                self.options,
+            train = lightgbm.Dataset(rows[~held], ended[~held], weight=weights[~held], params=options)
+            booster = _trained(
+                options,
                 train,
                 _MOST_ROUNDS,
                 valid_sets=[train.create_valid(rows[held], ended[held], weight=weights[held])],
@@ -107,8 +134,8 @@ class DiscreteHazard(SurvivalModel):
             )
             rounds = max(1, booster.best_iteration)
         if booster is None or len(rows) <= _REFIT_ROWS:
-            every = lightgbm.Dataset(rows, ended, weight=weights, params=self.options)
-            booster = lightgbm.train(self.options, every, rounds)
+            every = lightgbm.Dataset(rows, ended, weight=weights, params=options)
+            booster = _trained(options, every, rounds)
         self.booster, self.rounds_ = booster, rounds
 
     def growth(self, X: Array, begin: Array, ends: Array) -> Array:
@@ -213,6 +240,16 @@ class DiscreteHazard(SurvivalModel):
             bins[active] += 1
             going = (at + 1 < len(self.edges) - 1) & ((high < furthest[active]) | waiting)
             active = active[going]
+
+
+def _trained(options: dict[str, Any], *given: Any, **more: Any) -> Any:
+    lightgbm = boosting_library()
+    try:
+        return lightgbm.train(options, *given, **more)
+    except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"LightGBM cannot learn the hazard: {str(error).strip()[:300]}; look at the options"
+        ) from error
 
 
 def boosting_library() -> Any:

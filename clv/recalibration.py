@@ -53,15 +53,29 @@ class Recalibration:
         Raises
         ------
         ModelError
-            A probability is out of range, everything or nothing happened, or there is too little for isotonic steps.
+            A probability is out of range, everything or nothing happened, all probabilities are one, they tell the
+            outcomes apart without error, or there is too little for isotonic steps.
+        ContractError
+            They are no numbers, or not one each.
         """
         p, y = checked_outcomes(probability, happened)
         if y.min() == y.max():
             raise ModelError(
                 f"all {len(y):,} outcomes are {int(y[0])}: nothing can be recalibrated; take a longer window"
             )
+        if p.min() == p.max():
+            raise ModelError(
+                f"all {len(p):,} probabilities are {p[0]:g}: one tells nothing of the others; take a model that tells "
+                "customers apart, or leave them as they are"
+            )
         if self.method == "logistic":
-            self.intercept_, self.slope_ = calibration_line(p, y)
+            intercept, slope = calibration_line(p, y)
+            if not (np.isfinite(intercept) and np.isfinite(slope)):
+                raise ModelError(
+                    f"the probabilities tell all {len(p):,} outcomes apart without error, so no line is the likeliest; "
+                    "take a longer window or more customers"
+                )
+            self.intercept_, self.slope_ = intercept, slope
             return self
         if len(p) < _FEWEST_ISOTONIC:
             raise ModelError(
@@ -76,8 +90,18 @@ class Recalibration:
         return self
 
     def apply(self, probability: Any) -> Array:
-        """Recalibrated probabilities, in the shape given."""
-        p = np.asarray(probability, dtype=np.float64)
+        """Recalibrated probabilities, in the shape given.
+
+        Raises
+        ------
+        ModelError
+            Not fitted, or a probability is missing or out of range.
+        ContractError
+            One is no number.
+        """
+        if not hasattr(self, "intercept_" if self.method == "logistic" else "levels_"):
+            raise ModelError(f"the {self.method} recalibration is not fitted; call fit(probability, happened) first")
+        p = _probabilities(probability)
         if self.method == "logistic":
             return _expit(self.intercept_ + self.slope_ * _logit(p))
         return np.interp(p, self.levels_, self.values_)
@@ -122,16 +146,30 @@ def checked_outcomes(probability: Any, happened: Any) -> tuple[Array, Array]:
     ...
     regulars.sql.errors.ModelError: a probability is 1.2; each must lie between 0 and 1
     """
-    p, y = np.asarray(probability, dtype=np.float64), np.asarray(happened, dtype=np.float64)
+    p, y = _numbers("probability", probability), _numbers("outcome", happened)
     if p.ndim != 1 or p.shape != y.shape or not len(p):
         raise ContractError(
             f"probabilities have shape {p.shape} and outcomes {y.shape}; give one each, and at least one"
         )
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ModelError(f"a probability is {p[~((p >= 0) & (p <= 1))][0]:g}; each must lie between 0 and 1")
+    _probabilities(p)
     if not np.isin(y, (0, 1)).all():
         raise ModelError(f"an outcome is {y[~np.isin(y, (0, 1))][0]:g}; each must be 0 or 1")
     return p, y
+
+
+def _numbers(name: str, values: Any) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"a {name} is no number: {error}") from None
+
+
+def _probabilities(values: Any) -> Array:
+    p = _numbers("probability", values)
+    wrong = ~((p >= 0) & (p <= 1))
+    if wrong.any():
+        raise ModelError(f"a probability is {p[wrong][0]:g}; each must lie between 0 and 1")
+    return p
 
 
 def _logit(p: Array) -> Array:

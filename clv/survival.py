@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import MissingExtraError, ModelError
+from ..sql.errors import MissingExtraError, ModelError, nearest
 
 Array = NDArray[np.float64]
 
@@ -133,7 +133,14 @@ class ScikitSurvival(StepModel):
         """The unfitted estimator."""
 
     def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:  # noqa: ARG002
-        self.estimator = self.make().fit(X, outcome(durations, events))
+        _something_varies(self, X)
+        estimator = self.make()
+        try:
+            self.estimator = estimator.fit(X, outcome(durations, events))
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"{type(estimator).__name__} cannot be fitted to {len(X):,} rows: {str(error).strip()[:300]}"
+            ) from error
         self.grid = np.asarray(self.estimator.unique_times_, dtype=np.float64)
         self.last_time = float(durations.max())
 
@@ -152,11 +159,10 @@ class Cox(ScikitSurvival):
     takes_ridge: ClassVar[bool] = True
 
     def make(self) -> Any:
-        return survival_library("sksurv.linear_model").CoxPHSurvivalAnalysis(**({"ties": "efron"} | self.options))
+        return _estimator("sksurv.linear_model", "CoxPHSurvivalAnalysis", {"ties": "efron"} | self.options)
 
     def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
-        if X.shape[1] == 0:
-            raise ModelError("Cox has no feature that varies; add one, or take model='kaplan_meier'")
+        _something_varies(self, X)
         self.means, self.scales = X.mean(axis=0), X.std(axis=0)
         known = self.options
         ridges = (0.0, *_RIDGES) if self.takes_ridge and "alpha" not in known else (0.0,)
@@ -181,7 +187,7 @@ class Cox(ScikitSurvival):
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self.learn(self._standard(X), durations, events, groups)
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        except (ModelError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             return str(error)
         return "" if np.isfinite(self.coefficients).all() else "coefficients are not finite"
 
@@ -211,7 +217,7 @@ class Coxnet(Cox):
 
     def make(self) -> Any:
         given = {"l1_ratio": 0.5, "n_alphas": 50, "fit_baseline_model": True}
-        return survival_library("sksurv.linear_model").CoxnetSurvivalAnalysis(**(given | self.options))
+        return _estimator("sksurv.linear_model", "CoxnetSurvivalAnalysis", given | self.options)
 
     def learn(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
         """Choose the penalty on a fifth of the customers where none is given, and fit on all."""
@@ -230,8 +236,8 @@ class GradientBoosting(ScikitSurvival):
 
     def make(self) -> Any:
         given = {"n_estimators": 100, "learning_rate": 0.1, "max_depth": 3, "min_samples_leaf": 20, "subsample": 0.7}
-        ensemble = survival_library("sksurv.ensemble")
-        return ensemble.GradientBoostingSurvivalAnalysis(**(given | {"random_state": self.seed} | self.options))
+        given |= {"random_state": self.seed} | self.options
+        return _estimator("sksurv.ensemble", "GradientBoostingSurvivalAnalysis", given)
 
 
 class RandomForest(ScikitSurvival):
@@ -249,7 +255,7 @@ class RandomForest(ScikitSurvival):
 
     def make(self) -> Any:
         given = {"n_estimators": 100, "min_samples_leaf": 50, "n_jobs": 1, "random_state": self.seed}
-        return survival_library("sksurv.ensemble").RandomSurvivalForest(**(given | self.options))
+        return _estimator("sksurv.ensemble", "RandomSurvivalForest", given | self.options)
 
     def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
         last = float(durations.max())
@@ -391,6 +397,22 @@ def survival_library(module: str) -> Any:
         raise MissingExtraError(
             "this needs scikit-survival (GPL-3.0-or-later): pip install 'regulars[churn]'"
         ) from None
+
+
+def _estimator(module: str, name: str, given: Mapping[str, Any]) -> Any:
+    kind = getattr(survival_library(module), name)
+    allowed = sorted(kind().get_params())
+    for option in given:
+        if option not in allowed:
+            raise ModelError(
+                f"no option {option!r}{nearest(option, allowed)} of {name}; there are {', '.join(allowed)}"
+            )
+    return kind(**given)
+
+
+def _something_varies(model: SurvivalModel, X: Array) -> None:
+    if X.shape[1] == 0:
+        raise ModelError(f"{type(model).__name__} has no feature that varies; add one, or take model='kaplan_meier'")
 
 
 def _blocks(n: int) -> list[slice]:

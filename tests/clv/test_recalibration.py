@@ -62,12 +62,27 @@ def test_calibrated_probabilities_are_left_as_they_are():
         ([0.5, np.nan], [1, 0], ModelError, "a probability is nan"),
         ([0.5, 0.6], [1, 2], ModelError, "an outcome is 2"),
         ([0.5], [1, 0], ContractError, "give one each"),
+        (["a", 0.5], [1, 0], ContractError, "a probability is no number"),
+        ([0.5] * 100, [0, 1] * 50, ModelError, "all 100 probabilities are 0.5"),
+        ([0.1] * 50 + [0.9] * 50, [0] * 50 + [1] * 50, ModelError, "tell all 100 outcomes apart without error"),
         ([], [], ContractError, "at least one"),
     ],
 )
 def test_bad_outcomes_are_named(p, y, error, said):
     with pytest.raises(error, match=said):
         Recalibration().fit(p, y)
+
+
+@pytest.mark.parametrize("method", ["logistic", "isotonic"])
+def test_only_probabilities_are_recalibrated_and_by_what_is_fitted(outcomes, method):
+    with pytest.raises(ModelError, match=f"the {method} recalibration is not fitted"):
+        Recalibration(method).apply([0.5])
+    fitted = Recalibration(method).fit(*outcomes[:2])
+    for wrong, said in ((np.nan, "nan"), (2.0, "2"), (-1.0, "-1")):
+        with pytest.raises(ModelError, match=f"a probability is {said}; each must lie between 0 and 1"):
+            fitted.apply([0.5, wrong])
+    with pytest.raises(ContractError, match="no number"):
+        fitted.apply(["a"])
 
 
 def test_few_outcomes_have_no_steps():

@@ -264,6 +264,71 @@ def test_an_event_at_no_time_is_refused():
         ChurnModel("kaplan_meier").fit(churn_frame([0.0, 1.0], [1, 1]))
 
 
+@pytest.mark.parametrize("model", ["cox", "coxnet", "gradient_boosting", "random_survival_forest"])
+def test_without_a_feature_that_varies_there_is_nothing_to_learn(model):
+    for covariates in ({"one": [1] * 40}, None):
+        with pytest.raises(ModelError, match="no feature that varies; add one, or take model='kaplan_meier'"):
+            ChurnModel(model).fit(churn_frame(np.arange(1, 41), [1] * 40, covariates))
+
+
+@pytest.mark.parametrize("model", ["cox", "coxnet", "gradient_boosting", "random_survival_forest", "hazard"])
+def test_numbers_beyond_reading_and_options_beyond_knowing_are_refused(model):
+    x = np.linspace(-1, 1, 40)
+    with pytest.raises(ModelError, match=r"feature 'x' is 1e\+300 for customer 3"):
+        ChurnModel(model).fit(churn_frame(np.arange(1, 41), [1] * 40, {"x": np.where(np.arange(40) == 3, 1e300, x)}))
+    with pytest.raises(ModelError, match="no option 'learning_rte'"):
+        ChurnModel(model, learning_rte=0.1).fit(churn_frame(np.arange(1, 41), [1] * 40, {"x": x}))
+
+
+def test_options_of_no_sense_are_the_models_errors():
+    data = churn_frame(np.arange(1, 41), [1] * 40, {"x": np.linspace(-1, 1, 40)})
+    with pytest.raises(ModelError, match="kaplan_meier has no option 'bins'"):
+        ChurnModel("kaplan_meier", bins=3).fit(data)
+    with pytest.raises(ModelError, match=r"GradientBoostingSurvivalAnalysis cannot be fitted to 40 rows: .*max_depth"):
+        ChurnModel("gradient_boosting", max_depth=-3).fit(data)
+    with pytest.raises(ModelError, match="bins is 0; it must be a whole number from 1"):
+        ChurnModel("hazard", bins=0).fit(data)
+    with pytest.raises(ModelError, match=r"features is 'tenure'; give a list"):
+        ChurnModel("hazard", features="tenure")
+
+
+def test_one_row_is_learnt_from():
+    fitted = ChurnModel("hazard").fit(churn_frame([3.0], [1], {"x": [1.0]}))
+    assert np.isfinite(fitted.survival(churn_frame([1.0], [0], {"x": [1.0]}), [1.0])).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"durations": [1.0, np.nan, 3.0]}, ModelError, "durations has nan"),
+        ({"events": [True, False]}, ContractError, r"durations has shape \(3,\) and events \(2,\)"),
+        ({"events": [0, 2, 1]}, ModelError, "events has 2"),
+        ({"survival": [[1.5, 0.2]] * 3}, ModelError, "survival has 1.5; each must be a probability"),
+        ({"survival": [[np.nan, 0.2]] * 3}, ModelError, "survival has nan"),
+        ({"survival": [["a", 0.2]] * 3}, ContractError, "survival is no array of numbers"),
+        ({"times": [2.0, 1.0]}, ModelError, r"times are \[2.0, 1.0\]; they must ascend"),
+        ({"times": [-1.0, 1.0]}, ModelError, "must ascend from above 0"),
+        ({"times": []}, ContractError, "give one of each at least"),
+    ],
+)
+def test_curves_are_checked_before_they_are_scored(changed, error, said):
+    given = {"durations": [1.0, 2.0, 3.0], "events": [1, 1, 0], "survival": [[0.5, 0.2]] * 3, "times": [1.0, 2.0]}
+    with pytest.raises(error, match=said):
+        survival_scores(**(given | changed))
+
+
+def test_scores_of_lists_and_series_are_those_of_arrays():
+    given = {"durations": [1.0, 2.0, 3.0, 4.0], "events": [1, 1, 1, 0], "survival": [[0.5, 0.2], [0.7, 0.3]] * 2}
+    arrays = {name: np.asarray(value) for name, value in given.items()}
+    series = given | {
+        "durations": pd.Series(given["durations"], index=[5, 6, 7, 8]),
+        "survival": pd.DataFrame(given["survival"]),
+    }
+    expected = survival_scores(**(arrays | {"events": arrays["events"].astype(bool)}), times=np.array([1.5, 2.5]))
+    for some in (given, series):
+        assert repr(survival_scores(**some, times=[1.5, 2.5])) == repr(expected)
+
+
 def test_an_unknown_model_is_named():
     with pytest.raises(ModelError, match="did you mean 'hazard'"):
         ChurnModel("hazrd")
