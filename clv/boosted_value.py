@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..sql.errors import ContractError, MissingExtraError, ModelError
 from ..sql.frames import columns_of
-from .arguments import require_level
+from .arguments import require_count, require_day, require_level
+from .columns import read_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,7 @@ _TREES = {
 }
 _ROUNDS = 150
 _FEWEST_BUYERS = 50
+_LONGEST = 100_000  # days; beyond, the calendar may end
 # Logarithms of money spread by less than this are taken to spread by it.
 _LEAST_SPREAD = 0.05
 
@@ -72,14 +74,14 @@ def value_window(db: "Database", begins_after: date, days: int | None = None) ->
     db : Database
         From `regulars.sql.connect`.
     begins_after : date
-        Last day that features may know.
+        Last day that features may know; a timestamp at midnight or ISO text will do.
     days : int, optional
-        Length of the window; without it there are no outcomes.
+        Length of the window, from 1; without it there are no outcomes.
 
     Raises
     ------
     ModelError
-        The window ends after the as-of date.
+        The window begins or ends after the as-of date, or begin and length are no day and no whole number from 1.
 
     Examples
     --------
@@ -95,15 +97,24 @@ def value_window(db: "Database", begins_after: date, days: int | None = None) ->
     >>> window.features.num_rows == len(window.orders)
     True
     """
+    begins_after = require_day("begins_after", begins_after)
+    left = (db.as_of - begins_after).days
+    if days is not None and require_count("days", days) == 0:
+        raise ModelError("days is 0; a window to learn from has one day at least")
+    if left < 0:
+        raise ModelError(
+            f"begins_after is {begins_after}, after the as-of date {db.as_of}: nothing is known of that day"
+        )
+    if days is not None and days > left:
+        ends = f"ends on {begins_after + timedelta(days=int(days))}" if days < _LONGEST else "ends"
+        raise ModelError(
+            f"a window of {days} days after {begins_after} {ends}, after the as-of date {db.as_of}: its outcome "
+            "is not known; begin earlier, or ask for fewer days"
+        )
     rows = db.query("campaign_features", campaign="", as_of=begins_after).sort_by("customer_id")
     if days is None:
         return ValueWindow(rows, None, None)
-    end = begins_after + timedelta(days=days)
-    if end > db.as_of:
-        raise ModelError(
-            f"a window of {days} days after {begins_after} ends on {end}, after the as-of date {db.as_of}: its outcome "
-            "is not known; begin earlier, or ask for fewer days"
-        )
+    end = begins_after + timedelta(days=int(days))
     found = db.query("holdout_summary", calibration_end=begins_after, observation_end=end).sort_by("customer_id")
     if found.column("customer_id").to_pylist() != rows.column("customer_id").to_pylist():
         raise ContractError("campaign_features and holdout_summary name other customers: report it, with the settings")
@@ -114,6 +125,15 @@ def value_window(db: "Database", begins_after: date, days: int | None = None) ->
 class BoostedValueModel(ABC):
     """Orders and money of a window from features known at its begin: boosted trees, one part for whether, one for what.
 
+    A fit does not depend on the order of the rows.
+
+    Parameters
+    ----------
+    seed : int
+        Of the trees and folds.
+    rounds : int
+        Trees of each part, from 1.
+
     Attributes
     ----------
     features_ : tuple of str
@@ -123,7 +143,9 @@ class BoostedValueModel(ABC):
     features_: tuple[str, ...]
 
     def __init__(self, *, seed: int = 20261121, rounds: int = _ROUNDS) -> None:
-        self.seed, self.rounds = seed, rounds
+        self.seed, self.rounds = require_count("seed", seed), require_count("rounds", rounds)
+        if self.rounds == 0:
+            raise ModelError("rounds is 0; boosting needs one tree at least, such as rounds=150")
 
     def fit(self, features: Any, orders: Any, money: Any) -> Self:
         """Fit on a window that is over.
@@ -138,7 +160,8 @@ class BoostedValueModel(ABC):
         Raises
         ------
         ContractError
-            A feature is no number, or lengths differ.
+            A feature is no number (dates are none), an outcome is missing or no number, orders are negative, or
+            lengths differ.
         ModelError
             Fewer than 50 customers bought in the window, or everybody did.
         MissingExtraError
@@ -147,17 +170,23 @@ class BoostedValueModel(ABC):
         columns = _numeric(features)
         self.features_ = tuple(columns)
         X = np.column_stack(list(columns.values()))
-        orders, money = np.asarray(orders, dtype=float), np.maximum(np.asarray(money, dtype=float), 0.0)
+        orders, money = _outcome("orders", orders), np.maximum(_outcome("money", money), 0.0)
         if not len(X) == len(orders) == len(money):
             raise ContractError(f"{len(X)} rows of features, {len(orders)} of orders and {len(money)} of money")
         if not (np.isfinite(orders).all() and np.isfinite(money).all()):
             raise ContractError("orders and money of the window must be finite numbers in every row")
+        if (orders < 0).any():
+            row = int(np.argmin(orders))
+            raise ContractError(f"orders is {orders[row]:g} in row {row}; it counts purchase days from 0")
         buyers = int((money > 0).sum())
         if buyers < _FEWEST_BUYERS or buyers == len(money):
             raise ModelError(
                 f"{buyers} of {len(money)} customers spent money in the window; boosting needs at least "
                 f"{_FEWEST_BUYERS} who did and some who did not: take a longer or a shorter window"
             )
+        # sums, bins and folds go by position
+        order = np.lexsort((money, orders, *X.T, _ids(features, len(X))))
+        X, orders, money = X[order], orders[order], money[order]
         self._orders = _boost(X, orders, "poisson", self.seed, self.rounds)
         self._whether = _boost(X, (money > 0).astype(float), "binary", self.seed, self.rounds)
         self._fit_amount(X[money > 0], money[money > 0])
@@ -265,7 +294,9 @@ class ZILNModel(BoostedValueModel):
             learnt = _boost(X[half != fold], logs[half != fold], "regression", self.seed, self.rounds)
             missed[half == fold] = logs[half == fold] - learnt.predict(X[half == fold], num_threads=1)
         self._log_amount = _boost(X, logs, "regression", self.seed, self.rounds)
-        self._variance = _boost(X, np.maximum(missed**2, _LEAST_SPREAD**2), "gamma", self.seed, self.rounds // 3)
+        self._variance = _boost(
+            X, np.maximum(missed**2, _LEAST_SPREAD**2), "gamma", self.seed, max(self.rounds // 3, 1)
+        )
 
     def _mu(self, X: Array) -> Array:
         return self._log_amount.predict(X, num_threads=1)
@@ -283,21 +314,58 @@ def _boost(X: Array, y: Array, objective: str, seed: int, rounds: int) -> Any:
     except ImportError:
         raise MissingExtraError("boosting needs lightgbm: pip install 'regulars[churn]'") from None
     parameters = {**_TREES, "objective": objective, "seed": seed}
-    return lightgbm.train(parameters, lightgbm.Dataset(X, label=y, free_raw_data=True), num_boost_round=max(rounds, 1))
+    return lightgbm.train(parameters, lightgbm.Dataset(X, label=y, free_raw_data=True), num_boost_round=rounds)
+
+
+def _outcome(name: str, values: Any) -> Array:
+    # a column, whatever frame it is of; text that reads as a number is none
+    values = [values] if np.ndim(values) == 0 and not hasattr(values, "__len__") else values
+    if np.ndim(values) > 1:
+        raise ContractError(f"{name} has shape {np.shape(values)}; it must be one number a customer, shape (n,)")
+    if np.asarray(values).dtype.kind in "USMm":
+        raise ContractError(f"{name} holds text or times; it must be one number a customer")
+    return read_columns({name: values}, [name])[name]
+
+
+def _ids(features: Any, n: int) -> NDArray[np.int64]:
+    """Places of the customers' ids in order, 0 for all without any."""
+    ids = columns_of(features, "features").get("customer_id")
+    if ids is None:
+        return np.zeros(n, np.int64)
+    return np.unique(np.array([str(value) for value in ids]), return_inverse=True)[1].astype(np.int64)
 
 
 def _numeric(features: Any) -> Mapping[str, Array]:
-    columns = {}
-    for name, values in columns_of(features, "features").items():
-        if name == "customer_id":
-            continue
-        array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-        try:
-            columns[name] = np.asarray(array, dtype=float)
-        except (TypeError, ValueError):
-            raise ContractError(
-                f"feature {name!r} is no number (such as {array[0]!r}); encode it, or leave it out"
-            ) from None
+    columns = {
+        name: _feature(name, values)
+        for name, values in columns_of(features, "features").items()
+        if name != "customer_id"
+    }
     if not columns:
         raise ContractError("the features have no numeric column besides customer_id")
+    sizes = {name: len(values) for name, values in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise ContractError(f"the features differ in length: {', '.join(f'{k} {v}' for k, v in sizes.items())}")
     return columns
+
+
+def _feature(name: str, values: Any) -> Array:
+    import narwhals as nw
+
+    if isinstance(values, nw.Series) and values.dtype.is_decimal():
+        values = values.cast(nw.Float64)
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.ndim != 1:
+        raise ContractError(f"feature {name!r} has shape {array.shape}; it must be one number a customer, shape (n,)")
+    if array.dtype.kind in "Mm":
+        raise ContractError(f"feature {name!r} holds dates or times; give it as a number, such as days since a date")
+    if array.dtype.kind in "USO":
+        text = next((value for value in array.tolist() if isinstance(value, str | bytes)), None)
+        if text is not None:
+            raise ContractError(f"feature {name!r} is no number (such as {text!r}); encode it, or leave it out")
+    try:
+        return np.asarray(array, dtype=float)
+    except (TypeError, ValueError):
+        raise ContractError(
+            f"feature {name!r} is no number (such as {array[0]!r}); encode it, or leave it out"
+        ) from None

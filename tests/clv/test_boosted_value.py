@@ -70,6 +70,36 @@ def test_the_same_bytes_again():
     assert first.tobytes() == again.tobytes()
 
 
+@pytest.mark.parametrize("kind", [TwoPartValueModel, ZILNModel])
+@pytest.mark.parametrize("known_by", ["customer_id", "nothing"])
+def test_the_order_of_rows_changes_no_bit(kind, known_by):
+    features, money, _ = _world(8, 2_000)
+    features |= {"customer_id": np.arange(2_000).astype(str)} if known_by == "customer_id" else {}
+    other = np.random.default_rng(1).permutation(2_000)
+    first = kind(rounds=20).fit(features, money > 0, money)
+    again = kind(rounds=20).fit(
+        {name: column[other] for name, column in features.items()}, money[other] > 0, money[other]
+    )
+    assert first.expected_money(features).tobytes() == again.expected_money(features).tobytes()
+    assert first.expected_purchases(features).tobytes() == again.expected_purchases(features).tobytes()
+
+
+@pytest.mark.parametrize("given", [{"rounds": -1}, {"rounds": 0}, {"rounds": "a"}, {"seed": 1.5}])
+def test_rounds_and_seeds_that_are_none_are_refused(given):
+    with pytest.raises(ModelError, match=f"{next(iter(given))} is"):
+        ZILNModel(**given)
+
+
+def test_decimals_of_arrow_are_numbers():
+    column = pa.array([Decimal(i % 7) / 4 for i in range(400)], pa.decimal128(3, 2))
+    money = np.arange(400) % 2.0
+    model = TwoPartValueModel(rounds=3).fit(pa.table({"x": column}), money, pa.array(money))
+    plain = TwoPartValueModel(rounds=3).fit({"x": (np.arange(400) % 7) / 4}, money, money)
+    assert np.array_equal(
+        model.expected_money(pa.table({"x": column})), plain.expected_money({"x": np.array(column, float)})
+    )
+
+
 @pytest.fixture
 def shop(tmp_path):
     def open_(lines):
@@ -106,6 +136,32 @@ def test_a_window_that_is_not_over_is_refused(shop):
 
 
 @pytest.mark.parametrize(
+    ("begins_after", "days", "said"),
+    [
+        (date(2024, 2, 1), 0, "days is 0"),
+        (date(2024, 2, 1), -5, "days is -5"),
+        (date(2024, 2, 1), 30.5, r"days is 30\.5"),
+        (date(2024, 2, 1), 10**9, "a window of 1000000000 days"),
+        (date(2024, 3, 2), None, "begins_after is 2024-03-02, after the as-of date 2024-03-01"),
+        (None, 5, "begins_after is None; it must be a day"),
+        ("soon", 5, "begins_after is 'soon'"),
+    ],
+)
+def test_windows_that_are_none_are_refused(shop, begins_after, days, said):
+    with pytest.raises(ModelError, match=said):
+        value_window(shop([("a", date(2024, 3, 1), "1.00")]), begins_after, days)
+
+
+def test_a_window_may_begin_at_a_timestamp_or_a_day_as_text(shop):
+    lines = [("a", date(2024, 1, 5), "10.00"), ("a", date(2024, 3, 1), "1.00")]
+    first = value_window(shop(lines), date(2024, 2, 1), 29)
+    for begin in ("2024-02-01", datetime.combine(date(2024, 2, 1), datetime.min.time()), np.datetime64("2024-02-01")):
+        again = value_window(shop(lines), begin, 29)
+        assert again.features.equals(first.features)
+        assert again.orders.tolist() == first.orders.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
     ("change", "error", "said"),
     [
         ({"features": {"x": ["a"] * 200}}, ContractError, "feature 'x' is no number"),
@@ -114,6 +170,15 @@ def test_a_window_that_is_not_over_is_refused(shop):
         ({"money": np.ones(200)}, ModelError, "200 of 200 customers spent"),
         ({"money": np.full(200, np.nan)}, ContractError, "finite numbers"),
         ({"orders": np.ones(3)}, ContractError, "3 of orders"),
+        ({"orders": 1.0}, ContractError, "1 of orders"),
+        ({"orders": np.full(200, -1.0)}, ContractError, "orders is -1 in row 0"),
+        ({"money": ["7.00"] * 200}, ContractError, "money holds text"),
+        ({"money": np.ones((200, 2))}, ContractError, r"money has shape \(200, 2\)"),
+        ({"features": {"x": np.array(["2024-01-01"] * 200, "M8[D]")}}, ContractError, "feature 'x' holds dates"),
+        ({"features": {"x": [date(2024, 1, 1)] * 200}}, ContractError, "feature 'x' is no number"),
+        ({"features": {"x": np.array(["a"] * 200)}}, ContractError, r"such as 'a'\)"),
+        ({"features": {"x": np.arange(200.0), "y": np.arange(3.0)}}, ContractError, "differ in length: x 200, y 3"),
+        ({"features": {"x": np.ones((200, 2))}}, ContractError, r"feature 'x' has shape \(200, 2\)"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_refused(change, error, said):
