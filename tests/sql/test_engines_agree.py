@@ -141,6 +141,14 @@ def scores(customers: list[str]) -> pa.Table:
     return pa.table(columns, pa.schema([(c.name, arrow_type(c.type)) for c in contract.CUSTOMER_SCORES.columns]))
 
 
+def churn(customers: list[str]) -> pa.Table:
+    """Of every other customer, so that a join has both cases."""
+    some = customers[::2]
+    value = {"DOUBLE": 0.625, "DATE": AS_OF, "BIGINT": 30, "BOOLEAN": False, "VARCHAR": "said"}
+    columns = {c.name: [value[c.type]] * len(some) for c in contract.CUSTOMER_CHURN.columns} | {"customer_id": some}
+    return pa.table(columns, pa.schema([(c.name, arrow_type(c.type)) for c in contract.CUSTOMER_CHURN.columns]))
+
+
 def arrow_type(type_: str) -> pa.DataType:
     if type_.startswith("DECIMAL"):
         return pa.decimal128(*map(int, type_.removeprefix("DECIMAL(").rstrip(")").split(",")))
@@ -183,11 +191,12 @@ def pipelines(engines, stage_lines, shop_values):
         stage_lines(engine, new, LINKS, RATES, SENDS, CUSTOMERS, PRODUCTS, STOCK, PROMOTIONS)
         for table, rows in carried.items():
             engine.register(f"{PREVIOUS}{table}", rows)
-        given = [*(f"{PREVIOUS}{table}" for table in carried), "customer_scores"]
+        given = [*(f"{PREVIOUS}{table}" for table in carried), "customer_scores", "customer_churn"]
         made.append(Pipeline(engine, shop_values(AS_OF, **POLICY, **CAMPAIGN), given=given, tracks_returns=True))
     customers = sorted(made[0].run("customer_summary").column("customer_id").to_pylist())
     for engine in engines:
         engine.register("customer_scores", scores(customers))
+        engine.register("customer_churn", churn(customers))
     return made
 
 

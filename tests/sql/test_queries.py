@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from regulars.sql.contract import CUSTOMER_SCORES
+from regulars.sql.contract import CUSTOMER_CHURN, CUSTOMER_SCORES
 from regulars.sql.engine import DuckDBEngine
 from regulars.sql.errors import ContractError, SettingsError
 from regulars.sql.pipeline import Pipeline
@@ -251,7 +251,15 @@ class TestScores:
             "customer_value": [900.0] * 10 + [100.0] * 10,
         }
         lines = [line(c, "2024-01-01", f"{i}.00") for i, c in enumerate(customers)]
-        return shop(lines, given={"customer_scores": pa.table(rows).select(list(names))})
+        churn = {column: ["c19"] for column in CUSTOMER_CHURN.column_names}
+        churn |= {
+            "probability_no_order": [0.875],
+            "horizon_days": [30],
+            "reason_1": ["40 days since"],
+            "reason_2": [""],
+        }
+        given = {"customer_scores": pa.table(rows).select(list(names)), "customer_churn": pa.table(churn)}
+        return shop(lines, given=given)
 
     def test_top_customers(self, scored):
         top = scored.run("top_customers", customers=3).to_pylist()
@@ -261,6 +269,9 @@ class TestScores:
     def test_customers_at_risk_are_sorted_by_what_they_spent(self, scored):
         rows = scored.run("customers_at_risk", customers=2).to_pylist()
         assert [(row["customer_id"], row["revenue"]) for row in rows] == [("c19", 19), ("c17", 17)]
+        # what churn says stands beside, and is empty where it says nothing
+        told = [(row["churn_probability_no_order"], row["churn_horizon_days"], row["reason_1"]) for row in rows]
+        assert told == [(0.875, 30, "40 days since"), (None, None, "")]
 
     def test_value_concentration(self, scored):
         rows = scored.run("value_concentration").sort_by("decile").to_pylist()
