@@ -152,6 +152,22 @@ def require_counts(name: str, values: Any) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
+def require_above_zero(name: str, value: Any, allowed: str) -> float:
+    """Return a finite number above 0, or say what it must be: ``allowed``.
+
+    Raises
+    ------
+    ModelError
+        The value is no number, not finite, or not above 0.
+
+    Examples
+    --------
+    >>> require_above_zero("prior_sd", 0.5, "above 0, such as 0.5")
+    0.5
+    """
+    return _within(name, value, allowed, above_zero=True)
+
+
 def require_day(name: str, value: Any) -> date:
     """Return a calendar day, given as a date, a timestamp at midnight or ISO text, or say that it must be one.
 

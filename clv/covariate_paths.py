@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..sql.errors import ContractError, ModelError, nearest
 from ..sql.frames import columns_of
+from .arguments import require_count
 from .columns import read_columns
 from .seasonal_clock import read_days
 from .time_units import days_per_unit
@@ -112,7 +113,8 @@ def read_covariate_paths(
         A column is missing, or holds a value that is missing or no number; a period stands twice or is missing (it is
         named); periods are not evenly spaced; a customer has no covariates.
     ModelError
-        No customer has bought by ``as_of``, or the covariates begin after the first purchase or end before ``as_of``.
+        ``period_days`` is no whole number from 1; no customer has bought by ``as_of``, or the covariates begin after
+        the first purchase or end before ``as_of``.
 
     Examples
     --------
@@ -123,6 +125,8 @@ def read_covariate_paths(
     ...
     regulars.sql.errors.ContractError: covariates have no period that begins on 2017-01-09; give one row for each ...
     """
+    if period_days is not None and require_count("period_days", period_days) == 0:
+        raise ModelError("period_days is 0; a period has one day at least, such as 7")
     customer, position = _read_purchases(purchases)
     end = position_of(as_of)
     if not (position <= end).any():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..sql.errors import ContractError, ModelError, nearest
-from .arguments import require_time
+from .arguments import require_above_zero, require_time
 from .btyd import DEFAULT_TIME_UNIT
 from .columns import column_names, read_columns
 from .compiled import fill_rows
@@ -120,8 +120,8 @@ class LeftCensoredModel:
                 f"window is {window!r} and history {history!r}; both must be above 0: without customers from before "
                 "the data a plain model is the one to fit"
             )
-        if acquisition is not None and not (math.isfinite(acquisition) and acquisition > 0):
-            raise ModelError(f"acquisition is {acquisition!r}; it must be positive and finite, or None to estimate it")
+        if acquisition is not None:
+            require_above_zero("acquisition", acquisition, "positive and finite, or None to estimate it")
         self.acquisition = acquisition
 
     @property

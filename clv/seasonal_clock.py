@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..sql.errors import ContractError, ModelError, nearest
 from ..sql.frames import columns_of
+from .arguments import require_above_zero
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
@@ -87,10 +88,16 @@ class SeasonalClock:
     )
 
     def __post_init__(self) -> None:
-        if self.harmonics is not None and (not isinstance(self.harmonics, int) or not 0 <= self.harmonics <= 52):
+        whole = isinstance(self.harmonics, int) and not isinstance(self.harmonics, bool)
+        if self.harmonics is not None and not (whole and 0 <= self.harmonics <= 52):
             raise ModelError(f"harmonics is {self.harmonics!r}; it must be a whole number from 0 to 52 waves a year")
-        if self.prior_sd is not None and not 0 < self.prior_sd < np.inf:
-            raise ModelError(f"prior_sd is {self.prior_sd!r}; it must be above 0, such as 0.5")
+        if self.prior_sd is not None:
+            require_above_zero("prior_sd", self.prior_sd, "above 0, such as 0.5")
+        for name in ("weekday", "holidays", "shopping"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ModelError(f"{name} is {getattr(self, name)!r}; it must be True or False")
+        if not isinstance(self.country, str | None):
+            raise ModelError(f"country is {self.country!r}; it must be a code such as 'GB' or 'DE-BY', or None")
         closed = (self.closed,) if isinstance(self.closed, str) else tuple(self.closed)
         for name in closed:
             if name not in WEEKDAYS:

@@ -154,6 +154,7 @@ class TimeVaryingParetoNBDModel:
         """
         from .histories import read_histories, require_repeats
 
+        _require_paths(paths)
         require_repeats(read_histories(paths.summary()))
         data = _Data(paths, self.purchase, self.dropout)
         to_raw = data.standardised()
@@ -386,6 +387,7 @@ class TimeVaryingParetoNBDModel:
 
     def _data(self, paths: CovariatePaths) -> "_Data":
         self._require_fitted()
+        _require_paths(paths)
         if paths.time_unit != self.time_unit_:
             raise ModelError(
                 f"the paths count in {paths.time_unit}s, the model in {self.time_unit_}s; read them with "
@@ -518,3 +520,10 @@ def _start(paths: CovariatePaths, n_coefficients: int) -> Array:
         # nobody seems to leave at rates that do not change: a quarter may yet, at rates that do
         point = np.array([plain.params_["r"], plain.params_["alpha"], 0.3, float(np.mean(paths.summary()["T"])) + 1.0])
     return np.concatenate([np.log(point), np.zeros(n_coefficients)])
+
+
+def _require_paths(paths: Any) -> None:
+    if not isinstance(paths, CovariatePaths):
+        raise ModelError(
+            f"paths is a {type(paths).__name__}; read purchases and covariates with read_covariate_paths(...) first"
+        )

@@ -149,5 +149,7 @@ def test_bad_input():
         LeftCensoredModel("bg_nbd", window=W, history=0)
     with pytest.raises(ModelError, match="acquisition is -1"):
         LeftCensoredModel("bg_nbd", window=W, history=H, acquisition=-1)
+    with pytest.raises(ModelError, match="acquisition is 'a'"):
+        LeftCensoredModel("bg_nbd", window=W, history=H, acquisition="a")
     with pytest.raises(ModelError, match="not fitted"):
         LeftCensoredModel("bg_nbd", window=W, history=H).expected_purchases(seen, 26)

@@ -349,8 +349,16 @@ def test_events_that_cannot_be_read_are_refused():
         clv.SeasonalClock(events={"event": ["a", "b"], "day": ["2014-05-10", None]})
     with pytest.raises(ModelError, match="'sonday'; did you mean 'sunday'"):
         clv.SeasonalClock(closed=["sonday"])
-    with pytest.raises(ModelError, match="harmonics is -1"):
-        clv.SeasonalClock(harmonics=-1)
+    for given, said in (
+        ({"harmonics": -1}, "harmonics is -1"),
+        ({"harmonics": True}, "harmonics is True"),
+        ({"prior_sd": "a"}, "prior_sd is 'a'"),
+        ({"prior_sd": 0.0}, r"prior_sd is 0\.0"),
+        ({"weekday": "a"}, "weekday is 'a'"),
+        ({"country": 44}, "country is 44"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            clv.SeasonalClock(**given)
 
 
 def test_a_short_history_has_no_season(even):

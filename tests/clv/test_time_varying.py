@@ -382,3 +382,12 @@ def test_other_units_and_unknown_parameters_are_refused(paths):
         clv.TimeVaryingParetoNBDModel.from_parameters({**PARAMS, "r": -1.0})
     with pytest.raises(ModelError, match="is not fitted"):
         clv.TimeVaryingParetoNBDModel(purchase=["wave"]).probability_alive(paths)
+    with pytest.raises(ModelError, match="paths is a dict; read purchases and covariates with read_covariate_paths"):
+        clv.TimeVaryingParetoNBDModel.from_parameters(PARAMS).probability_alive({"frequency": [1]})
+
+
+@pytest.mark.parametrize("period_days", [0, -7, "7", 7.5])
+def test_periods_that_are_none_are_refused(weeks, period_days):
+    once = {"customer_id": ["a"], "day": ["2015-01-06"]}
+    with pytest.raises(ModelError, match="period_days is"):
+        clv.read_covariate_paths(once, weeks, as_of=END, period_days=period_days)
