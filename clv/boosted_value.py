@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +143,11 @@ class BoostedValueModel(ABC):
 
     features_: tuple[str, ...]
 
+    name: ClassVar[str]
+    # attributes that hold trees
+    _parts: ClassVar[tuple[str, ...]] = ("_orders", "_whether")
+    identified_: ClassVar[bool] = True
+
     def __init__(self, *, seed: int = 20261121, rounds: int = _ROUNDS) -> None:
         self.seed, self.rounds = require_count("seed", seed), require_count("rounds", rounds)
         if self.rounds == 0:
@@ -205,6 +211,44 @@ class BoostedValueModel(ABC):
         X = self._matrix(features)
         return self._whether.predict(X, num_threads=1) * self._amount(X)
 
+    @property
+    def params_(self) -> dict[str, float]:
+        """None: trees have no parameters with a meaning."""
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as plain values, trees as LightGBM's text; `from_dict` takes it back."""
+        self._require_fitted()
+        trees = {part.removeprefix("_"): getattr(self, part).model_to_string() for part in self._parts}
+        return {"seed": self.seed, "rounds": self.rounds, "features": list(self.features_), "trees": trees}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Make a fitted model of what `to_dict` returned."""
+        model = cls(seed=int(state["seed"]), rounds=int(state["rounds"]))
+        model.features_ = tuple(state["features"])
+        for part in cls._parts:
+            setattr(model, part, _trees(state["trees"][part.removeprefix("_")]))
+        return model
+
+    def save(self, path: str | Path) -> None:
+        """Write the model as JSON, see `clv.persistence.save_model`."""
+        from .persistence import save_model
+
+        self._require_fitted()
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote."""
+        from .persistence import load_model
+
+        return load_model(path, cls)
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "features_"):
+            raise ModelError(f"{type(self).__name__} is not fitted; call fit(features, orders, money) first")
+
     @abstractmethod
     def _fit_amount(self, X: Array, money: Array) -> None:
         """Learn what those spend who spend."""
@@ -214,8 +258,7 @@ class BoostedValueModel(ABC):
         """Expected money of those who spend, (n,)."""
 
     def _matrix(self, features: Any) -> Array:
-        if not hasattr(self, "features_"):
-            raise ModelError(f"{type(self).__name__} is not fitted; call fit(features, orders, money) first")
+        self._require_fitted()
         columns = _numeric(features)
         missing = [name for name in self.features_ if name not in columns]
         if missing:
@@ -235,6 +278,9 @@ class TwoPartValueModel(BoostedValueModel):
     >>> bool(abs(model.expected_money({"rate": rate}).mean() / spent.mean() - 1) < 0.05)
     True
     """
+
+    name = "two_part_value"
+    _parts = (*BoostedValueModel._parts, "_how_much")
 
     def _fit_amount(self, X: Array, money: Array) -> None:
         self._how_much = _boost(X, money, "gamma", self.seed, self.rounds)
@@ -263,6 +309,9 @@ class ZILNModel(BoostedValueModel):
     >>> low.tolist(), bool(20 < high[0] < 40)
     ([0.0], True)
     """
+
+    name = "ziln"
+    _parts = (*BoostedValueModel._parts, "_log_amount", "_variance")
 
     def money_interval(self, features: Any, level: float = 0.8) -> tuple[Array, Array]:
         """Predictive interval of a customer's money in the window: ends in currency, shape (n,) each.
@@ -315,6 +364,17 @@ def _boost(X: Array, y: Array, objective: str, seed: int, rounds: int) -> Any:
         raise MissingExtraError("boosting needs lightgbm: pip install 'regulars[churn]'") from None
     parameters = {**_TREES, "objective": objective, "seed": seed}
     return lightgbm.train(parameters, lightgbm.Dataset(X, label=y, free_raw_data=True), num_boost_round=rounds)
+
+
+def _trees(text: str) -> Any:
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtraError("boosting needs lightgbm: pip install 'regulars[churn]'") from None
+    try:
+        return lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(f"its trees cannot be read: {error}") from error
 
 
 def _outcome(name: str, values: Any) -> Array:

@@ -32,6 +32,8 @@ _MODELS: Mapping[str, tuple[str, str]] = {
     "pareto_nbd_covariates": ("covariates", "CovariateModel"),
     "gamma_gamma_covariates": ("spend_covariates", "SpendCovariateModel"),
     "cold_start": ("cold_start", "ColdStartModel"),
+    "two_part_value": ("boosted_value", "TwoPartValueModel"),
+    "ziln": ("boosted_value", "ZILNModel"),
     "nbd_segments": ("segment_priors", "SegmentPriorModel"),
     "bg_nbd_segments": ("segment_priors", "SegmentPriorModel"),
     "mbg_nbd_segments": ("segment_priors", "SegmentPriorModel"),

@@ -1,5 +1,6 @@
 """The boosted rivals against worlds whose expectation is known, and against what must not reach their features."""
 
+import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regulars.clv import TwoPartValueModel, ZILNModel, value_window
+from regulars.clv import TwoPartValueModel, ZILNModel, load_model, value_window
 from regulars.sql import connect
 from regulars.sql.errors import ContractError, ModelError
 
@@ -82,6 +83,30 @@ def test_the_order_of_rows_changes_no_bit(kind, known_by):
     )
     assert first.expected_money(features).tobytes() == again.expected_money(features).tobytes()
     assert first.expected_purchases(features).tobytes() == again.expected_purchases(features).tobytes()
+
+
+@pytest.mark.parametrize("kind", [TwoPartValueModel, ZILNModel])
+def test_saved_and_loaded(kind, tmp_path):
+    features, money, _ = _world(9, 2_000)
+    model = kind(rounds=20).fit(features, money > 0, money)
+    model.save(tmp_path / "value.json")
+    loaded = load_model(tmp_path / "value.json")
+    assert type(loaded) is kind
+    assert loaded.features_ == ("x", "z")
+    for ask in ("expected_money", "expected_purchases", "probability_buys"):
+        assert getattr(loaded, ask)(features).tobytes() == getattr(model, ask)(features).tobytes()
+    if kind is ZILNModel:
+        pairs = zip(loaded.money_interval(features), model.money_interval(features), strict=True)
+        assert all(one.tobytes() == other.tobytes() for one, other in pairs)
+    loaded.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "value.json").read_bytes()
+    with pytest.raises(ModelError, match="not fitted"):
+        kind().save(tmp_path / "none.json")
+    document = json.loads((tmp_path / "value.json").read_text(encoding="utf-8"))
+    del document["state"]["trees"]["whether"]
+    (tmp_path / "broken.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ModelError, match="incomplete"):
+        load_model(tmp_path / "broken.json")
 
 
 @pytest.mark.parametrize("given", [{"rounds": -1}, {"rounds": 0}, {"rounds": "a"}, {"seed": 1.5}])
