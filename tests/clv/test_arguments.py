@@ -9,6 +9,7 @@ import pytest
 
 from regulars import clv
 from regulars.clv import BetaGeoModel, ParetoNBDModel
+from regulars.clv.arguments import require_counts
 from regulars.clv.portfolio import portfolio_value
 from regulars.clv.time_units import continuous_rate
 from regulars.sql.errors import ModelError
@@ -83,3 +84,9 @@ def test_arrays_of_times_and_counts_are_checked_value_by_value(value):
 @pytest.mark.parametrize("value", [39, np.int32(39), np.float32(39), Decimal(39), Fraction(39)], ids=repr)
 def test_any_kind_of_number_is_a_time(value):
     assert np.array_equal(MODEL.expected_purchases(COLUMNS, value), MODEL.expected_purchases(COLUMNS, 39.0))
+
+
+def test_a_whole_column_is_not_read_out_in_an_error():
+    with pytest.raises(ModelError) as told:
+        require_counts("observed", [None] * 2_000)
+    assert len(str(told.value)) < 150
