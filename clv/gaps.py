@@ -118,8 +118,8 @@ def read_day(name: str, value: Any) -> date:
     datetime.date(2017, 12, 31)
     """
     try:
-        if isinstance(value, datetime):  # pandas' timestamps are such, and its missing one has no date
-            return value.date()
+        if isinstance(value, datetime):  # pandas' timestamps are such,, its missing one, too
+            return date.fromisoformat(str(value)[:10])
         return value if isinstance(value, date) else date.fromisoformat(value)
     except (TypeError, ValueError):
         raise SettingsError(f"{name} = {value!r} is no date; write it as 2017-12-31") from None
@@ -273,7 +273,7 @@ def known_at_start(gaps: Any, features: Any, *, static: Collection[str] = ()) ->
     if twice:
         raise ContractError(f"feature {twice[0]!r} is a column of the intervals already; rename it")
     dated = [name for name in names if name not in set(static)]
-    if not len(given):
+    if not len(given) or not len(wide):
         return _like(gaps, wide.assign(**dict.fromkeys(names, np.nan)))
     owners = read_ids("customer_id of the features", given["customer_id"])
     theirs = read_ids("customer_id of the intervals", wide["customer_id"])
@@ -283,6 +283,9 @@ def known_at_start(gaps: Any, features: Any, *, static: Collection[str] = ()) ->
             f"customer_id is {kinds[0]} in the features, such as {owners.tolist()[0]!r}, and {kinds[1]} in the "
             f"intervals, such as {theirs.tolist()[0]!r}: no customer would be found; write both alike"
         )
+    if "O" not in (owners.dtype.kind, theirs.dtype.kind):
+        # whole numbers of another width, or made floats by a merge, are the same ids
+        owners, theirs = (ids.astype(np.result_type(owners, theirs)) for ids in (owners, theirs))
     left = pd.DataFrame({"customer_id": theirs, "starts": _moments(read_days("starts", wide["starts"]))})
     given = given.assign(customer_id=owners)
     made = wide
@@ -328,12 +331,16 @@ def known_at_start(gaps: Any, features: Any, *, static: Collection[str] = ()) ->
 def _as_pandas(columns: Any) -> "pd.DataFrame":
     import pandas as pd
 
-    read = {str(name): getattr(column, "to_pandas", lambda c=column: c)() for name, column in columns.items()}
-    try:
+    read = {}
+    for name, column in columns.items():
+        to_pandas = getattr(column, "to_pandas", None)
         # rows are matched by position, whatever index a series brings
-        return pd.DataFrame({name: pd.Series(column).reset_index(drop=True) for name, column in read.items()})
-    except (TypeError, ValueError) as error:
-        raise ContractError(f"the features are no columns of one length: {error}") from error
+        read[str(name)] = pd.Series(to_pandas() if to_pandas else column).reset_index(drop=True)
+    lengths = {name: len(column) for name, column in read.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ContractError(f"columns have other lengths than each other: {told}; give one row a line")
+    return pd.DataFrame(read)
 
 
 def _like(gaps: Any, made: "pd.DataFrame") -> Any:

@@ -20,7 +20,7 @@ from regulars.clv import (
 from regulars.clv.churn_reasons import order_reasons
 from regulars.clv.gaps import INTERVAL_COLUMNS
 from regulars.sql import connect
-from regulars.sql.errors import ContractError, ModelError
+from regulars.sql.errors import ContractError, ModelError, SettingsError
 
 FIRST = date(2024, 1, 1)
 CUT = date(2024, 12, 31)
@@ -353,6 +353,11 @@ def test_own_features_of_every_kind_of_frame_and_of_ids_that_do_not_fit(gaps):
     for static in ([], ["mood"]):
         with pytest.raises(ContractError, match="customer_id is numbers in the features"):
             known_at_start(gaps, own.assign(customer_id=1).head(1), static=static)
+    assert known_at_start(gaps.head(0), own)["mood"].tolist() == []
+    numbered, theirs = gaps.assign(customer_id=np.int32(7)).head(1), own.assign(customer_id=7.0).head(1)
+    assert known_at_start(numbered, theirs)["mood"].tolist() == [1.5]
+    with pytest.raises(ContractError, match="columns have other lengths than each other: customer_id 2, measured_at 1"):
+        known_at_start(gaps, {"customer_id": ["a", "b"], "measured_at": [CUT], "mood": [1.0, 2.0]})
     twice = pd.concat([own.head(1), own.head(1)]).drop(columns="starts")
     with pytest.raises(ContractError, match="several rows of customer"):
         known_at_start(gaps, twice)
@@ -394,6 +399,9 @@ def test_days_after_the_data_are_no_silence(shop):
     for ask in (order_gaps, forecast_churn):
         with pytest.raises(ModelError, match=r"as_of is 2025-09-30 and the data end on 2025-06-30"):
             ask(shop[0], "2025-09-30")
+    for wrong in (pd.NaT, 20250101, "soon"):
+        with pytest.raises(SettingsError, match=r"as_of = .* is no date"):
+            order_gaps(shop[0], wrong)
     with pytest.raises(ModelError, match=r"observation_end is 2025-09-30 and the data end on 2025-06-30"):
         evaluate_churn(shop[0], "2025-06-30", models=["kaplan_meier"], btyd=[], observation_end="2025-09-30")
 
