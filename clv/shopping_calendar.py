@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
-from ..sql.errors import MissingExtraError, ModelError
+from ..sql.errors import ModelError
+from ..sql.national_holidays import national_holidays
 
 # A name and the first and last day of one occurrence.
 Occasion = tuple[str, date, date]
 
+_MISSING = "a clock with country needs the package holidays: pip install 'regulars[churn]'; or give holidays=False"
 _MONDAY, _WEDNESDAY, _THURSDAY, _SUNDAY = 0, 2, 3, 6
 
 
@@ -70,21 +72,11 @@ def public_holidays(country: str, first: date, last: date) -> list[Occasion]:
     >>> [name for name, *_ in public_holidays("US", date(2017, 7, 1), date(2017, 9, 30))]
     ['Independence Day', 'Labor Day']
     """
-    try:
-        import holidays as calendar
-    except ImportError:
-        raise MissingExtraError(
-            "a clock with country needs the package holidays: pip install 'regulars[churn]'; or give holidays=False"
-        ) from None
-    name, _, part = country.partition("-")
     years = range(first.year, last.year + 1)
     try:
-        known = calendar.country_holidays(name, subdiv=part or None, years=years, language="en_US")
-    except NotImplementedError:
-        raise ModelError(
-            f"country {country!r} is no country or part of one whose holidays are known; give an ISO 3166 code such "
-            "as 'US', or 'GB-ENG' for a part"
-        ) from None
+        known = national_holidays(country, years, missing=_MISSING)
+    except LookupError as error:
+        raise ModelError(f"country {error}") from None
     found = set()
     for day, text in known.items():
         if first <= day <= last:

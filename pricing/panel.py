@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..sql.errors import ContractError, MissingExtraError, SettingsError, nearest
+from ..sql.errors import ContractError, SettingsError, nearest
 from ..sql.frames import columns_of
+from ..sql.national_holidays import national_holidays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ _CHOICES = {
     "item_level": ("style_color", "sku"),
 }
 _DAYS_A_YEAR = 365.25
+_MISSING = "holidays needs the package holidays: pip install 'regulars[pricing]'"
 
 
 def price_panel(
@@ -56,7 +58,7 @@ def price_panel(
     item_level : str
         ``"style_color"``: the products' style-colour, the SKU where there is none; or ``"sku"``.
     holidays : str, optional
-        Country, and part after a hyphen, whose holidays are named, such as ``"US"`` or ``"GB-ENG"``.
+        Country, and part after a hyphen, whose holidays are named, in English: ``"US"``, ``"GB-ENG"``.
     as_of : date, optional
         Last day that counts; that of the database without.
 
@@ -224,19 +226,11 @@ def _add_up(dropped: dict[str, dict[str, float]], rows: Sequence[dict[str, Any]]
 def _holidays(days: Sequence[date], length: int, country: Any) -> dict[date, str]:
     if not isinstance(country, str):
         raise SettingsError(f"holidays = {country!r} is not allowed; give an ISO 3166 code such as 'US', or 'GB-ENG'")
-    try:
-        import holidays as calendar
-    except ImportError:
-        raise MissingExtraError("holidays needs the package holidays: pip install 'regulars[pricing]'") from None
-    name, _, part = country.partition("-")
     years = range(days[0].year, days[-1].year + 2)
     try:
-        known = calendar.country_holidays(name, subdiv=part or None, years=years)
-    except NotImplementedError:
-        raise SettingsError(
-            f"holidays = {country!r} is no country or part of one that is known; give an ISO 3166 code such as 'US', "
-            "or 'GB-ENG' for a part"
-        ) from None
+        known = national_holidays(country, years, missing=_MISSING)
+    except LookupError as error:
+        raise SettingsError(f"holidays = {error}") from None
     return {
         first: "; ".join(known[day] for day in (first + timedelta(days=k) for k in range(length)) if day in known)
         for first in days
