@@ -130,7 +130,11 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
     else:
         reports = contract_table(CHURN_REPORTS, {name: report.reports[name] for name in CHURN_REPORTS.column_names})
         verdict = report.verdict
-    said = ((forecast.model.model, forecast.model.message_), (forecast.btyd.name, forecast.btyd.message_))
+    said = (
+        (forecast.model.model, forecast.model.message_),
+        (forecast.btyd.name, forecast.btyd.message_),
+        (forecast.chosen, forecast.note),
+    )
     notes = tuple(f"[churn] {name}: {message}" for name, message in said if message) + _of_reasons(forecast, explained)
     return Churn(contract_table(CUSTOMER_CHURN, columns), reports, forecast.chosen, verdict, notes)
 

@@ -1,6 +1,6 @@
 """P(no order in the next days) and the time to the next order for every customer, survival and BTYD side by side."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ class ChurnForecast:
         Days ahead.
     as_of : date
         The day it speaks from.
+    note : str
+        Why nothing was recalibrated where that was asked for, "" elsewhere; it is in the report's note, too.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class ChurnForecast:
     recalibration: Recalibration | None
     horizon: float
     as_of: date
+    note: str = ""
 
     @property
     def explained_by(self) -> str:
@@ -169,7 +172,8 @@ def forecast_churn(
         Let the earlier window choose.
     recalibrate : str, optional
         ``"logistic"`` or ``"isotonic"``: set the chosen probability right on that window. It carries that window's
-        season into the next, so it is off unless asked for.
+        season into the next, so it is off unless asked for. A window that cannot be recalibrated on (one outcome alone,
+        outcomes told apart without error, too few) leaves the probability as it is, and ``note`` says so.
     share : float
         Share of the customers to learn from and judge by, picked by a hash of their id; all are scored.
     seed : int
@@ -200,7 +204,7 @@ def forecast_churn(
     if not len(gaps):
         raise ModelError("no purchase up to the as-of date: there is nothing to learn from")
     day = gaps.loc[~gaps["event"], "ends"].iloc[0].date()
-    pool, report, recalibration = f"{model} + {btyd}", None, None
+    pool, report, recalibration, note = f"{model} + {btyd}", None, None, ""
     days = require_time("horizon", horizon, "day")
     _fits_the_history(days, gaps["starts"].min().date(), day, choose=choose)
     if choose:
@@ -218,7 +222,11 @@ def forecast_churn(
         )
         if recalibrate is not None:
             seen = report.predictions
-            recalibration = Recalibration(recalibrate).fit(seen[report.winner], seen["no_order"])
+            try:
+                recalibration = Recalibration(recalibrate).fit(seen[report.winner], seen["no_order"])
+            except ModelError as error:
+                note = f"not recalibrated: {error}"
+                report = _noted(report, note)
     summary = rfm_summary(db, day, unit="week")
     return ChurnForecast(
         model=ChurnModel(model, seed=seed, **options).fit(gaps),
@@ -228,7 +236,15 @@ def forecast_churn(
         recalibration=recalibration,
         horizon=horizon,
         as_of=day,
+        note=note,
     )
+
+
+def _noted(report: ChurnReport, note: str) -> ChurnReport:
+    reports = report.reports.copy()
+    chosen = reports["model"] == report.winner
+    reports.loc[chosen, "note"] = [f"{said}; {note}" if said else note for said in reports.loc[chosen, "note"]]
+    return replace(report, reports=reports)
 
 
 def _fits_the_history(days: float, first: date, day: date, *, choose: bool) -> None:

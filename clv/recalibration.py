@@ -122,7 +122,10 @@ def calibration_line(probability: Any, happened: Any) -> tuple[float, float]:
     p, y = checked_outcomes(probability, happened)
     if y.min() == y.max() or p.min() == p.max():
         return float("nan"), float("nan")
-    X = np.column_stack([np.ones_like(p), _logit(p)])
+    x = _logit(p)
+    if _told_apart(x, y):
+        return float("nan"), float("nan")
+    X = np.column_stack([np.ones_like(p), x])
     beta = np.array([0.0, 1.0])
     for _ in range(_ITERATIONS):
         q = _expit(X @ beta)
@@ -134,6 +137,12 @@ def calibration_line(probability: Any, happened: Any) -> tuple[float, float]:
         if np.abs(step).max() < 1e-12:
             break
     return round(float(beta[0]), 12) + 0.0, round(float(beta[1]), 12)
+
+
+def _told_apart(x: Array, y: Array) -> bool:
+    """Whether a threshold parts the outcomes, but for ties at it: the likelihood then grows with the slope for ever."""
+    no, yes = x[y == 0], x[y == 1]
+    return bool(no.max() <= yes.min() or yes.max() <= no.min())
 
 
 def checked_outcomes(probability: Any, happened: Any) -> tuple[Array, Array]:

@@ -1,5 +1,7 @@
 """Churn in a build: every customer has an answer, it is what the models say, and it is the same however one builds."""
 
+from datetime import date, timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,6 +111,50 @@ def test_a_horizon_longer_than_the_history_is_a_note_with_both(shop_at, tmp_path
     assert snapshot.read("customer_churn").num_rows == 0
     (note,) = [note for note in snapshot.manifest["notes"] if note.startswith("[churn]")]
     assert "the horizon is 700 days and the orders go back" in note
+
+
+def _weekly(customer: str, until: date) -> list[dict]:
+    """An order each Monday from 2024 on; the last one up to ``until``."""
+    days = (date(2024, 1, 1) + timedelta(days=7 * k) for k in range(60))
+    line = {"customer_id": customer, "revenue": "5.00", "sku": "s", "quantity": 1, "original_order_id": ""}
+    return [line | {"ordered_at": f"{d} 10:00:00", "order_id": f"{customer}{d}"} for d in days if d <= until]
+
+
+def test_a_window_too_small_for_isotonic_steps_scores_as_without_and_says_so(built, scores, shop_at, tmp_path):
+    shop, plain = built
+    again = run_build(
+        shop.settings(churn=SECTION | {"recalibrate": "isotonic"}, build={"warehouse": str(tmp_path / "warehouse")}),
+        progress=False,
+    )
+    pd.testing.assert_frame_equal(again.snapshot.read("customer_churn").to_pandas(), scores)
+    reports = again.snapshot.read("churn_reports").to_pandas()
+    said = reports.loc[reports["rank"] == 1, "note"].item()
+    assert "not recalibrated: " in said
+    assert "are too few for isotonic steps" in said
+    assert not reports.loc[reports["rank"] > 1, "note"].str.contains("recalibrated").any()
+    chosen = again.snapshot.manifest["churn"]["chosen"]
+    (note,) = [note for note in again.snapshot.manifest["notes"] if "not recalibrated" in note]
+    assert note.startswith(f"[churn] {chosen}: not recalibrated: ")
+    assert not any("recalibrated" in note for note in plain.snapshot.manifest["notes"])
+
+
+def test_outcomes_told_apart_without_error_leave_the_scores_uncalibrated(empty_shop):
+    # thirty who come every Monday to the end, thirty who stopped half a year before
+    rows = [_weekly(f"stays{i:02}", date(2025, 2, 10)) for i in range(30)]
+    rows += [_weekly(f"left{i:02}", date(2024, 7 + i % 2, 1)) for i in range(30)]
+    empty_shop.write_month("all", [line for lines in rows for line in lines])
+    section = {"model": "kaplan_meier", "order_model": "bg_nbd", "recalibrate": "logistic"}
+    snapshot = run_build(empty_shop.settings(churn=section), progress=False).snapshot
+    scores = snapshot.read("customer_churn").to_pandas()
+    assert len(scores) == 60
+    parts = {"kaplan_meier": "survival", "bg_nbd": "btyd"}
+    names = [f"probability_no_order_{parts[name]}" for name in scores["chosen"].iloc[0].split(" + ")]
+    np.testing.assert_allclose(scores["probability_no_order"], scores[names].mean(axis=1), rtol=1e-12)
+    left = scores["customer_id"].str.startswith("left")
+    assert scores.loc[left, "probability_no_order"].min() > scores.loc[~left, "probability_no_order"].max()
+    told = snapshot.read("churn_reports").to_pandas().set_index("rank")["note"]
+    assert "the probabilities tell all 60 outcomes apart without error" in told.loc[1]
+    assert any("not recalibrated: the probabilities tell all 60" in note for note in snapshot.manifest["notes"])
 
 
 def test_without_the_section_the_tables_are_there_and_empty(built_shop):

@@ -95,3 +95,21 @@ def test_few_outcomes_have_no_steps():
 def test_a_line_that_is_not_there_is_nan():
     assert np.isnan(calibration_line([0.2, 0.9], [0, 1])).all()
     assert np.isnan(calibration_line([0.5, 0.5], [0, 1])).all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("no", "yes"),
+    [
+        ([0.1, 0.2], [0.3, 0.4]),
+        ([0.0, 1e-9, 0.5], [1.0, 1 - 1e-9]),  # beyond what a log-odds is taken of
+        ([0.02] * 30, [1.0] * 30),
+        ([0.1, 0.3], [0.3, 0.6]),  # a tie at the threshold is no overlap
+    ],
+)
+def test_outcomes_that_a_threshold_parts_have_no_line(no, yes, turned):
+    # Albert & Anderson 1984, Biometrika 71: separated or nearly so, the likelihood has no maximum
+    p, y = np.array([*no, *yes]), np.repeat([turned, not turned], [len(no), len(yes)])
+    assert np.isnan(calibration_line(p, y)).all()
+    with pytest.raises(ModelError, match="apart without error"):
+        Recalibration().fit(p, y)
