@@ -88,6 +88,28 @@ def test_the_settings_may_take_the_models_word(shop):
     np.testing.assert_allclose(stored["money_high_90"], wanted["money_high_90"], rtol=1e-9)
 
 
+def test_a_holdout_that_sets_no_limit_leaves_the_models_word_and_a_note(empty_shop, lines):
+    """Nobody comes back in the holdout: no dispersion is the likeliest, and the intervals are the models' own."""
+    calibration_end = "2025-01-31"
+    rows = [line for line in lines if line["ordered_at"][:10] <= calibration_end]
+    assert len({line["customer_id"] for line in rows}) >= 200
+    last = rows[0] | {"customer_id": "new", "ordered_at": "2025-06-30 10:00:00", "order_id": "new"}
+    empty_shop.write_month("all", [*rows, last])
+    settings = empty_shop.settings(value={"calibration_end": calibration_end})
+    snapshot = run_build(settings, progress=False).snapshot
+    assert snapshot.manifest["model"]["dispersion"] is None
+    (note,) = [note for note in snapshot.manifest["notes"] if note.startswith("intervals are not calibrated: ")]
+    assert "sets no limit to the dispersion" in note
+    model = load_model(snapshot.model_path(snapshot.manifest["model"]["name"]))
+    spend = load_model(snapshot.model_path("gamma_gamma"))
+    wanted = customer_intervals(model, spend, snapshot.read("customer_summary"), settings.value.horizon).frame()
+    stored = snapshot.read("customer_intervals").to_pandas()
+    for name in wanted:
+        np.testing.assert_allclose(stored[name], wanted[name], rtol=1e-9, atol=1e-9)
+    scores = score_anew(settings, snapshot).to_pandas()
+    np.testing.assert_array_equal(scores["orders_high"], stored["orders_high_80"])
+
+
 def test_a_small_base_is_not_calibrated_and_has_intervals(built_shop):
     from regulars.sql.snapshot import Warehouse
 
