@@ -39,10 +39,11 @@ class Churn:
     chosen: str = ""
     verdict: str = ""
     notes: tuple[str, ...] = ()
+    explained_by: str = ""
 
     def described(self) -> dict[str, str]:
-        """As the manifest has it."""
-        return {"chosen": self.chosen, "verdict": self.verdict}
+        """As the manifest has it; ``explained_by`` is the model whose reasons the scores tell, '' of none."""
+        return {"chosen": self.chosen, "explained_by": self.explained_by, "verdict": self.verdict}
 
 
 def require_churn(settings: "Settings") -> None:
@@ -136,7 +137,8 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
         (forecast.chosen, forecast.note),
     )
     notes = tuple(f"[churn] {name}: {message}" for name, message in said if message) + _of_reasons(forecast, explained)
-    return Churn(contract_table(CUSTOMER_CHURN, columns), reports, forecast.chosen, verdict, notes)
+    who = forecast.explained_by if explained else ""
+    return Churn(contract_table(CUSTOMER_CHURN, columns), reports, forecast.chosen, verdict, notes, who)
 
 
 def _empty(table: Table) -> "pa.Table":

@@ -1,5 +1,6 @@
 """What moved a score, in words."""
 
+from calendar import month_name
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,30 +19,47 @@ Array = NDArray[np.float64]
 
 # Feature of an interval between orders -> what it is, with the value in its place.
 _WORDS: Mapping[str, str] = {
-    "frequency": "{} earlier purchase days",
-    "tenure": "{} days from first to last order",
-    "previous_gap": "{} days between the last two orders",
-    "gap_before_previous": "{} days in the gap before that",
-    "mean_gap": "usual gap {} days",
-    "longest_gap": "longest gap {} days",
-    "gap_variation": "gaps vary by {} of their mean",
-    "purchases_28": "{} purchase days in the 28 days to the last order",
-    "purchases_91": "{} purchase days in the 91 days to the last order",
     "basket_value": "last basket {}",
     "mean_value": "mean basket {}",
-    "discount_share": "{} of money in discounts",
-    "orders": "{} orders on the last day",
+    "main_category": "mostly {} on the last day",
+    "main_channel": "last order's channel {}",
+}
+_LENGTHS: Mapping[str, str] = {
+    "tenure": "{} from first to last order",
+    "previous_gap": "{} between the last two orders",
+    "gap_before_previous": "{} in the gap before that",
+    "mean_gap": "usual gap {}",
+    "longest_gap": "longest gap {}",
+}
+# In words where there is one alone, and with the number where there are more.
+_COUNTS: Mapping[str, tuple[str, str]] = {
+    "frequency": ("one earlier purchase day", "{} earlier purchase days"),
+    "purchases_28": (
+        "no other purchase day in the 28 days to the last order",
+        "{} purchase days in the 28 days to the last order",
+    ),
+    "purchases_91": (
+        "no other purchase day in the 91 days to the last order",
+        "{} purchase days in the 91 days to the last order",
+    ),
+    "orders": ("one order on the last day", "{} orders on the last day"),
+    "products": ("one product on the last day", "{} products on the last day"),
+    "categories": ("one category on the last day", "{} categories on the last day"),
+}
+# In words where there is nothing, and with the share where there is.
+_SHARES: Mapping[str, tuple[str, str]] = {
+    "gap_variation": ("gaps all alike", "gaps vary by {} of their mean"),
+    "discount_share": ("no money in discounts", "{} of money in discounts"),
+    "main_category_share": (
+        "no money in the last day's main category",
+        "{} of the last day's money in its main category",
+    ),
 }
 # Customers whose history and silence stand for everybody's, fewer where many are explained: each meets all of them.
 _OTHERS, _FEWER_OTHERS, _MANY = 32, 8, 10_000
 _EDGE = 1e-12
-_ONE = {
-    "frequency": "one earlier purchase day",
-    "purchases_28": "no other purchase day in the 28 days to the last order",
-    "purchases_91": "no other purchase day in the 91 days to the last order",
-    "orders": "one order on the last day",
-}
 _ONE_ORDER = "only one order so far"
+_FEW_ORDERS = "no more than two orders so far"
 # The sine and cosine of a season are one reason.
 _ONE_SOURCE = {"season_sin": "season", "season_cos": "season"}
 
@@ -67,8 +85,9 @@ def reason_columns(data: ChurnData, effects: Array, sources: Sequence[str], coun
 
     Examples
     --------
-    >>> from regulars.clv.churn_data import churn_frame
-    >>> data = churn_frame([40.0], [0], {"mean_gap": [7.0]})
+    >>> from regulars.clv.churn_data import ChurnData
+    >>> columns = {"mean_gap": np.array([7.0])}
+    >>> data = ChurnData(np.array([40.0]), np.array([False]), columns, np.array(["a"]), are_gaps=True)
     >>> reason_columns(data, np.array([[1.5, -0.2]]), ["elapsed", "mean_gap"], 1).iloc[0].tolist()
     ['40 days since the last order, usual gap 7', np.float64(1.5)]
     """
@@ -156,11 +175,11 @@ def order_reasons(
     effects = np.stack([own - with_history + with_silence - everybody, own - with_silence + with_history - everybody])
     effects /= 2
     said = [[], []]
-    for row in rows:
-        lasted = recency[row] * days
-        gap = f", usual gap {lasted / x[row]:.3g}" if x[row] > 0 else ""
-        said[0].append(f"{silence[row] * days:.4g} days since the last order{gap}")
-        said[1].append(f"{x[row] + 1:.4g} purchase days in {lasted:.4g} days" if x[row] > 0 else _ONE_ORDER)
+    for row in rows.tolist():
+        lasted, before = float(recency[row]) * days, float(x[row])
+        said[0].append(_silence(float(silence[row]) * days, lasted / before if before else np.nan))
+        several = f"{_number(before + 1)} purchase days, {_days(lasted)} from first to last"
+        said[1].append(several if before else _ONE_ORDER)
     order = np.argsort(-effects, axis=0, kind="stable")
     columns: dict[str, Any] = {}
     for k in range(count):
@@ -173,22 +192,60 @@ def order_reasons(
 
 def _words(data: ChurnData, row: int, feature: str) -> str:
     if feature == ELAPSED:
+        if not data.are_gaps:
+            return f"has lasted {_number(data.durations[row])} so far"
         usual = data.columns.get("mean_gap")
-        own = "" if usual is None or np.isnan(usual[row]) else f", usual gap {usual[row]:.3g}"
-        return f"{data.durations[row]:.4g} days since the last order{own}"
+        return _silence(data.durations[row], np.nan if usual is None else usual[row])
     if feature == "season":
         return "season of the last order"
     value = data.columns[feature][row]
     if value is None or (isinstance(value, float) and np.isnan(value)):
-        return _ONE_ORDER if data.are_gaps else f"{feature} unknown"
+        return _not_yet(data, row, feature)
+    if not data.are_gaps or isinstance(value, str):
+        words = _WORDS.get(feature, "") if data.are_gaps else ""
+        return words.format(value) if words else f"{feature.replace('_', ' ')} {_number(value)}"
     # nothing before it, or one alone, is the same fact whatever the column
-    if data.are_gaps and value == 0 and feature in {"frequency", "tenure"}:
+    if value == 0 and feature in {"frequency", "tenure"}:
         return _ONE_ORDER
-    if data.are_gaps and value == 1 and feature in _ONE:
-        return _ONE[feature]
-    if feature == "discount_share":
-        return _WORDS[feature].format(f"{value:.0%}")
-    told = f"{value:.4g}" if isinstance(value, float) else str(value)
-    if told == "1" and feature in _WORDS:
-        return _WORDS[feature].format(told).replace("1 days", "1 day")
-    return _WORDS[feature].format(told) if feature in _WORDS else f"{feature.replace('_', ' ')} {told}"
+    if feature in _COUNTS:
+        one, more = _COUNTS[feature]
+        return one if value == 1 else more.format(_number(value))
+    if feature in _SHARES:
+        nothing, some = _SHARES[feature]
+        return some.format(_share(value)) if value else nothing
+    if feature in _LENGTHS:
+        return _LENGTHS[feature].format(_days(value))
+    if feature == "month":
+        return f"last order in {month_name[int(value)]}"
+    return _WORDS.get(feature, f"{feature.replace('_', ' ')} {{}}").format(_number(value))
+
+
+def _not_yet(data: ChurnData, row: int, feature: str) -> str:
+    """Gaps are missing where there were too few orders for them; what else is missing is not known."""
+    if data.are_gaps and feature in {"previous_gap", "mean_gap", "longest_gap"}:
+        return _ONE_ORDER
+    if data.are_gaps and feature in {"gap_before_previous", "gap_variation"}:
+        before = data.columns.get("frequency")
+        return _FEW_ORDERS if before is None or before[row] else _ONE_ORDER
+    return f"{feature.replace('_', ' ')} unknown"
+
+
+def _silence(days: float, usual: float) -> str:
+    said = f"{_days(days)} since the last order"
+    return said if np.isnan(usual) else f"{said}, usual gap {_number(usual, 3)}"
+
+
+def _days(length: float) -> str:
+    told = _number(length)
+    return "1 day" if told == "1" else f"{told} days"
+
+
+def _share(value: float) -> str:
+    told = f"{value:.0%}"
+    return "less than 1%" if told == "0%" and value > 0 else told
+
+
+def _number(value: Any, digits: int = 4) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"

@@ -21,9 +21,15 @@ CUSTOMER_CHURN = Table(
         Column(
             "beyond_range", "BOOLEAN", "", "Silent for longer than the survival model has seen: its last window counts"
         ),
-        Column("reason_1", "VARCHAR", "", "What moved the probability most, by a model that was chosen; '' without"),
-        Column("reason_2", "VARCHAR", "", "What moved it second"),
-        Column("reason_3", "VARCHAR", "", "What moved it third"),
+        Column(
+            "reason_1",
+            "VARCHAR",
+            "",
+            "What moved the probability most: by the survival model where it was chosen, alone or in the mean, and has "
+            "reasons; else by the model of orders where that was; '' without",
+        ),
+        Column("reason_2", "VARCHAR", "", "What moved it second, by the same model"),
+        Column("reason_3", "VARCHAR", "", "What moved it third, by the same model"),
         Column("chosen", "VARCHAR", "", "Whose probability_no_order it is; 'a + b' is the mean of both"),
     ),
 )

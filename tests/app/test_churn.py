@@ -95,6 +95,7 @@ def test_a_model_without_contributions_scores_everybody(shop_at, tmp_path, lines
     assert snapshot.read("churn_reports").num_rows == 3
     (chosen,) = set(scores["chosen"])
     notes = [note for note in snapshot.manifest["notes"] if "reasons are" in note]
+    assert snapshot.manifest["churn"]["explained_by"] == ("pareto_nbd" if "pareto_nbd" in chosen else "")
     if "pareto_nbd" in chosen:
         assert notes == [f"[churn] reasons are those of pareto_nbd: {chosen} was chosen"]
         assert (scores["reason_1"] != "").sum() <= 5

@@ -10,6 +10,7 @@ import pytest
 
 from regulars.clv import (
     ChurnModel,
+    ParetoNBDModel,
     evaluate_churn,
     forecast_churn,
     gap_data,
@@ -17,7 +18,8 @@ from regulars.clv import (
     order_gaps,
     rfm_summary,
 )
-from regulars.clv.churn_reasons import order_reasons
+from regulars.clv.churn_data import ChurnData
+from regulars.clv.churn_reasons import order_reasons, reason_columns
 from regulars.clv.gaps import INTERVAL_COLUMNS
 from regulars.sql import connect
 from regulars.sql.errors import ContractError, ModelError, SettingsError
@@ -428,6 +430,68 @@ def test_models_without_contributions_score_with_empty_reasons(shop, gaps, open_
     assert (told["reason_1"] == "").all()
 
 
+@pytest.mark.parametrize(
+    ("feature", "value", "said"),
+    [
+        ("elapsed", 1.0, "1 day since the last order"),
+        ("elapsed", 0.0, "0 days since the last order"),
+        ("frequency", 0.0, "only one order so far"),
+        ("frequency", 1.0, "one earlier purchase day"),
+        ("frequency", 12.0, "12 earlier purchase days"),
+        ("tenure", 0.0, "only one order so far"),
+        ("tenure", 1.0, "1 day from first to last order"),
+        ("tenure", 12345.0, "12,345 days from first to last order"),
+        ("previous_gap", 1.0, "1 day between the last two orders"),
+        ("previous_gap", np.nan, "only one order so far"),
+        ("gap_before_previous", np.nan, "no more than two orders so far"),
+        ("mean_gap", 10.333333, "usual gap 10.33 days"),
+        ("gap_variation", 0.0, "gaps all alike"),
+        ("gap_variation", 0.512, "gaps vary by 51% of their mean"),
+        ("purchases_28", 1.0, "no other purchase day in the 28 days to the last order"),
+        ("purchases_28", 2.0, "2 purchase days in the 28 days to the last order"),
+        ("orders", 1.0, "one order on the last day"),
+        ("products", 3.0, "3 products on the last day"),
+        ("categories", 1.0, "one category on the last day"),
+        ("main_category", "GROCERY", "mostly GROCERY on the last day"),
+        ("main_category_share", 0.004, "less than 1% of the last day's money in its main category"),
+        ("main_channel", None, "main channel unknown"),
+        ("discount_share", 0.0, "no money in discounts"),
+        ("discount_share", 0.25, "25% of money in discounts"),
+        ("discount_share", np.nan, "discount share unknown"),
+        ("basket_value", 43210.5, "last basket 43,210"),
+        ("month", 3.0, "last order in March"),
+        ("mood", 2.0, "mood 2"),
+        ("mood", np.nan, "mood unknown"),
+    ],
+)
+def test_reasons_read_as_one_would_say_them(feature, value, said):
+    lasted = value if feature == "elapsed" else 9.0
+    is_text = feature in {"main_category", "main_channel"}
+    columns = {} if feature == "elapsed" else {feature: np.array([value], dtype=object if is_text else float)}
+    one = ChurnData(np.array([lasted]), np.array([False]), columns, np.array(["c"]), are_gaps=True)
+    assert reason_columns(one, np.array([[1.0]]), [feature], 1)["reason_1"].tolist() == [said]
+    contract = replace(one, are_gaps=False)
+    told = reason_columns(contract, np.array([[1.0]]), [feature], 1)["reason_1"].item()
+    assert "order" not in told.replace("orders", ""), "a contract has no orders"
+
+
+def test_orders_of_two_days_running_are_told_as_such():
+    summary = pd.DataFrame({"frequency": [1, 0, 1], "recency": [1 / 7, 0.0, 9.0], "T": [2 / 7, 30.0, 9.0]})
+    model = ParetoNBDModel.from_parameters(r=0.5, alpha=10.0, s=0.6, beta=11.0)
+    told = order_reasons(model, summary, np.arange(3), 4, 2, days=7.0)
+    texts = set(told[["reason_1", "reason_2"]].to_numpy().ravel())
+    assert texts <= {
+        "",
+        "1 day since the last order, usual gap 1",
+        "2 purchase days, 1 day from first to last",
+        "210 days since the last order",
+        "only one order so far",
+        "0 days since the last order, usual gap 63",
+        "2 purchase days, 63 days from first to last",
+    }
+    assert "210 days since the last order" in texts
+
+
 def test_reasons_of_a_model_of_orders_add_up_to_its_log_odds(shop):
     forecast = forecast_churn(shop[0], CUT, model="kaplan_meier", choose=False)
     summary = rfm_summary(shop[0], CUT, unit="week")
@@ -440,7 +504,11 @@ def test_reasons_of_a_model_of_orders_add_up_to_its_log_odds(shop):
     assert both.sum() > 5
     total = told["effect_1"] + told["effect_2"]
     assert total[both].to_numpy() == pytest.approx((odds[rows] - odds[others].mean())[both], abs=1e-9)
-    assert told["reason_1"].str.contains("since the last order|purchase days in|only one order|^$").all()
+    assert (
+        told["reason_1"]
+        .str.contains("since the last order|purchase days, .* from first to last|only one order|^$")
+        .all()
+    )
 
 
 def test_regular_customers_are_predicted_better_than_by_the_floor_and_by_btyd(shop):
