@@ -374,7 +374,7 @@ def app(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8050,
 ) -> None:
     """Open the app on the current snapshot."""
-    _serve(_warehouse(settings, warehouse).path, host, port)
+    _serve(_warehouse(settings, warehouse).path, host, port, settings if settings.exists() else None)
 
 
 @cli.command()
@@ -390,7 +390,7 @@ def demo(
 ) -> None:
     """Build a snapshot from The Complete Journey and open the app on it."""
     from .build import run_build
-    from .demo import demo_settings
+    from .demo import demo_settings, example_file
 
     settings = demo_settings(warehouse)
     result = run_build(settings, progress=not quiet)
@@ -403,7 +403,7 @@ def demo(
         if settings.pricing is None:
             typer.echo("prices are left out; to see them: pip install 'regulars[pricing]'")
     if serve:
-        _serve(warehouse, host, port)
+        _serve(warehouse, host, port, example_file())
 
 
 def main() -> None:
@@ -460,14 +460,14 @@ def _files_by_reason(words: list[str]) -> dict[str, Path]:
     return files
 
 
-def _serve(warehouse: Path, host: str, port: int) -> None:
+def _serve(warehouse: Path, host: str, port: int, settings: Path | None) -> None:
     try:
         from .server import serve
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"the app needs the package {error.name!r}; install it with: pip install 'regulars[app]'"
         ) from error
-    serve(warehouse, host=host, port=port)
+    serve(warehouse, host=host, port=port, settings=settings)
 
 
 def _write(rows: Any, format_: Format | None, out: Path | None) -> None:

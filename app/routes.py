@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 from ..sql.errors import RegularsError, WarehouseError
+from .access import NotAllowed
 from .data import MOST_ROWS
 from .export import csv_stream, parquet_stream
-from .filters import CustomerFilters, FilterError, page_bounds
+from .listing import FilterError, Listing, page_bounds
+from .listings import LISTINGS
 
 if TYPE_CHECKING:
     from .data import AppData
@@ -23,27 +25,29 @@ _EXPORTS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache
 
 
 def register(server: Flask, data: "AppData") -> None:
-    """Add the routes ``/rows/customers``, ``/export/customers.csv``, ``/export/customers.parquet`` and ``/healthz``."""
+    """Add the routes ``/rows/LISTING``, ``/export/LISTING.csv``, ``/export/LISTING.parquet`` and ``/healthz``."""
 
-    @server.get("/rows/customers")
-    def customer_rows() -> Response:
+    @server.get("/rows/<listing>")
+    def rows_of(listing: str) -> Response:
+        found = _listing(listing)
         asked = _asked()
         run = asked.pop("run", None)
         offset, rows = page_bounds(asked.pop("start", "0"), asked.pop("end", str(MOST_ROWS)), MOST_ROWS)
-        page, total = data.snapshot(run).customer_page(CustomerFilters.parse(asked), offset, rows)
+        page, total = data.snapshot(run).page(found.parse(asked), offset, rows)
         return _json({"rows": page, "total": total})
 
-    @server.get("/export/customers.<kind>")
-    def export_customers(kind: str) -> Response:
+    @server.get("/export/<listing>.<kind>")
+    def export_rows(listing: str, kind: str) -> Response:
+        found = _listing(listing)
         if kind not in _EXPORTS:
             return _json({"error": f"no export {kind[:20]!r}; there are csv and parquet"}, status=404)
         asked = _asked()
         snapshot = data.snapshot(asked.pop("run", None))
-        filters = CustomerFilters.parse(asked)
-        reader = snapshot.stream_customers(filters)
+        filters = found.parse(asked)
+        reader = snapshot.stream(filters)
         facts = {"run_id": snapshot.run_id, "as_of": snapshot.as_of.isoformat(), "filter": filters.query(sort=True)}
         chunks = csv_stream(reader) if kind == "csv" else parquet_stream(reader, facts)
-        name = f"customers_{snapshot.as_of}_{snapshot.run_id[:8]}.{kind}"
+        name = f"{listing}_{snapshot.as_of}_{snapshot.run_id[:8]}.{kind}"
         return Response(
             _logged(chunks, name),
             mimetype=_EXPORTS[kind].partition(";")[0],
@@ -62,6 +66,14 @@ def register(server: Flask, data: "AppData") -> None:
     def nothing_here(rest: str) -> Response:  # noqa: ARG001
         return _json({"error": "nothing here"}, status=404)
 
+    @server.errorhandler(_NoListing)
+    def no_listing(error: _NoListing) -> Response:
+        return _json({"error": str(error)}, status=404)
+
+    @server.errorhandler(NotAllowed)
+    def not_allowed(error: NotAllowed) -> Response:
+        return _json({"error": str(error)}, status=403)
+
     @server.errorhandler(FilterError)
     def bad_filter(error: FilterError) -> Response:
         return _json({"error": str(error)}, status=400)
@@ -74,6 +86,16 @@ def register(server: Flask, data: "AppData") -> None:
     def failed(error: RegularsError) -> Response:
         log.error("%s failed", request.path, exc_info=error)
         return _json({"error": "it failed on the server; the log says why"}, status=500)
+
+
+class _NoListing(RegularsError):
+    """There is no such grid."""
+
+
+def _listing(name: str) -> Listing:
+    if name not in LISTINGS:
+        raise _NoListing(f"no listing {name[:40]!r}; there are {', '.join(LISTINGS)}")
+    return LISTINGS[name]
 
 
 def _asked() -> dict[str, str]:

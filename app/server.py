@@ -45,7 +45,12 @@ _INDEX = """<!DOCTYPE html>
 
 
 def create_server(
-    warehouse: str | Path, *, threads: int | None = None, memory_limit: str | None = None, warm: bool = True
+    warehouse: str | Path,
+    *,
+    settings: str | Path | None = None,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    warm: bool = True,
 ) -> Dash:
     """Make the app over a warehouse; its ``.server`` is the WSGI application.
 
@@ -53,6 +58,8 @@ def create_server(
     ----------
     warehouse : str or Path
         The folder that ``regulars build`` publishes to. It need not exist yet: the pages then say how to make it.
+    settings : str or Path, optional
+        The ``regulars.toml`` that lists, price files and builds are made by. Without it the app only shows.
     threads, memory_limit
         What DuckDB may use; its own defaults where not given.
     warm : bool
@@ -64,7 +71,7 @@ def create_server(
     >>> app.server.test_client().get("/healthz").get_json()["status"]
     'no snapshot'
     """
-    data = AppData(warehouse, threads=threads, memory_limit=memory_limit)
+    data = AppData(warehouse, settings=settings, threads=threads, memory_limit=memory_limit)
     app = Dash(
         "regulars",
         title="regulars",
@@ -94,7 +101,14 @@ def create_server(
     return app
 
 
-def serve(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8050, *, threads: int | None = None) -> None:
+def serve(
+    warehouse: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8050,
+    *,
+    settings: str | Path | None = None,
+    threads: int | None = None,
+) -> None:
     """Serve the app with waitress until it is interrupted or told to end.
 
     Raises
@@ -108,7 +122,7 @@ def serve(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8050, *, t
             f"host {host!r} is reachable from other machines and this version has no sign-in; "
             "serve on 127.0.0.1 (the default) and reach it through an SSH tunnel: ssh -L 8050:127.0.0.1:8050 MACHINE"
         )
-    app = create_server(warehouse, threads=threads)
+    app = create_server(warehouse, settings=settings, threads=threads)
     try:
         server = _listen(app, host, port)
     except OSError as error:

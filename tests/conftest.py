@@ -43,6 +43,7 @@ SLOW_FILES = (
     "test_demand.py",
     "test_prices.py",
     "test_markdown_command.py",
+    "test_price_file.py",
 )
 
 

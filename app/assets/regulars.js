@@ -114,6 +114,17 @@
     return params;
   }
 
+  function only(search, keys) {
+    var params = new URLSearchParams(search || "");
+    var kept = new URLSearchParams();
+    keys.forEach(function (key) {
+      if (params.has(key)) {
+        kept.set(key, params.get(key));
+      }
+    });
+    return kept;
+  }
+
   // ---------------------------------------------------------------- how figures are written
 
   var plain = {};
@@ -170,8 +181,8 @@
 
   var loaded = {};
 
-  function sortsOf(search) {
-    var text = new URLSearchParams(search || "").get("sort") || "-customer_value";
+  function sortsOf(search, usual) {
+    var text = new URLSearchParams(search || "").get("sort") || usual;
     return text.split(",").filter(Boolean).map(function (name, i) {
       var descending = name.charAt(0) === "-";
       return { colId: descending ? name.slice(1) : name, sort: descending ? "desc" : "asc", sortIndex: i };
@@ -193,7 +204,7 @@
     }
   }
 
-  function source(api, id, endpoint, filters, run) {
+  function source(api, facts, filters, run) {
     return {
       getRows: function (request) {
         var params = new URLSearchParams(filters);
@@ -208,7 +219,7 @@
         if (sort) {
           params.set("sort", sort);
         }
-        fetch(endpoint + "?" + params.toString(), { headers: { Accept: "application/json" }, credentials: "same-origin" })
+        fetch(facts.endpoint + "?" + params.toString(), { headers: { Accept: "application/json" }, credentials: "same-origin" })
           .then(function (response) {
             return response.json().then(function (body) {
               if (!response.ok) {
@@ -219,14 +230,14 @@
           })
           .then(function (body) {
             request.successCallback(body.rows, body.total);
-            say(id, body.total === 0 ? "No customers match this filter." : "");
+            say(facts.id, body.total === 0 ? "No " + facts.nouns + " match this filter." : "");
           })
           .catch(function (error) {
             if (api.isDestroyed && api.isDestroyed()) {
               return;
             }
             request.failCallback();
-            say(id, error.message);
+            say(facts.id, error.message);
           });
       },
     };
@@ -239,31 +250,31 @@
     }
     window.dash_ag_grid.getApiAsync(facts.id).then(function (api) {
       var now = window.location.search;
-      var sorts = sortsOf(now);
+      var sorts = sortsOf(now, facts.sort);
       if (sortText(api.getColumnState()) !== sortText(sorts)) {
         api.applyColumnState({ state: sorts, defaultState: { sort: null } });
       }
-      var filters = withoutView(now).toString();
+      var filters = only(now, facts.keys).toString();
       var key = (run || "") + "?" + filters;
       if (loaded[facts.id] && loaded[facts.id].api === api && loaded[facts.id].key === key) {
         return;
       }
       loaded[facts.id] = { api: api, key: key };
-      api.setGridOption("datasource", source(api, facts.id, facts.endpoint, filters, run));
+      api.setGridOption("datasource", source(api, facts, filters, run));
     });
     return ask().no_update;
   }
 
-  function sortToUrl(state, search) {
-    if (!state) {
+  function sortToUrl(state, facts) {
+    if (!state || !facts) {
       return;
     }
     var params = new URLSearchParams(window.location.search);
-    var text = sortText(state.slice()) || "-customer_value";
-    if (text === sortText(sortsOf(window.location.search))) {
+    var text = sortText(state.slice()) || facts.sort;
+    if (text === sortText(sortsOf(window.location.search, facts.sort))) {
       return;
     }
-    if (text === "-customer_value") {
+    if (text === facts.sort) {
       params.delete("sort");
     } else {
       params.set("sort", text);
@@ -272,14 +283,13 @@
     ask().set_props("url", { search: asSearch(params) });
   }
 
-  function exportLinks(search, run) {
-    var params = new URLSearchParams(window.location.search);
-    params.delete("color");
+  function exportLinks(search, run, facts) {
+    var params = only(window.location.search, facts.keys.concat(["sort"]));
     if (run) {
       params.set("run", run);
     }
     return ["csv", "parquet"].map(function (kind) {
-      return "/export/customers." + kind + "?" + params.toString();
+      return facts.endpoint.replace("/rows/", "/export/") + "." + kind + "?" + params.toString();
     });
   }
 
@@ -388,7 +398,35 @@
     },
   });
 
+  // Go to an address without loading the page anew, as a link of Dash does.
+  function go(href) {
+    window.history.pushState({}, "", href);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    window.scrollTo(0, 0);
+  }
+
   // What the grid's column definitions name.
+  window.dashAgGridComponentFunctions = Object.assign({}, window.dashAgGridComponentFunctions, {
+    // a cell that leads to the page of what it names; its text stays text
+    RegularsLink: function (props) {
+      var value = props.value;
+      if (value === undefined || value === null) {
+        return null;
+      }
+      var href = props.colDef.cellRendererParams.href + encodeURIComponent(value);
+      return window.React.createElement("a", {
+        href: href,
+        className: "grid-link",
+        onClick: function (event) {
+          if (!(event.ctrlKey || event.metaKey || event.shiftKey || event.button)) {
+            event.preventDefault();
+            go(href);
+          }
+        },
+      }, String(value));
+    },
+  });
+
   window.dashAgGridFunctions = Object.assign({}, window.dashAgGridFunctions, {
     regularsFormat: written,
     regularsSegment: function (name) {

@@ -8,7 +8,8 @@ from dash.development.base_component import Component
 
 from ...sql.contract import SEGMENTS
 from .. import formats
-from ..filters import CUSTOMER_COLUMNS, LONGEST_SEARCH, RANGE_FILTERS, CustomerFilters, RangeFilter
+from ..listing import LONGEST_SEARCH, ListFilters, RangeFilter
+from ..listings import CUSTOMERS
 from .aria import aria
 from .icons import icon
 from .segments import LABELS
@@ -18,22 +19,26 @@ _SEGMENT = "filter-segment"
 _SEARCH = "filter-search"
 
 
+def _format(filter_: RangeFilter) -> str:
+    return CUSTOMERS.column_of[filter_.column].format
+
+
 def _scale(filter_: RangeFilter) -> float:
-    return 100 if filter_.format == "share" else 1
+    return 100 if _format(filter_) == "share" else 1
 
 
 FIELDS: tuple[UrlField, ...] = (
     UrlField("segment", _SEGMENT, "list", default=[]),
     *(
         UrlField(filter_.key, f"filter-{filter_.key}-{end}", end, scale=_scale(filter_))
-        for filter_ in RANGE_FILTERS.values()
+        for filter_ in CUSTOMERS.ranges
         for end in ("low", "high")
     ),
     UrlField("q", _SEARCH, "text", default=""),
 )
 
 
-def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> Component:
+def filter_bar(filters: ListFilters, currency: str, *, predicted: bool) -> Component:
     """Return the bar with the filter's values in it; without ``predicted`` ranges over predictions are hidden."""
     return html.Div(
         [
@@ -55,9 +60,9 @@ def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> C
                     ),
                     dmc.MultiSelect(
                         id=_SEGMENT,
-                        value=list(filters.segments),
+                        value=list(filters.choices.get("segment", ())),
                         data=[{"value": name, "label": LABELS[name]} for name in SEGMENTS],
-                        placeholder="" if filters.segments else "All segments",
+                        placeholder="" if filters.choices.get("segment") else "All segments",
                         clearable=True,
                         hidePickedOptions=True,
                         **aria(label="Segments"),
@@ -73,7 +78,7 @@ def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> C
                 [
                     *(
                         _pill(f, filters, currency, hidden=_is_prediction(f) and not predicted)
-                        for f in RANGE_FILTERS.values()
+                        for f in CUSTOMERS.ranges
                     ),
                     html.Button(
                         [icon("close", 14), "Clear"],
@@ -85,7 +90,7 @@ def filter_bar(filters: CustomerFilters, currency: str, *, predicted: bool) -> C
                 ],
                 className="pills",
             ),
-            dcc.Store(id="filter-pills", data=[_pill_facts(f, currency) for f in RANGE_FILTERS.values()]),
+            dcc.Store(id="filter-pills", data=[_pill_facts(f, currency) for f in CUSTOMERS.ranges]),
         ],
         className="filter-bar",
         role="search",
@@ -98,8 +103,8 @@ def register(app: Dash) -> None:
     app.clientside_callback(
         ClientsideFunction("regulars", "labelPills"),
         [
-            *(Output(f"pill-{key}", "children") for key in RANGE_FILTERS),
-            *(Output(f"pill-{key}-button", "className") for key in RANGE_FILTERS),
+            *(Output(f"pill-{key}", "children") for key in CUSTOMERS.range_of),
+            *(Output(f"pill-{key}-button", "className") for key in CUSTOMERS.range_of),
             Output("filter-clear", "hidden"),
         ],
         [Input("url", "search"), Input("filter-pills", "data")],
@@ -114,10 +119,10 @@ def register(app: Dash) -> None:
 
 
 def _is_prediction(filter_: RangeFilter) -> bool:
-    return CUSTOMER_COLUMNS[filter_.column].predicted
+    return CUSTOMERS.column_of[filter_.column].predicted
 
 
-def _pill(filter_: RangeFilter, filters: CustomerFilters, currency: str, *, hidden: bool) -> Component:
+def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, *, hidden: bool) -> Component:
     chosen = filters.ranges.get(filter_.key)
     scale = _scale(filter_)
     ends = {"low": chosen.low if chosen else None, "high": chosen.high if chosen else None}
@@ -125,8 +130,8 @@ def _pill(filter_: RangeFilter, filters: CustomerFilters, currency: str, *, hidd
         "money": {"prefix": formats.symbol(currency)},
         "share": {"suffix": "%"},
         "days": {"suffix": " days"},
-    }.get(filter_.format, {})
-    limits: dict[str, Any] = {"min": 0, "max": 100, "step": 5} if filter_.format == "share" else {}
+    }.get(_format(filter_), {})
+    limits: dict[str, Any] = {"min": 0, "max": 100, "step": 5} if _format(filter_) == "share" else {}
     inputs = [
         dmc.NumberInput(
             id=f"filter-{filter_.key}-{end}",
@@ -142,7 +147,7 @@ def _pill(filter_: RangeFilter, filters: CustomerFilters, currency: str, *, hidd
         )
         for end, word in (("low", "at least"), ("high", "at most"))
     ]
-    meaning = CUSTOMER_COLUMNS[filter_.column].meaning
+    meaning = CUSTOMERS.column_of[filter_.column].meaning
     return dmc.Popover(
         [
             dmc.PopoverTarget(
@@ -177,6 +182,6 @@ def _pill_facts(filter_: RangeFilter, currency: str) -> dict[str, str]:
     return {
         "key": filter_.key,
         "label": filter_.label,
-        "format": filter_.format,
+        "format": _format(filter_),
         "symbol": formats.symbol(currency),
     }

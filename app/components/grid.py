@@ -1,6 +1,6 @@
 """A grid over any number of rows: blocks are fetched as one scrolls, sorted and filtered where the rows are.
 
-The browser's side (``assets/regulars.js``) asks ``endpoint`` with the page's own query: a block is an ordinary GET
+The browser's side (``assets/regulars.js``) asks ``/rows/LISTING`` with the page's own query: a block is an ordinary GET
 whose answer cannot be mistaken for another's, and the server clamps and checks it.
 """
 
@@ -12,7 +12,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
 from .. import formats
-from ..filters import CustomerColumn, Sort
+from ..listing import Column, Listing, Sort
 from .aria import aria
 
 BLOCK_ROWS = 100
@@ -22,8 +22,8 @@ _RIGHT = {"money", "count", "decimal", "share", "days", "date"}
 
 def grid(
     grid_id: str,
-    endpoint: str,
-    columns: Sequence[CustomerColumn],
+    listing: Listing,
+    columns: Sequence[Column],
     sorts: Sequence[Sort],
     currency: str,
     *,
@@ -32,11 +32,12 @@ def grid(
 ) -> Component:
     """Return the grid; ``columns`` are shown in their order, ``sorts`` is the sort it starts with."""
     order = {sort.column: (i, sort.descending) for i, sort in enumerate(sorts)}
-    definitions = [_definition(column, order, currency) for column in columns if column.shown]
+    first = listing.columns[0].name
+    definitions = [_definition(column, order, currency, first) for column in columns if column.shown]
     return html.Div(
         [
             dcc.Store(id=f"{grid_id}-loaded"),
-            dcc.Store(id=f"{grid_id}-endpoint", data={"endpoint": endpoint, "id": grid_id}),
+            dcc.Store(id=f"{grid_id}-endpoint", data=_facts(grid_id, listing)),
             dag.AgGrid(
                 id=grid_id,
                 columnDefs=definitions,
@@ -71,6 +72,16 @@ def grid(
     )
 
 
+def _facts(grid_id: str, listing: Listing) -> dict[str, Any]:
+    return {
+        "id": grid_id,
+        "endpoint": f"/rows/{listing.name}",
+        "keys": list(listing.filter_keys),
+        "sort": ",".join(("-" if sort.descending else "") + sort.column for sort in listing.default_sort),
+        "nouns": listing.nouns,
+    }
+
+
 def register(app: Dash, grid_id: str) -> None:
     """Fill the grid from its endpoint whenever the URL or the snapshot changes; a click on a heading sorts the URL."""
     app.clientside_callback(
@@ -84,12 +95,12 @@ def register(app: Dash, grid_id: str) -> None:
     app.clientside_callback(
         ClientsideFunction("regulars", "sortToUrl"),
         Input(grid_id, "columnState"),
-        State("url", "search"),
+        State(f"{grid_id}-endpoint", "data"),
         prevent_initial_call=True,
     )
 
 
-def _definition(column: CustomerColumn, order: Mapping[str, tuple[int, bool]], currency: str) -> dict[str, Any]:
+def _definition(column: Column, order: Mapping[str, tuple[int, bool]], currency: str, first: str) -> dict[str, Any]:
     definition: dict[str, Any] = {
         "field": column.name,
         "headerName": column.label,
@@ -105,8 +116,12 @@ def _definition(column: CustomerColumn, order: Mapping[str, tuple[int, bool]], c
         definition["cellStyle"] = {"function": "regularsBar(params.value)"}
     if column.format == "segment":
         definition["valueFormatter"] = {"function": "regularsSegment(params.value)"}
-    if column.name == "customer_id":
-        definition |= {"pinned": "left", "cellClass": "grid-id", "tooltipField": "customer_id"}
+    if column.format == "flag":
+        definition["valueFormatter"] = {"function": "params.value === null ? '–' : params.value ? 'yes' : 'no'"}
+    if column.link:
+        definition |= {"cellRenderer": "RegularsLink", "cellRendererParams": {"href": column.link}}
+    if column.name == first:
+        definition |= {"pinned": "left", "cellClass": "grid-id", "tooltipField": column.name}
     if column.name in order:
         place, descending = order[column.name]
         definition |= {"sort": "desc" if descending else "asc", "sortIndex": place}

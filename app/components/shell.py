@@ -124,6 +124,7 @@ def _navigation(pages: Sequence["Page"]) -> Component:
             )
         )
         for page in pages
+        if page.in_menu
     ]
     return html.Div(
         [

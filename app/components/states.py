@@ -12,8 +12,9 @@ from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
 from ...sql.errors import RegularsError
+from ..access import NotAllowed
 from ..data import NoSnapshot, SnapshotGap
-from ..filters import FilterError
+from ..listing import FilterError
 from .icons import icon
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ def problem(error: Exception, *, compact: bool = False) -> Component:
             symbol="filter",
             compact=compact,
         )
+    if isinstance(error, NotAllowed):
+        return state("Not allowed", _sentence(error), symbol="alert", compact=compact)
     if isinstance(error, RegularsError):
         commands = ("regulars runs", "regulars build")
         return state(

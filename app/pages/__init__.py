@@ -1,6 +1,6 @@
 """The pages, one module each. A page answers one question; ``server.PAGES`` lists them in the order of the menu."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,11 @@ class Page:
         numbers; what it raises is shown as a state that helps.
     register : callable
         ``register(app, data)`` adds its callbacks and routes, once.
+    report : callable, optional
+        ``report(data, search)`` gives the page's parts as (title, component) with every number in place and nothing
+        left to load: what the page is as one self-contained file.
+    in_menu : bool
+        Whether the menu leads to it; a page about one thing is reached from lists.
     """
 
     path: str
@@ -34,3 +39,5 @@ class Page:
     question: str
     layout: "Callable[[SnapshotData, str], Component]"
     register: "Callable[[Dash, AppData], None]"
+    report: "Callable[[SnapshotData, str], Sequence[tuple[str, Component]]] | None" = None
+    in_menu: bool = True

@@ -16,14 +16,14 @@ from ..components.figure import CONFIG
 from ..components.icons import icon
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
-from ..filters import CUSTOMER_COLUMNS, CustomerFilters, Range
+from ..listing import ListFilters, Range
+from ..listings import CUSTOMERS
 from . import Page
 
 if TYPE_CHECKING:
     from ..data import AppData, SnapshotData
 
 _GRID = "customers-grid"
-_ENDPOINT = "/rows/customers"
 _MAP_HEIGHT = 350
 _NO_RANGE = Range()
 
@@ -34,8 +34,8 @@ def layout(data: "SnapshotData", search: str) -> Component:
     """Return the page with its filter as the URL has it, and a skeleton for every number."""
     missing = data.enough_data()
     predicted = not missing
-    filters = CustomerFilters.parse(search)
-    columns = [column for column in CUSTOMER_COLUMNS.values() if predicted or not column.predicted]
+    filters = CUSTOMERS.parse(search)
+    columns = [column for column in data.columns(CUSTOMERS) if predicted or not column.predicted]
     return html.Div(
         [
             url_store("customers", FIELDS),
@@ -95,7 +95,7 @@ def layout(data: "SnapshotData", search: str) -> Component:
                         ],
                         className="card-head",
                     ),
-                    grid.grid(_GRID, _ENDPOINT, columns, filters.sorts, data.currency, label="Customers"),
+                    grid.grid(_GRID, CUSTOMERS, columns, filters.sorts, data.currency, label="Customers"),
                 ],
                 className="card",
                 **aria(labelledby="list-heading"),
@@ -123,12 +123,13 @@ def register(app: Dash, data: "AppData") -> None:
         Output("export-parquet", "href"),
         Input("url", "search"),
         Input("run", "data"),
+        Input(f"{_GRID}-endpoint", "data"),
     )
 
     @app.callback(Output("customers-totals", "children"), Input("run", "data"), Input("url", "search"))
     @states.guarded
     def totals(run: str, search: str) -> Component:
-        return _totals(data.snapshot(run), CustomerFilters.parse(search))
+        return _totals(data.snapshot(run), CUSTOMERS.parse(search))
 
     @app.callback(
         Output("heatmap", "figure"),
@@ -142,14 +143,14 @@ def register(app: Dash, data: "AppData") -> None:
     def recency_frequency(run: str, search: str, color: Any, scheme: Any) -> tuple[go.Figure, Component, bool]:
         name = theme.scheme(scheme)
         try:
-            return *_heatmap(data.snapshot(run), CustomerFilters.parse(search), color, name), True
+            return *_heatmap(data.snapshot(run), CUSTOMERS.parse(search), color, name), True
         except Exception as error:  # noqa: BLE001 - shown in place of the map
             return _nothing(name), states.problem(error, compact=True), True
 
 
-def _totals(data: "SnapshotData", filters: CustomerFilters) -> Component:
+def _totals(data: "SnapshotData", filters: ListFilters) -> Component:
     answer = data.customer_totals(filters)
-    chosen, everyone = answer.records[0], data.customer_totals(CustomerFilters()).records[0]
+    chosen, everyone = answer.records[0], data.customer_totals(CUSTOMERS.everything).records[0]
     predicted = not data.enough_data()
     n, everybody = chosen["customers"], everyone["customers"]
     parts = [("Customers", formats.count(n), f"of {formats.count(everybody)}" if n < everybody else "all")]
@@ -188,13 +189,13 @@ def _totals(data: "SnapshotData", filters: CustomerFilters) -> Component:
 
 
 def _heatmap(
-    data: "SnapshotData", filters: CustomerFilters, color: Any, scheme: theme.Scheme
+    data: "SnapshotData", filters: ListFilters, color: Any, scheme: theme.Scheme
 ) -> tuple[go.Figure, Component]:
     predicted = not data.enough_data()
     metric = heatmap.METRICS.get(color if isinstance(color, str) else "", heatmap.METRICS["alive"])
     if metric.predicted and not predicted:
         metric = heatmap.METRICS["customers"]
-    everyone = _columns(data.recency_frequency(CustomerFilters()))
+    everyone = _columns(data.recency_frequency(CUSTOMERS.everything))
     bounds = [
         heatmap.edges(everyone[name], everyone["customers"], ladder)
         for name, ladder in (("frequency", heatmap.FREQUENCY_LADDER), ("days_since_last_order", heatmap.DAYS_LADDER))
@@ -215,7 +216,7 @@ def _heatmap(
 
 
 def _note(data: "SnapshotData") -> str:
-    row = data.customer_totals(CustomerFilters()).records[0]
+    row = data.customer_totals(CUSTOMERS.everything).records[0]
     certain = row["one_time_customers"] and (row["one_time_probability_alive"] or 0) > 1 - 1e-9
     if certain and not data.enough_data():
         return (

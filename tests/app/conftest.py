@@ -260,3 +260,17 @@ def priced_snapshot(priced_shop):
     from regulars.app.build import run_build
 
     return run_build(priced_shop.settings(), progress=False)
+
+
+@pytest.fixture(scope="session")
+def planned_shop(priced_shop, priced_snapshot):
+    """The priced shop, built."""
+    assert priced_snapshot.snapshot.manifest["markdowns"]
+    return priced_shop
+
+
+@pytest.fixture
+def own_warehouse(planned_shop, tmp_path):
+    """Settings of the priced shop whose warehouse is a copy, for what writes records."""
+    shutil.copytree(planned_shop.settings().warehouse, tmp_path / "warehouse")
+    return planned_shop.settings(str(tmp_path / "warehouse"))

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from regulars.app.data import MOST_ROWS, AppData, NoSnapshot, SnapshotGap, query
-from regulars.app.filters import CUSTOMER_COLUMNS, RANGE_FILTERS, CustomerFilters, FilterError, page_bounds
+from regulars.app.listing import FilterError, ListFilters, page_bounds
+from regulars.app.listings import CUSTOMERS
 from regulars.sql.contract import SEGMENTS
 from regulars.sql.engine import QueryError
 from regulars.sql.errors import WarehouseError
@@ -29,12 +30,12 @@ def frame(snapshot) -> pd.DataFrame:
     return both.sort_values("customer_id", key=lambda ids: ids.map(lambda text: text.encode())).reset_index(drop=True)
 
 
-def chosen(frame: pd.DataFrame, filters: CustomerFilters) -> pd.DataFrame:
+def chosen(frame: pd.DataFrame, filters: ListFilters) -> pd.DataFrame:
     keep = np.ones(len(frame), dtype=bool)
-    if filters.segments:
-        keep &= frame["segment"].isin(filters.segments)
+    if "segment" in filters.choices:
+        keep &= frame["segment"].isin(filters.choices["segment"])
     for key, range_ in filters.ranges.items():
-        column = frame[RANGE_FILTERS[key].column].astype(float)
+        column = frame[CUSTOMERS.range_of[key].column].astype(float)
         if range_.low is not None:
             keep &= column >= range_.low
         if range_.high is not None:
@@ -47,7 +48,7 @@ def chosen(frame: pd.DataFrame, filters: CustomerFilters) -> pd.DataFrame:
 
 
 _NUMBERS = st.none() | st.sampled_from([0.0, 0.3, 0.9, 1.0, 2.0, 7.0, 30.0, 100.0, 400.0])
-_SORTABLE = [name for name, column in CUSTOMER_COLUMNS.items() if column.format not in {"text", "segment"}]
+_SORTABLE = [name for name, column in CUSTOMERS.column_of.items() if column.format not in {"text", "segment"}]
 
 
 @st.composite
@@ -55,7 +56,7 @@ def queries(draw) -> str:
     parts = []
     if draw(st.booleans()):
         parts.append("segment=" + ",".join(draw(st.lists(st.sampled_from(list(SEGMENTS)), max_size=3))))
-    for key in draw(st.lists(st.sampled_from(list(RANGE_FILTERS)), max_size=3, unique=True)):
+    for key in draw(st.lists(st.sampled_from(list(CUSTOMERS.range_of)), max_size=3, unique=True)):
         low, high = draw(_NUMBERS), draw(_NUMBERS)
         parts.append(f"{key}={'' if low is None else low}..{'' if high is None else high}")
     if draw(st.booleans()):
@@ -69,9 +70,9 @@ def queries(draw) -> str:
 @given(query=queries(), offset=st.integers(0, 3_100))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_page_and_its_totals_equal_pandas(snapshot, frame, query, offset):
-    filters = CustomerFilters.parse(query)
+    filters = CUSTOMERS.parse(query)
     expected = chosen(frame, filters)
-    rows, total = snapshot.customer_page(filters, offset, 50)
+    rows, total = snapshot.page(filters, offset, 50)
     assert total == len(expected)
     assert [row["customer_id"] for row in rows] == expected["customer_id"].iloc[offset : offset + 50].tolist()
     totals = snapshot.customer_totals(filters).records[0]
@@ -81,16 +82,16 @@ def test_a_page_and_its_totals_equal_pandas(snapshot, frame, query, offset):
 
 
 def test_ties_are_broken_by_id_so_that_pages_neither_repeat_nor_miss(snapshot):
-    filters = CustomerFilters.parse("sort=segment")
+    filters = CUSTOMERS.parse("sort=segment")
     seen = []
     for offset in range(0, 3_000, 170):
-        seen += [row["customer_id"] for row in snapshot.customer_page(filters, offset, 170)[0]]
+        seen += [row["customer_id"] for row in snapshot.page(filters, offset, 170)[0]]
     assert len(seen) == len(set(seen)) == 3_000
 
 
 def test_a_page_is_cut_to_200_rows_and_starts_beyond_the_end_are_empty(snapshot):
-    assert len(snapshot.customer_page(CustomerFilters(), 0, 300_000)[0]) == MOST_ROWS == 200
-    assert snapshot.customer_page(CustomerFilters(), 10**15, 100) == ([], 3_000)
+    assert len(snapshot.page(CUSTOMERS.everything, 0, 300_000)[0]) == MOST_ROWS == 200
+    assert snapshot.page(CUSTOMERS.everything, 10**15, 100) == ([], 3_000)
     assert page_bounds("0", "300000", MOST_ROWS) == (0, 200)
 
 
@@ -109,7 +110,7 @@ def test_segments_and_concentration_add_up(snapshot, frame):
 
 
 def test_recency_and_frequency_count_every_customer_once(snapshot, frame):
-    rows = snapshot.recency_frequency(CustomerFilters()).rows
+    rows = snapshot.recency_frequency(CUSTOMERS.everything).rows
     assert rows["customers"].to_numpy().sum() == len(frame)
     one_time = frame[frame["frequency"] == 0]
     mine = rows.to_pandas()
@@ -135,7 +136,7 @@ def test_recency_and_frequency_count_every_customer_once(snapshot, frame):
 )
 def test_what_is_no_filter_is_refused_with_what_is_allowed(query, said):
     with pytest.raises(FilterError, match=said.replace("(", r"\(")):
-        CustomerFilters.parse(query)
+        CUSTOMERS.parse(query)
 
 
 @pytest.mark.parametrize(("start", "end"), [("-1", "5"), ("5", "1"), ("x", "1"), ("0", str(10**40)), (None, None)])
@@ -147,18 +148,18 @@ def test_what_is_no_page_is_refused(start, end):
 @given(query=queries())
 @settings(max_examples=100, deadline=None)
 def test_a_filter_survives_being_written_and_read(query):
-    filters = CustomerFilters.parse(query)
-    assert CustomerFilters.parse(filters.query(sort=True)) == filters
+    filters = CUSTOMERS.parse(query)
+    assert CUSTOMERS.parse(filters.query(sort=True)) == filters
 
 
 def test_the_same_question_is_answered_from_memory_and_another_is_not(snapshot):
-    filters = CustomerFilters.parse("value=12..")
-    assert snapshot.customer_totals(filters) is snapshot.customer_totals(CustomerFilters.parse("value=12.."))
-    assert snapshot.customer_totals(filters) is not snapshot.customer_totals(CustomerFilters.parse("value=13.."))
+    filters = CUSTOMERS.parse("value=12..")
+    assert snapshot.customer_totals(filters) is snapshot.customer_totals(CUSTOMERS.parse("value=12.."))
+    assert snapshot.customer_totals(filters) is not snapshot.customer_totals(CUSTOMERS.parse("value=13.."))
 
 
 def test_an_answer_shows_the_statement_and_the_values_it_was_made_with(snapshot):
-    shown = snapshot.customer_totals(CustomerFilters.parse("segment=best")).sql
+    shown = snapshot.customer_totals(CUSTOMERS.parse("segment=best")).sql
     assert "-- $segment_0 = 'best'" in shown
     assert "FROM filtered_customers" in shown
 
@@ -201,9 +202,9 @@ def test_a_published_snapshot_is_seen_without_a_restart(synthetic, tmp_path):
         data.snapshot()
     synthetic.write_snapshot(house, "5eed00000000000a", customers=600)
     first = data.snapshot()
-    assert first.customer_totals(CustomerFilters()).records[0]["customers"] == 600
+    assert first.customer_totals(CUSTOMERS.everything).records[0]["customers"] == 600
     synthetic.write_snapshot(house, "5eed00000000000b", customers=700, as_of=date(2018, 1, 31))
-    assert data.snapshot().customer_totals(CustomerFilters()).records[0]["customers"] == 700
+    assert data.snapshot().customer_totals(CUSTOMERS.everything).records[0]["customers"] == 700
     assert data.snapshot("5eed00000000000a") is first
     with Warehouse(house).lock():
         pass
@@ -228,7 +229,7 @@ def test_only_so_many_snapshots_are_kept_open(synthetic, tmp_path):
     for run in runs[1:]:
         data.snapshot(run)
     # dropped from the list, yet whole for whoever still reads it
-    assert first.customer_totals(CustomerFilters()).records[0]["customers"] == 50
+    assert first.customer_totals(CUSTOMERS.everything).records[0]["customers"] == 50
     assert data.snapshot(runs[0]) is not first
     data.close()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regulars.app.export import csv_stream, parquet_stream, spreadsheet_safe
-from regulars.app.filters import CUSTOMER_COLUMNS, CustomerFilters
+from regulars.app.listings import CUSTOMERS
 
 FILTERS = ["", "segment=best,at_risk&value=2..", "q=nobody-has-this", "sort=-frequency,customer_id"]
 
@@ -27,9 +27,9 @@ def exported(client, kind: str, query: str) -> bytes:
 def test_csv_holds_exactly_the_filtered_rows_in_their_sort(client, snapshot, query, tmp_path):
     path = tmp_path / "customers.csv"
     path.write_bytes(exported(client, "csv", query))
-    expected = snapshot.stream_customers(CustomerFilters.parse(query)).read_all()
+    expected = snapshot.stream(CUSTOMERS.parse(query)).read_all()
     for found in (pd.read_csv(path, dtype={"customer_id": str}), _read_in_duckdb(path)):
-        assert list(found.columns) == list(CUSTOMER_COLUMNS)
+        assert list(found.columns) == list(CUSTOMERS.column_of)
         ids = [text.removeprefix("'") for text in found["customer_id"]]
         assert ids == expected["customer_id"].to_pylist()
         # a double goes through its shortest text and comes back the same
@@ -46,7 +46,7 @@ def _read_in_duckdb(path) -> pd.DataFrame:
 def test_parquet_holds_exactly_the_filtered_rows_with_their_types(client, snapshot, query):
     answer = client.get(f"/export/customers.parquet?{query}")
     found = pq.read_table(io.BytesIO(answer.data))
-    expected = snapshot.stream_customers(CustomerFilters.parse(query)).read_all()
+    expected = snapshot.stream(CUSTOMERS.parse(query)).read_all()
     assert found.equals(expected.replace_schema_metadata(found.schema.metadata))
     assert found.schema.metadata[b"regulars.run_id"] == snapshot.run_id.encode()
     assert found.schema.metadata[b"regulars.as_of"] == b"2017-12-31"

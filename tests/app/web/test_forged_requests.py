@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from regulars.app.filters import CUSTOMER_COLUMNS, RANGE_FILTERS
+from regulars.app.listings import CUSTOMERS
 
 FORGED = 1_000
 NASTY = [
@@ -54,7 +54,7 @@ NASTY = [
 
 
 def forged_query(rng: random.Random) -> str:
-    keys = ["start", "end", "run", "sort", "q", "segment", "color", *RANGE_FILTERS, *NASTY, *CUSTOMER_COLUMNS]
+    keys = ["start", "end", "run", "sort", "q", "segment", "color", *CUSTOMERS.range_of, *NASTY, *CUSTOMERS.column_of]
     values = [
         *NASTY,
         "0",
