@@ -101,6 +101,14 @@ SET VARIABLE item_level = (
   SELECT coalesce(CAST(parameters ->> 'item_level' AS VARCHAR), 'style_color')
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE least_probability = (
+  SELECT coalesce(CAST(parameters ->> 'least_probability' AS DOUBLE), 0.5)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE least_purchase_days = (
+  SELECT coalesce(CAST(parameters ->> 'least_purchase_days' AS BIGINT), 2)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE observation_end = (
   SELECT CAST(parameters ->> 'observation_end' AS DATE)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -405,6 +413,30 @@ SELECT
     getvariable('as_of') AS as_of,
     meaning
 FROM figures;
+
+CREATE OR REPLACE VIEW customers_at_churn_risk AS
+SELECT
+    customer_churn.customer_id,
+    customer_churn.horizon_days,
+    customer_churn.probability_no_order,
+    customer_churn.chosen,
+    customer_churn.median_days_survival,
+    customer_churn.median_days_btyd,
+    customer_churn.days_since_order,
+    customer_churn.beyond_range,
+    customer_summary.last_order_on,
+    customer_summary.orders,
+    customer_summary.revenue,
+    customer_scores.customer_value,
+    customer_churn.reason_1,
+    customer_churn.reason_2,
+    customer_churn.reason_3
+FROM customer_churn
+JOIN customer_summary ON customer_churn.customer_id = customer_summary.customer_id
+LEFT JOIN customer_scores ON customer_churn.customer_id = customer_scores.customer_id
+WHERE customer_churn.probability_no_order >= getvariable('least_probability') AND customer_summary.frequency + 1 >= getvariable('least_purchase_days')
+ORDER BY customer_churn.probability_no_order DESC, customer_summary.revenue DESC, customer_churn.customer_id
+LIMIT getvariable('customers');
 
 CREATE OR REPLACE VIEW customers_at_risk AS
 SELECT

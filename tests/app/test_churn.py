@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from regulars.app import named_rows
 from regulars.app.build import run_build
 from regulars.clv import ParetoNBDModel
 from regulars.sql.contract import CHURN_REPORTS, CUSTOMER_CHURN
 from regulars.sql.errors import MissingExtraError, SettingsError
+from regulars.sql.snapshot import Warehouse
 
 SECTION = {"horizon_days": 60, "explained": 5}
 
@@ -114,6 +116,27 @@ def test_a_horizon_longer_than_the_history_is_a_note_with_both(shop_at, tmp_path
     assert "the horizon is 700 days and the orders go back" in note
 
 
+def test_sql_lists_those_at_risk_with_probability_medians_and_reasons(built, scores):
+    shop, result = built
+    summary = result.snapshot.read("customer_summary").to_pandas().set_index("customer_id")
+    value = result.snapshot.read("customer_scores").to_pandas().set_index("customer_id")["customer_value"]
+    wanted = scores.join(summary[["frequency", "revenue"]], on="customer_id").join(value, on="customer_id")
+    wanted = wanted[(wanted["probability_no_order"] >= 0.5) & (wanted["frequency"] > 0)]
+    wanted = wanted.sort_values(["probability_no_order", "revenue", "customer_id"], ascending=[False, False, True])
+    assert 3 < len(wanted) < len(scores)
+    ask = {"settings": lambda: shop.settings(churn=SECTION), "warehouse": lambda: Warehouse(shop.settings().warehouse)}
+    found = named_rows.rows("customers_at_churn_risk", {}, fresh=False, engine="duckdb", **ask).to_pandas()
+    assert found["customer_id"].tolist() == wanted["customer_id"].tolist()
+    for name in set(found) & set(CUSTOMER_CHURN.column_names) - {"customer_id"}:
+        pd.testing.assert_series_equal(found[name], wanted[name].reset_index(drop=True))
+    np.testing.assert_array_equal(found["customer_value"], wanted["customer_value"])
+    some = {"customers": "3", "least_probability": "0.9", "least_purchase_days": "1"}
+    parameters = named_rows.parse_parameters("customers_at_churn_risk", [f"{k}={v}" for k, v in some.items()])
+    few = named_rows.rows("customers_at_churn_risk", parameters, fresh=False, engine="duckdb", **ask)
+    assert few.column("probability_no_order").to_pylist() == scores["probability_no_order"].nlargest(3).tolist()
+    assert all(few.column("reason_1").to_pylist())
+
+
 def _weekly(customer: str, until: date) -> list[dict]:
     """An order each Monday from 2024 on; the last one up to ``until``."""
     days = (date(2024, 1, 1) + timedelta(days=7 * k) for k in range(60))
@@ -159,8 +182,6 @@ def test_outcomes_told_apart_without_error_leave_the_scores_uncalibrated(empty_s
 
 
 def test_without_the_section_the_tables_are_there_and_empty(built_shop):
-    from regulars.sql.snapshot import Warehouse
-
     snapshot = Warehouse(built_shop.folder / "warehouse").current()
     assert snapshot.read("customer_churn").num_rows == snapshot.read("churn_reports").num_rows == 0
 

@@ -71,8 +71,8 @@ def test_a_query_file_runs_by_hand_and_gives_what_the_program_gives(session, dat
     elif name not in READS_SCORES:
         bound = {p.name: first_value(session, f"SELECT getvariable('{p.name}')") for p in queries()[name].parameters}
         assert by_hand == rows_of(database.query(name, **bound))
-    else:
-        assert by_hand
+    else:  # this shop's settings have no [churn]
+        assert bool(by_hand) is (name != "customers_at_churn_risk")
 
 
 @pytest.mark.parametrize("name", checks())

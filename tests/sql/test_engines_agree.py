@@ -146,6 +146,8 @@ def churn(customers: list[str]) -> pa.Table:
     some = customers[::2]
     value = {"DOUBLE": 0.625, "DATE": AS_OF, "BIGINT": 30, "BOOLEAN": False, "VARCHAR": "said"}
     columns = {c.name: [value[c.type]] * len(some) for c in contract.CUSTOMER_CHURN.columns} | {"customer_id": some}
+    columns["probability_no_order"] = [(0.25, 0.625, 0.5, 0.625)[i % 4] for i in range(len(some))]
+    columns["median_days_survival"] = [(12.0, None)[i % 2] for i in range(len(some))]
     return pa.table(columns, pa.schema([(c.name, arrow_type(c.type)) for c in contract.CUSTOMER_CHURN.columns]))
 
 
