@@ -34,13 +34,13 @@ def register(server: Flask, data: "AppData") -> None:
         run = asked.pop("run", None)
         offset, rows = page_bounds(asked.pop("start", "0"), asked.pop("end", str(MOST_ROWS)), MOST_ROWS)
         page, total = data.snapshot(run).page(found.parse(asked), offset, rows)
-        return _json({"rows": page, "total": total})
+        return json_answer({"rows": page, "total": total})
 
     @server.get("/export/<listing>.<kind>")
     def export_rows(listing: str, kind: str) -> Response:
         found = _listing(listing)
         if kind not in _EXPORTS:
-            return _json({"error": f"no export {kind[:20]!r}; there are csv and parquet"}, status=404)
+            return json_answer({"error": f"no export {kind[:20]!r}; there are csv and parquet"}, status=404)
         asked = _asked()
         snapshot = data.snapshot(asked.pop("run", None))
         filters = found.parse(asked)
@@ -57,44 +57,44 @@ def register(server: Flask, data: "AppData") -> None:
     @server.get("/healthz")
     def health() -> Response:
         try:
-            return _json({"status": "ok", "run": data.current_run()})
+            return json_answer({"status": "ok", "run": data.current_run()})
         except WarehouseError as error:
-            return _json({"status": "no snapshot", "error": str(error)}, status=503)
+            return json_answer({"status": "no snapshot", "error": str(error)}, status=503)
 
     @server.get("/rows/<path:rest>")
     @server.get("/export/<path:rest>")
     def nothing_here(rest: str) -> Response:  # noqa: ARG001
-        return _json({"error": "nothing here"}, status=404)
+        return json_answer({"error": "nothing here"}, status=404)
 
-    @server.errorhandler(_NoListing)
-    def no_listing(error: _NoListing) -> Response:
-        return _json({"error": str(error)}, status=404)
+    @server.errorhandler(NotThere)
+    def no_listing(error: NotThere) -> Response:
+        return json_answer({"error": str(error)}, status=404)
 
     @server.errorhandler(NotAllowed)
     def not_allowed(error: NotAllowed) -> Response:
-        return _json({"error": str(error)}, status=403)
+        return json_answer({"error": str(error)}, status=403)
 
     @server.errorhandler(FilterError)
     def bad_filter(error: FilterError) -> Response:
-        return _json({"error": str(error)}, status=400)
+        return json_answer({"error": str(error)}, status=400)
 
     @server.errorhandler(WarehouseError)
     def no_snapshot(error: WarehouseError) -> Response:
-        return _json({"error": str(error)}, status=404)
+        return json_answer({"error": str(error)}, status=404)
 
     @server.errorhandler(RegularsError)
     def failed(error: RegularsError) -> Response:
         log.error("%s failed", request.path, exc_info=error)
-        return _json({"error": "it failed on the server; the log says why"}, status=500)
+        return json_answer({"error": "it failed on the server; the log says why"}, status=500)
 
 
-class _NoListing(RegularsError):
-    """There is no such grid."""
+class NotThere(RegularsError):
+    """There is nothing of that name. Answered with 404."""
 
 
 def _listing(name: str) -> Listing:
     if name not in LISTINGS:
-        raise _NoListing(f"no listing {name[:40]!r}; there are {', '.join(LISTINGS)}")
+        raise NotThere(f"no listing {name[:40]!r}; there are {', '.join(LISTINGS)}")
     return LISTINGS[name]
 
 
@@ -104,7 +104,8 @@ def _asked() -> dict[str, str]:
     return request.args.to_dict()
 
 
-def _json(value: Any, status: int = 200) -> Response:
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Return a value as JSON that nobody keeps; money and dates as numbers and ISO text."""
     text = json.dumps(value, default=_plain, allow_nan=False)
     return Response(text, status=status, mimetype="application/json", headers={"Cache-Control": "no-store"})
 

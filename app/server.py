@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dash import Dash, Input, Output, State, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
 from flask import Flask, Response, abort, request
 
 from ..sql.errors import RegularsError, SettingsError
-from . import formats, routes
+from . import formats, report, routes
 from .components import provenance, shell, states
+from .components.icons import icon
 from .data import AppData, SnapshotData
 from .pages import Page, customers, overview
 
@@ -95,6 +96,14 @@ def create_server(
     for page in PAGES:
         page.register(app, data)
     _register_pages(app, data)
+    report.register(server, data, PAGES)
+    app.clientside_callback(
+        ClientsideFunction("regulars", "reportLink"),
+        Output("report-link", "href"),
+        Input("url", "search"),
+        Input("run", "data"),
+        State("url", "pathname"),
+    )
     server.extensions["regulars"] = data
     if warm:
         threading.Thread(target=data.warm, name="regulars-warm", daemon=True).start()
@@ -248,9 +257,22 @@ def _head(page: Page, snapshot: SnapshotData | None) -> Component:
     return html.Header(
         [
             html.Div([html.H1(page.name, tabIndex=-1), html.P(page.question, className="question")]),
-            provenance.stamp(snapshot) if snapshot else None,
+            html.Div([provenance.stamp(snapshot), _report_link(page)], className="page-head-end") if snapshot else None,
         ],
         className="page-head",
+    )
+
+
+def _report_link(page: Page) -> Component | None:
+    if page.report is None:
+        return None
+    return html.A(
+        [icon("download", 15), "Report"],
+        id="report-link",
+        href=f"/report/{report.page_name(page)}.html",
+        download="",
+        className="button report-link",
+        title="This page as one HTML file, with every number's source",
     )
 
 

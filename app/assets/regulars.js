@@ -381,21 +381,21 @@
     arrived = true;
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    regulars: {
-      syncUrl: syncUrl,
-      clearFilters: clearFilters,
-      labelPills: labelPills,
-      loadGrid: loadGrid,
-      sortToUrl: sortToUrl,
-      exportLinks: exportLinks,
-      pickCells: pickCells,
-      chooseScheme: chooseScheme,
-      applyScheme: applyScheme,
-      toggleMenu: toggleMenu,
-      closeMenu: closeMenu,
-      arrive: arrive,
-    },
+  // other files of this folder add to the same names, whichever is read first
+  window.dash_clientside = Object.assign({}, window.dash_clientside);
+  window.dash_clientside.regulars = Object.assign({}, window.dash_clientside.regulars, {
+    syncUrl: syncUrl,
+    clearFilters: clearFilters,
+    labelPills: labelPills,
+    loadGrid: loadGrid,
+    sortToUrl: sortToUrl,
+    exportLinks: exportLinks,
+    pickCells: pickCells,
+    chooseScheme: chooseScheme,
+    applyScheme: applyScheme,
+    toggleMenu: toggleMenu,
+    closeMenu: closeMenu,
+    arrive: arrive,
   });
 
   // Go to an address without loading the page anew, as a link of Dash does.

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, dcc, html
@@ -320,4 +321,18 @@ def _trust(data: "SnapshotData") -> list[Component]:
     ]
 
 
-PAGE = Page("/", "Overview", "chart", "What is the base worth, and is it growing?", layout, register)
+def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
+    """Return the page's parts with every number in place."""
+    said = dict(parse_qsl(search.removeprefix("?")))
+    tracked = _tracking(data, said.get("view"), said.get("models", "").split(","), "light")
+    return [
+        ("Key figures", _kpis(data)),
+        ("Actual and expected repeat orders", html.Div(tracked)),
+        ("Value concentration", html.Div(_concentration(data, "light"))),
+        ("Segments", html.Div(_segments(data))),
+        ("More figures", _more_kpis(data)),
+        ("Can today's data be trusted?", html.Div(_trust(data))),
+    ]
+
+
+PAGE = Page("/", "Overview", "chart", "What is the base worth, and is it growing?", layout, register, report)
