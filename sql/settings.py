@@ -51,6 +51,7 @@ CSV_OPTIONS = (
 
 # Not part of a run's identity: where things lie and what they may use, not what comes out.
 _WHEREABOUTS = {"build": {"warehouse", "keep_runs", "threads", "memory_limit"}}
+_SURFACES = {"app"}
 
 
 class _Section(BaseModel):
@@ -170,6 +171,17 @@ class BuildSettings(_Section):
     seed: int = Field(default=20261121, ge=0)
 
 
+class AppSettings(_Section):
+    """``[app]``: where the web app may find data, and how large a file it takes.
+
+    ``data_folders`` are folders, besides that of the settings file, whose files may be named on the app's start page;
+    relative ones start at the folder of the settings file. A build may read anything.
+    """
+
+    data_folders: tuple[str, ...] = ()
+    max_upload_mb: int = Field(default=1024, ge=1, le=1_048_576)
+
+
 class Settings(BaseSettings):
     """All that a build needs to know; read-only once made.
 
@@ -205,6 +217,7 @@ class Settings(BaseSettings):
     campaigns: dict[CampaignName, CampaignSettings] = Field(default_factory=dict)
     churn: ChurnSettings | None = None
     pricing: PricingSettings | None = None
+    app: AppSettings = Field(default_factory=AppSettings)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _origin: str = PrivateAttr(default="the settings")
@@ -363,7 +376,7 @@ class Settings(BaseSettings):
         """
         kept: dict[str, Any] = {}
         for section, values in self.to_dict().items():
-            if isinstance(values, dict):
+            if isinstance(values, dict) and section not in _SURFACES:
                 dropped = _WHEREABOUTS.get(section, set()) | ({"path"} if section in SECTIONS.values() else set())
                 kept[section] = {key: values[key] for key in sorted(values) if key not in dropped}
         kept["campaigns"] = {name: _learnt(said) for name, said in kept["campaigns"].items()}

@@ -31,6 +31,8 @@ class Page:
         left to load: what the page is as one self-contained file.
     in_menu : bool
         Whether the menu leads to it; a page about one thing is reached from lists.
+    needs_snapshot : bool
+        False for a page that stands without one: its ``layout`` is given None where there is none.
     """
 
     path: str
@@ -41,3 +43,4 @@ class Page:
     register: "Callable[[Dash, AppData], None]"
     report: "Callable[[SnapshotData, str], Sequence[tuple[str, Component]]] | None" = None
     in_menu: bool = True
+    needs_snapshot: bool = True

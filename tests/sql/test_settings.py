@@ -44,7 +44,7 @@ def test_defaults_are_the_documented_ones():
     ("sections", "said"),
     [
         ({}, ["no [orders] section", "write one with path ="]),
-        (ORDERS | {"polcy": {}}, ["[polcy]: unknown section 'polcy'; did you mean 'policy'?", "allowed: build, camp"]),
+        (ORDERS | {"polcy": {}}, ["[polcy]: unknown section 'polcy'; did you mean 'policy'?", "allowed: app, build, camp"]),
         (
             ORDERS | {"policy": {"guest": "set_aside"}},
             ["[policy] guest: unknown key 'guest'; did you mean 'guests'?", "allowed: duplicates, guests, refunds"],
@@ -223,6 +223,11 @@ def test_the_fingerprint_does_not_depend_on_the_place(tmp_path):
 @pytest.mark.parametrize("change", [{"warehouse": "/w"}, {"keep_runs": 2}, {"threads": 3}, {"memory_limit": "1GB"}])
 def test_the_fingerprint_does_not_depend_on_resources(tmp_path, change):
     assert _from(tmp_path, TOML, build=change).fingerprint == _from(tmp_path, TOML).fingerprint
+
+
+def test_the_fingerprint_does_not_depend_on_the_app(tmp_path):
+    app = {"data_folders": ["/data"], "max_upload_mb": 10}
+    assert _from(tmp_path, TOML, app=app).fingerprint == _from(tmp_path, TOML).fingerprint
 
 
 @pytest.mark.parametrize(
