@@ -1,4 +1,4 @@
-"""What people change, kept apart from the snapshots: saved segments, drafts of plans and the audit, in one SQLite file.
+"""What people change, kept apart from the snapshots: saved segments, drafts of plans, tokens and the audit.
 
 ``warehouse/state.sqlite`` is made when something is first written. A reader finds an empty state where there is none.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from ..sql.errors import WarehouseError
 
 FILE = "state.sqlite"
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE segments (
@@ -30,6 +30,14 @@ CREATE TABLE audit (
     details TEXT NOT NULL
 ) STRICT;
 """
+_TABLES_2 = """
+CREATE TABLE tokens (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, hash BLOB NOT NULL, scope TEXT NOT NULL, made_by TEXT NOT NULL,
+    made_at TEXT NOT NULL, expires_at TEXT, revoked_at TEXT, last_used_at TEXT
+) STRICT;
+"""
+# what each version of the file adds to the one before
+_STEPS = (_TABLES, _TABLES_2)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class State:
 
     def segments(self) -> list[Segment]:
         """Return the saved segments by name."""
-        rows = self._read("SELECT name, filter, made_by, made_at FROM segments ORDER BY name")
+        rows = self.read("SELECT name, filter, made_by, made_at FROM segments ORDER BY name")
         return [Segment(name, filter_, by, _when(at)) for name, filter_, by, at in rows]
 
     def segment(self, name: str) -> Segment | None:
@@ -100,41 +108,41 @@ class State:
 
     def save_segment(self, name: str, filter_: str, person: str) -> Segment:
         """Save a filter under a name, in place of the one of that name."""
-        now = _now()
-        with self._writing() as connection:
+        now = clock()
+        with self.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?)", (name, filter_, person, now))
-            _log(connection, now, person, "save segment", name, {"filter": filter_})
+            record(connection, now, person, "save segment", name, {"filter": filter_})
         return Segment(name, filter_, person, _when(now))
 
     def delete_segment(self, name: str, person: str) -> bool:
         """Forget a saved segment; False where there was none."""
         if not self.path.exists():
             return False
-        now = _now()
-        with self._writing() as connection:
+        now = clock()
+        with self.writing() as connection:
             gone = connection.execute("DELETE FROM segments WHERE name = ?", (name,)).rowcount > 0
             if gone:
-                _log(connection, now, person, "delete segment", name, {})
+                record(connection, now, person, "delete segment", name, {})
         return gone
 
     # ---- drafts
 
     def draft(self, kind: str, subject: str) -> Draft | None:
         """Return the draft of a plan, or None."""
-        rows = self._read(
+        rows = self.read(
             "SELECT kind, subject, content, made_by, made_at FROM drafts WHERE kind = ? AND subject = ?", kind, subject
         )
         return next((Draft(k, s, json.loads(content), by, _when(at)) for k, s, content, by, at in rows), None)
 
     def save_draft(self, kind: str, subject: str, content: Mapping[str, Any], person: str) -> None:
         """Keep a plan as it is now; overrides that stay are kept here."""
-        now = _now()
-        with self._writing() as connection:
+        now = clock()
+        with self.writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?)",
                 (kind, subject, json.dumps(content, sort_keys=True), person, now),
             )
-            _log(connection, now, person, "save draft", f"{kind} {subject}", {})
+            record(connection, now, person, "save draft", f"{kind} {subject}", {})
 
     # ---- audit
 
@@ -146,24 +154,26 @@ class State:
         WarehouseError
             It cannot be written: what was to be audited must then not be done.
         """
-        with self._writing() as connection:
-            _log(connection, _now(), person, action, subject, details)
+        with self.writing() as connection:
+            record(connection, clock(), person, action, subject, details)
 
     def audit_lines(self, most: int = 200) -> list[AuditLine]:
         """Return the latest audit lines, the last one first."""
-        rows = self._read("SELECT id, at, person, action, subject, details FROM audit ORDER BY id DESC LIMIT ?", most)
+        rows = self.read("SELECT id, at, person, action, subject, details FROM audit ORDER BY id DESC LIMIT ?", most)
         return [AuditLine(i, _when(at), who, did, what, json.loads(more)) for i, at, who, did, what, more in rows]
 
     # ---- the file
 
-    def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement; [] where nothing was ever written."""
         if not self.path.exists():
             return []
         with self._open() as connection:
             return connection.execute(sql, values).fetchall()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection in one transaction, which is taken back where the block raises."""
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -194,26 +204,27 @@ class State:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         if found > VERSION:
             raise WarehouseError(f"{self.path}: was written by a newer regulars (version {found}); use that one")
-        if found == 0:
+        if found < VERSION:
             connection.execute("BEGIN IMMEDIATE")
             (found,) = connection.execute("PRAGMA user_version").fetchone()
-            if found == 0:
-                for statement in filter(str.strip, _TABLES.split(";")):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {VERSION}")
+            for statement in filter(str.strip, ";".join(_STEPS[found:]).split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
 
 
-def _log(
+def record(
     connection: sqlite3.Connection, at: str, person: str, action: str, subject: str, details: Mapping[str, Any]
 ) -> None:
+    """Write an audit line in a transaction that is open, so that it stands exactly where the change does."""
     connection.execute(
         "INSERT INTO audit (at, person, action, subject, details) VALUES (?, ?, ?, ?, ?)",
         (at, person, action, subject, json.dumps(details, sort_keys=True, default=str)),
     )
 
 
-def _now() -> str:
+def clock() -> str:
+    """Return the clock time (UTC) as the file holds it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
