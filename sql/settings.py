@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from .app_settings import AppSettings, in_clear
 from .campaign_settings import LIST_KEYS, OFFER_LIST_KEYS, CampaignName, CampaignSettings
 from .churn_settings import ChurnSettings
 from .contract import SECTIONS
@@ -171,17 +172,6 @@ class BuildSettings(_Section):
     seed: int = Field(default=20261121, ge=0)
 
 
-class AppSettings(_Section):
-    """``[app]``: where the web app may find data, and how large a file it takes.
-
-    ``data_folders`` are folders, besides that of the settings file, whose files may be named on the app's start page;
-    relative ones start at the folder of the settings file. A build may read anything.
-    """
-
-    data_folders: tuple[str, ...] = ()
-    max_upload_mb: int = Field(default=1024, ge=1, le=1_048_576)
-
-
 class Settings(BaseSettings):
     """All that a build needs to know; read-only once made.
 
@@ -263,6 +253,13 @@ class Settings(BaseSettings):
         >>> Settings.from_mapping({"orders": {"path": "orders.parquet"}}, shop={"currency": "EUR"}).shop.currency
         'EUR'
         """
+        secret = in_clear(said.get("app"))
+        if secret:
+            variable = f"REGULARS_APP__{secret.upper().replace('.', '__')}"
+            raise SettingsError(
+                f"{origin}: [app] {secret} stands in the file, where whoever reads it can sign in as anybody; take it "
+                f"out, make a new one, and give it as the environment's {variable}, or in a file: {secret}_file = ..."
+            )
         environment = _environment(cls)
         merged = _merge(_merge(dict(said), environment), {k: v for k, v in sections.items() if v is not None})
         try:
