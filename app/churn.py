@@ -9,8 +9,9 @@ from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-from ..sql.contract import CHURN_REPORTS, CUSTOMER_CHURN, Table
+from ..sql.contract import CHURN_CALIBRATION, CHURN_REPORTS, CUSTOMER_CHURN, Table
 from ..sql.errors import ContractError, MissingExtraError, ModelError
+from ..sql.threads import usable_threads
 from .build_database import BuildDatabase
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ CODE = ("app/churn.py", "app/build_database.py")
 PACKAGES = ("lightgbm", "scikit-survival")
 STEP = "who is leaving"
 
+# fewer purchase days are learnt from faster by one thread than by several that wait for one another
+_MANY_DAYS = 20_000
 _MODELS_OF = {"hazard": "lightgbm", "kaplan_meier": ""}
 
 
@@ -36,6 +39,7 @@ class Churn:
 
     scores: "pa.Table"
     reports: "pa.Table"
+    calibration: "pa.Table"
     chosen: str = ""
     verdict: str = ""
     notes: tuple[str, ...] = ()
@@ -79,7 +83,7 @@ def learn_churn(
         Called with the name of the step before it begins.
     """
     asked = settings.churn
-    nothing = Churn(_empty(CUSTOMER_CHURN), _empty(CHURN_REPORTS))
+    nothing = Churn(_empty(CUSTOMER_CHURN), _empty(CHURN_REPORTS), _empty(CHURN_CALIBRATION))
     if asked is None:
         return nothing
     from ..clv.churn_forecast import forecast_churn
@@ -97,11 +101,20 @@ def learn_churn(
             recalibrate=asked.recalibrate,
             share=asked.customers_share,
             seed=settings.build.seed,
+            **_threads(pipeline, settings),
         )
         scores = forecast.score(tables, explain=asked.explained)
     except (ContractError, ModelError) as error:
-        return Churn(nothing.scores, nothing.reports, notes=(f"[churn] has no answer: {error}",))
+        return Churn(nothing.scores, nothing.reports, nothing.calibration, notes=(f"[churn] has no answer: {error}",))
     return _told(forecast, scores, asked.explained)
+
+
+def _threads(pipeline: "Pipeline", settings: "Settings") -> dict[str, Any]:
+    """As an option of the hazard, whose numbers do not depend on it."""
+    if settings.churn is None or settings.churn.model != "hazard":
+        return {}
+    (seen,) = pipeline.engine.query("SELECT count(*) AS days FROM customer_days").to_pylist()
+    return {"threads": usable_threads(settings.build.threads) if seen["days"] >= _MANY_DAYS else 1}
 
 
 def _of_reasons(forecast: "ChurnForecast", explained: int) -> tuple[str, ...]:
@@ -128,9 +141,12 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
     report = forecast.report
     if report is None:
         reports, verdict = _empty(CHURN_REPORTS), f"{forecast.chosen}, not judged"
+        calibration = _empty(CHURN_CALIBRATION)
     else:
         reports = contract_table(CHURN_REPORTS, {name: report.reports[name] for name in CHURN_REPORTS.column_names})
         verdict = report.verdict
+        found = report.calibration
+        calibration = contract_table(CHURN_CALIBRATION, {n: found[n] for n in CHURN_CALIBRATION.column_names})
     said = (
         (forecast.model.model, forecast.model.message_),
         (forecast.btyd.name, forecast.btyd.message_),
@@ -138,7 +154,8 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
     )
     notes = tuple(f"[churn] {name}: {message}" for name, message in said if message) + _of_reasons(forecast, explained)
     who = forecast.explained_by if explained else ""
-    return Churn(contract_table(CUSTOMER_CHURN, columns), reports, forecast.chosen, verdict, notes, who)
+    scored = contract_table(CUSTOMER_CHURN, columns)
+    return Churn(scored, reports, calibration, forecast.chosen, verdict, notes, who)
 
 
 def _empty(table: Table) -> "pa.Table":

@@ -119,6 +119,7 @@ class RunContent:
         made_by = "clv.forecast_churn" if made_of.settings.churn else "none"
         self._write("customer_churn", churn.scores, ("customer_days",), made_by)
         self._write("churn_reports", churn.reports, ("customer_days",), made_by)
+        self._write("churn_calibration", churn.calibration, ("customer_days",), made_by)
         for name, rows in campaign_tables(campaigns).items():
             self._write(name, rows, _CAMPAIGNS, "app.campaigns" if campaigns else "none")
         for name, rows in prices.tables.items():

@@ -1,4 +1,4 @@
-"""The contract's tables of campaigns: effects, their value, scores by customer."""
+"""The contract's tables of campaigns: effects, what they were judged by, their value, scores by customer."""
 
 from .tables import ID, Column, Table
 
@@ -63,5 +63,66 @@ UPLIFT_SCORES = Table(
         Column("cost", "DOUBLE", "currency", "What sending it is expected to cost"),
         Column("net_effect", "DOUBLE", "currency", "margin x effect - cost"),
         Column("model_version", "VARCHAR", "", "The effects that scored, under models/campaign_<name>"),
+    ),
+)
+
+CAMPAIGN_CURVES = Table(
+    "campaign_curves",
+    ("campaign", "ranking", "share"),
+    "What it gains to treat the first share of a ranking, on customers that no ranking has learnt from.",
+    (
+        Column("campaign", ID, "", "Name of the [campaigns.NAME] section"),
+        Column("ranking", "VARCHAR", "", "The learner, 'response' (a plain response model) or 'random'"),
+        Column("share", "DOUBLE", "share", "Of the customers, the first by the ranking, each with his best arm"),
+        Column("gain", "DOUBLE", "currency", "Profit per 1,000 customers, treated or not, over treating none"),
+        Column("lower", "DOUBLE", "currency", "Lower end of its 95% interval, at this share alone"),
+        Column("upper", "DOUBLE", "currency", "Upper end of its 95% interval, at this share alone"),
+    ),
+)
+
+CAMPAIGN_FINDINGS = Table(
+    "campaign_findings",
+    ("campaign", "place"),
+    "What was checked before and after a campaign was learnt from: sample ratio, balance, and whatever was seen.",
+    (
+        Column("campaign", ID, "", "Name of the [campaigns.NAME] section"),
+        Column("place", "BIGINT", "", "Order: what stands in the way first"),
+        Column("code", "VARCHAR", "", "Short name of the check, such as 'sample_ratio_mismatch'"),
+        Column("passed", "BOOLEAN", "", "True where the check saw nothing"),
+        Column("blocking", "BOOLEAN", "", "True where the numbers must not be used as they are"),
+        Column("overridden", "BOOLEAN", "", "True where [campaigns.NAME] override goes on in spite of it"),
+        Column("seen", "VARCHAR", "", "What was seen, with its figures"),
+        Column("advice", "VARCHAR", "", "What to do; '' where nothing is to be done"),
+        Column("p_value", "DOUBLE", "probability", "Of the test, where the check is one"),
+    ),
+)
+
+CAMPAIGN_BALANCE = Table(
+    "campaign_balance",
+    ("campaign", "arm", "feature"),
+    "How far the arms of the sends learnt from differ in what was known before.",
+    (
+        Column("campaign", ID, "", "Name of the [campaigns.NAME] section"),
+        Column("arm", "VARCHAR", "", "Compared with control"),
+        Column("feature", "VARCHAR", "", "What was known of a customer before the send"),
+        Column("mean_control", "DOUBLE", "", "Its mean in control"),
+        Column("mean_arm", "DOUBLE", "", "Its mean in the arm"),
+        Column("difference", "DOUBLE", "", "In standard deviations; NULL where the feature does not vary"),
+        Column("p_value", "DOUBLE", "probability", "Of the feature over all arms, if they had been drawn at random"),
+    ),
+)
+
+CAMPAIGN_HOLDOUT = Table(
+    "campaign_holdout",
+    ("campaign", "place", "arm"),
+    "What the effects predicted for customers they had not learnt from, beside what the outcomes of these say.",
+    (
+        Column("campaign", ID, "", "Name of the [campaigns.NAME] section"),
+        Column("place", "BIGINT", "", "The customer, as a number from 1 on: no id"),
+        Column("arm", "VARCHAR", "", "What would have been sent"),
+        Column("unit", "BIGINT", "", "Rows of one unit are not independent of each other"),
+        Column("cost", "DOUBLE", "currency", "What sending it was expected to cost"),
+        Column("net_effect", "DOUBLE", "currency", "margin x predicted effect - cost"),
+        Column("judged", "DOUBLE", "currency", "margin x doubly robust score of the effect - cost: right on average"),
     ),
 )

@@ -1,4 +1,4 @@
-"""The contract's tables of churn: who may be leaving and why, and what the models are worth."""
+"""The contract's tables of churn: who may be leaving and why, how long others stayed away, what models are worth."""
 
 from .tables import ID, Column, Table
 
@@ -52,5 +52,30 @@ CHURN_REPORTS = Table(
         Column("mean_auc", "DOUBLE", "", "Time-dependent AUC, mean over the window"),
         Column("d_calibration", "DOUBLE", "probability", "p-value of D-calibration"),
         Column("note", "VARCHAR", "", "What a reader must know"),
+    ),
+)
+
+CHURN_CALIBRATION = Table(
+    "churn_calibration",
+    ("model", "decile"),
+    "What each model of churn foretold of the customers it was judged on and what came, by tenths of the prediction.",
+    (
+        Column("model", "VARCHAR", "", "Name of the model; 'a + b' is the mean of both"),
+        Column("decile", "BIGINT", "", "1 is the tenth least likely to stay away"),
+        Column("judgements", "BIGINT", "customers", "How many"),
+        Column("predicted", "DOUBLE", "probability", "Mean of P(no order in the horizon)"),
+        Column("observed", "DOUBLE", "share", "Customers without an order"),
+    ),
+)
+
+GAP_LIFE_TABLE = Table(
+    "gap_life_table",
+    ("purchase", "days"),
+    "How long customers stay away after their n-th purchase day: what Kaplan-Meier's curve is made of.",
+    (
+        Column("purchase", "BIGINT", "", "After which purchase day: 1, 2, 3, 5, 10 or 20"),
+        Column("days", "BIGINT", "days", "Since that purchase day"),
+        Column("customers", "BIGINT", "customers", "Who had not been back before that day and were watched until it"),
+        Column("returned", "BIGINT", "customers", "Of these, who came back on it"),
     ),
 )

@@ -15,8 +15,16 @@ from .audit_tables import (
     AUDIT_PERIODS,
     AUDIT_TWO_PERIODS,
 )
-from .campaign_tables import CAMPAIGN_EFFECTS, CAMPAIGN_VALUES, UPLIFT_SCORES
-from .churn_tables import CHURN_REPORTS, CUSTOMER_CHURN
+from .campaign_tables import (
+    CAMPAIGN_BALANCE,
+    CAMPAIGN_CURVES,
+    CAMPAIGN_EFFECTS,
+    CAMPAIGN_FINDINGS,
+    CAMPAIGN_HOLDOUT,
+    CAMPAIGN_VALUES,
+    UPLIFT_SCORES,
+)
+from .churn_tables import CHURN_CALIBRATION, CHURN_REPORTS, CUSTOMER_CHURN, GAP_LIFE_TABLE
 from .customer_tables import (
     CHECK_RESULTS,
     COHORTS,
@@ -66,9 +74,14 @@ __all__ = [
     "AUDIT_PERIODS",
     "AUDIT_TWO_PERIODS",
     "BESIDE_TABLES",
+    "CAMPAIGN_BALANCE",
+    "CAMPAIGN_CURVES",
     "CAMPAIGN_EFFECTS",
+    "CAMPAIGN_FINDINGS",
+    "CAMPAIGN_HOLDOUT",
     "CAMPAIGN_VALUES",
     "CHECK_RESULTS",
+    "CHURN_CALIBRATION",
     "CHURN_REPORTS",
     "COHORTS",
     "CUSTOMERS",
@@ -82,6 +95,7 @@ __all__ = [
     "ELASTICITIES",
     "EXCHANGE_RATES",
     "GAP_FEATURES",
+    "GAP_LIFE_TABLE",
     "HOLDOUT_COUNTS",
     "HOLDOUT_SUMMARY",
     "INPUT_TABLES",
@@ -150,6 +164,7 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             AUDIT_ONE_COHORT,
             AUDIT_ALL_COHORTS,
             AUDIT_HEALTH,
+            GAP_LIFE_TABLE,
             MODEL_REPORTS,
             MODEL_CALIBRATION,
             ORDER_TRACKING,
@@ -158,8 +173,13 @@ OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(
             SCORE_TERMS,
             CUSTOMER_CHURN,
             CHURN_REPORTS,
+            CHURN_CALIBRATION,
             KPIS,
             CAMPAIGN_EFFECTS,
+            CAMPAIGN_CURVES,
+            CAMPAIGN_FINDINGS,
+            CAMPAIGN_BALANCE,
+            CAMPAIGN_HOLDOUT,
             CAMPAIGN_VALUES,
             UPLIFT_SCORES,
             PRICE_PANEL,

@@ -178,6 +178,7 @@ CREATE OR REPLACE VIEW audit_two_periods AS FROM read_parquet(getvariable('run')
 CREATE OR REPLACE VIEW audit_one_cohort AS FROM read_parquet(getvariable('run') || '/audit_one_cohort.parquet');
 CREATE OR REPLACE VIEW audit_all_cohorts AS FROM read_parquet(getvariable('run') || '/audit_all_cohorts.parquet');
 CREATE OR REPLACE VIEW audit_health AS FROM read_parquet(getvariable('run') || '/audit_health.parquet');
+CREATE OR REPLACE VIEW gap_life_table AS FROM read_parquet(getvariable('run') || '/gap_life_table.parquet');
 CREATE OR REPLACE VIEW model_reports AS FROM read_parquet(getvariable('run') || '/model_reports.parquet');
 CREATE OR REPLACE VIEW model_calibration AS FROM read_parquet(getvariable('run') || '/model_calibration.parquet');
 CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') || '/order_tracking.parquet');
@@ -186,8 +187,13 @@ CREATE OR REPLACE VIEW customer_intervals AS FROM read_parquet(getvariable('run'
 CREATE OR REPLACE VIEW score_terms AS FROM read_parquet(getvariable('run') || '/score_terms.parquet');
 CREATE OR REPLACE VIEW customer_churn AS FROM read_parquet(getvariable('run') || '/customer_churn.parquet');
 CREATE OR REPLACE VIEW churn_reports AS FROM read_parquet(getvariable('run') || '/churn_reports.parquet');
+CREATE OR REPLACE VIEW churn_calibration AS FROM read_parquet(getvariable('run') || '/churn_calibration.parquet');
 CREATE OR REPLACE VIEW kpis AS FROM read_parquet(getvariable('run') || '/kpis.parquet');
 CREATE OR REPLACE VIEW campaign_effects AS FROM read_parquet(getvariable('run') || '/campaign_effects.parquet');
+CREATE OR REPLACE VIEW campaign_curves AS FROM read_parquet(getvariable('run') || '/campaign_curves.parquet');
+CREATE OR REPLACE VIEW campaign_findings AS FROM read_parquet(getvariable('run') || '/campaign_findings.parquet');
+CREATE OR REPLACE VIEW campaign_balance AS FROM read_parquet(getvariable('run') || '/campaign_balance.parquet');
+CREATE OR REPLACE VIEW campaign_holdout AS FROM read_parquet(getvariable('run') || '/campaign_holdout.parquet');
 CREATE OR REPLACE VIEW campaign_values AS FROM read_parquet(getvariable('run') || '/campaign_values.parquet');
 CREATE OR REPLACE VIEW uplift_scores AS FROM read_parquet(getvariable('run') || '/uplift_scores.parquet');
 CREATE OR REPLACE VIEW price_panel AS FROM read_parquet(getvariable('run') || '/price_panel.parquet');
