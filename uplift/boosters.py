@@ -3,7 +3,6 @@
 Nothing here imports causalml, econml or scikit-learn; LightGBM is imported where trees first predict.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -152,18 +151,3 @@ def from_dict(saved: Mapping[str, Any], read: Callable[[str], str]) -> Model:
     if "probability" in saved:
         return TwoPartModel(from_dict(saved["probability"], read), from_dict(saved["amount"], read))
     raise ModelError(f"a saved model has {sorted(saved)}; it must have 'constant', 'trees' or 'probability'.")
-
-
-def usable_threads(threads: int | None) -> int:
-    """Return the threads asked for, or as many as this process may use.
-
-    Examples
-    --------
-    >>> usable_threads(1)
-    1
-    """
-    if threads is not None:
-        return max(1, threads)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -21,8 +21,9 @@ from .. import __version__
 from ..sql.durability import canonical_json, replace_text, sync_folder
 from ..sql.errors import ModelError, nearest
 from ..sql.findings import Finding
+from ..sql.threads import usable_threads
 from .arguments import whole_number
-from .boosters import BoostedEffects, Model, from_dict, to_dict, usable_threads
+from .boosters import BoostedEffects, Model, from_dict, to_dict
 from .design import unit_interval
 from .estimators import EstimatorEffects
 from .experiment import Experiment, OutcomeKind

@@ -23,8 +23,9 @@ import numpy as np
 from ..sql.errors import ModelError, nearest
 from ..sql.findings import Finding
 from ..sql.frames import columns_of
+from ..sql.threads import usable_threads
 from .arguments import whole_number
-from .boosters import BoostedEffects, ConstantModel, Model, extract, usable_threads
+from .boosters import BoostedEffects, ConstantModel, Model, extract
 from .effects import Effects, checked_value, costs_of, places_of
 from .estimators import EstimatorEffects, Sample, fit_estimator, fit_forest, is_estimator, library
 from .experiment import Experiment, ExperimentData

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..sql.errors import MissingExtraError, ModelError, nearest
+from ..sql.threads import one_blas_thread
 from .estimate import as_units, as_weights
 
 OutcomeModel = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -42,11 +43,12 @@ def cross_fit_outcomes(
     weights = as_weights(weights, len(arm))
     fold = assign_folds(arm, n_arms, folds=folds, cluster=cluster, seed=seed)
     expected = np.empty((len(arm), n_arms))
-    for held in range(fold.max() + 1):
-        out = fold == held
-        for a in range(n_arms):
-            rows = ~out & (arm == a)
-            expected[out, a] = predict(features[rows], outcome[rows], weights[rows], features[out], seed)
+    with one_blas_thread():
+        for held in range(fold.max() + 1):
+            out = fold == held
+            for a in range(n_arms):
+                rows = ~out & (arm == a)
+                expected[out, a] = predict(features[rows], outcome[rows], weights[rows], features[out], seed)
     return expected
 
 
@@ -77,9 +79,10 @@ def cross_fit_propensities(
     weights = as_weights(weights, len(arm))
     fold = assign_folds(arm, n_arms, folds=folds, cluster=cluster, seed=seed)
     fitted = np.empty((len(arm), n_arms))
-    for held in range(fold.max() + 1):
-        out = fold == held
-        fitted[out] = predict(features[~out], arm[~out], n_arms, weights[~out], features[out], seed)
+    with one_blas_thread():
+        for held in range(fold.max() + 1):
+            out = fold == held
+            fitted[out] = predict(features[~out], arm[~out], n_arms, weights[~out], features[out], seed)
     return fitted
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..sql.errors import MissingExtraError
-from .boosters import usable_threads
+from ..sql.threads import usable_threads
 from .experiment import OutcomeKind
 
 try:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..sql.errors import ModelError
 from ..sql.findings import Finding
+from ..sql.threads import one_blas_thread
 from .estimate import Estimate, checked, interval, mean_estimate
 from .nuisances import OUTCOME_MODELS, OutcomeModel, assign_folds, logistic_propensity
 from .scores import aipw_scores, checked_arm, propensity_matrix
@@ -264,6 +265,7 @@ def _arm_means(arm: np.ndarray, values: np.ndarray, shares: np.ndarray) -> np.nd
     return np.tile(means, (n, 1))
 
 
+@one_blas_thread()
 def _mended(
     now: np.ndarray,
     value: np.ndarray,
@@ -289,6 +291,7 @@ def _mended(
     return value + linear(past_design, missed, ones, design, seed), own
 
 
+@one_blas_thread()
 def _weights(
     now: np.ndarray, arm: np.ndarray, shares: np.ndarray, past: np.ndarray, n_arms: int, folds: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
