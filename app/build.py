@@ -22,6 +22,7 @@ from ..sql.errors import SourceError, WarehouseError
 from ..sql.settings import Settings
 from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
+from ..sql.threads import one_blas_thread
 from . import campaigns, churn, prices
 from .incremental import FullBuildNeeded, Increment, examine_new_lines, plan_increment
 from .monitoring import track_predictions, write_tracking
@@ -148,6 +149,7 @@ def run_build(
         warehouse.scratch() as work,
         Progress(_steps(made), shown=progress) as step,
         _naming_a_full_disk(work),
+        one_blas_thread(),
     ):
         job = _Job(made, warehouse, work, step, today)
         with closing(job.engine):
