@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -25,9 +25,9 @@ class _Roles(_Section):
 
     def role_of(self, groups: list[str]) -> Role | None:
         """Return the highest role that groups give; groups called as the roles give these where ``roles`` is empty."""
-        order: tuple[Role, ...] = get_args(Role)
+        order: tuple[Role, ...] = ("viewer", "analyst", "admin")
         given: dict[str, Role] = self.roles or {role: role for role in order}
-        found = [role for role in order if any(given.get(group) == role for group in groups)]
+        found: list[Role] = [role for role in order if any(given.get(group) == role for group in groups)]
         return found[-1] if found else self.default_role
 
 
@@ -131,6 +131,8 @@ class AppSettings(_Section):
         How long a sign-in lasts.
     trusted_proxies : tuple of str
         Addresses or networks of reverse proxies; from these alone forwarded headers are believed.
+    open_api : bool
+        Whether the read API answers on loopback without a token.
     metrics_token : SecretStr, optional
         Opens ``/metrics`` as a bearer token; from the environment (``REGULARS_APP__METRICS_TOKEN``), or in
         ``metrics_token_file``.
@@ -150,6 +152,7 @@ class AppSettings(_Section):
     secret_file: str | None = None
     session_hours: float = Field(default=12.0, gt=0, le=24 * 31, allow_inf_nan=False)
     trusted_proxies: tuple[str, ...] = ()
+    open_api: bool = False
     metrics_token: SecretStr | None = None
     metrics_token_file: str | None = None
     proxy: ProxySettings = Field(default_factory=ProxySettings)
