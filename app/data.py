@@ -320,7 +320,7 @@ class SnapshotData:
         """
         total = self.count(filters)
         name = filters.listing.name
-        condition, values = filters.where()
+        condition, values = self._where(filters)
         order = filters.order_by()
         # row ids first, from the columns of the sort alone; the other columns only for the rows of the page
         sql = (
@@ -334,15 +334,23 @@ class SnapshotData:
     def count(self, filters: ListFilters) -> int:
         """Return how many rows of a listing are chosen."""
         self._make(filters.listing)
-        condition, values = filters.where()
+        condition, values = self._where(filters)
         name = filters.listing.name
         answer = self._ask(f"count:{name}", f"SELECT count(*) AS rows FROM {name} WHERE {condition}", values)
         return int(answer.records[0]["rows"])
 
+    def ids(self, filters: ListFilters) -> "pa.ChunkedArray":
+        """Return the ids of all chosen rows of a listing, sorted: its first column, without NULL."""
+        self._make(filters.listing)
+        condition, values = self._where(filters)
+        name = filters.listing.columns[0].name
+        sql = f"SELECT {name} FROM {filters.listing.name} WHERE {condition} AND {name} IS NOT NULL ORDER BY {name}"
+        return self._run(sql, values).column(0)
+
     def stream(self, filters: ListFilters) -> "pa.RecordBatchReader":
         """Return all chosen rows of a listing in their sort, read as they are asked for."""
         self._make(filters.listing)
-        condition, values = filters.where()
+        condition, values = self._where(filters)
         cursor = self.engine.connection.cursor()
         columns = ", ".join(self._listed(filters.listing)).replace("segment", "CAST(segment AS VARCHAR) AS segment")
         sql = f"SELECT {columns} FROM {filters.listing.name} WHERE {condition} ORDER BY {filters.order_by()}"
@@ -407,6 +415,14 @@ class SnapshotData:
                     "which this page needs; make a new snapshot: regulars build --force"
                 )
 
+    def _where(self, filters: ListFilters) -> tuple[str, dict[str, Any]]:
+        """The condition; a column of a table that the snapshot lacks would choose nobody, and says so instead."""
+        listing = filters.listing
+        used = [listing.range_of[key].column for key in filters.ranges]
+        used += [listing.choice_of[key].column for key in filters.choices]
+        self._need(*(listing.column_of[name].table for name in used))
+        return filters.where()
+
     def _make(self, listing: Listing) -> None:
         with self._making:
             if listing.name not in self._made:
@@ -430,7 +446,7 @@ class SnapshotData:
         self._make(CUSTOMERS)
         sql, values = query(name).sql, {}
         if filters is not None:
-            condition, values = filters.where()
+            condition, values = self._where(filters)
             sql = f"WITH filtered_customers AS (SELECT * FROM customers WHERE {condition})\n{sql}"
         return self._ask(name, sql, values)
 

@@ -31,7 +31,8 @@ class Column:
 
     ``format`` is one of ``text``, ``segment``, ``money``, ``count``, ``decimal``, ``share``, ``days``, ``date``,
     ``flag``. ``table`` is the table of the snapshot it comes from, where that table may be missing: the column is then
-    left out. ``link`` is the address that a cell leads to, its value appended.
+    left out. ``link`` is the address that a cell leads to, its value appended. ``group`` names the columns that a page
+    shows and hides together.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Column:
     width: int = 130
     table: str = ""
     link: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """A seeded snapshot in the contract's shapes, for tests of what reads snapshots: a million customers in seconds."""
 
+import importlib.util
 import json
 from datetime import date, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import numpy as np
@@ -39,6 +41,8 @@ def write_snapshot(
     tables["order_tracking"] = _tracking(rng, as_of)
     tables["model_reports"] = _reports(customers)
     tables["model_calibration"] = _calibration()
+    beside = _beside("synthetic_customers")
+    tables |= beside.customer_tables(tables["customer_summary"], tables["customer_scores"], as_of)
     tables["kpis"] = _kpis(tables, as_of)
     tables["money_reconciliation"] = _money(tables)
     tables["check_results"] = _checks()
@@ -50,11 +54,12 @@ def write_snapshot(
             if name not in without:
                 rows = _typed(name, columns)
                 facts[name] = writer.write_table(name, rows.to_batches(), rows.schema)
+        models = {name: writer.write_text(f"models/{name}.json", text) for name, text in beside.model_texts().items()}
         writer.manifest.update(
             {
                 "as_of": as_of.isoformat(),
                 "tables": facts,
-                "models": {},
+                "models": models,
                 "settings": settings,
                 "regulars_version": "0.1.0",
                 "model": {"name": "mbg_nbd", "verdict": "MBG/NBD predicts best: RMSE 1.500 against 2.200."},
@@ -62,6 +67,16 @@ def write_snapshot(
             }
         )
     return house.current()
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _typed(name: str, columns: dict) -> pa.Table:

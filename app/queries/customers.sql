@@ -1,6 +1,8 @@
--- One row per customer with all that the list of customers shows: the score beside the summary it was made from.
+-- One row per customer with all that the list of customers shows: the score beside the summary it was made from, what
+-- churn says by the model that was chosen, and the intervals of orders and money. The median of a mean of two models
+-- is the middle of both medians; NULL where either says that the order may never come.
 -- Read once per snapshot, in the order of customer_id, which breaks the ties of every sort.
--- inputs: customer_scores, customer_summary
+-- inputs: customer_scores, customer_summary, customer_churn, customer_intervals
 -- output: customers
 -- grain: customer_id
 -- parameters:
@@ -27,7 +29,32 @@ SELECT
   summary.return_rate,
   summary.returned_revenue,
   summary.returnable_revenue,
-  summary.T_days
+  summary.T_days,
+  churn.probability_no_order AS churn_no_order,
+  CASE
+    WHEN contains(churn.chosen, ' + ') THEN (churn.median_days_survival + churn.median_days_btyd) / 2
+    WHEN churn.probability_no_order = churn.probability_no_order_survival THEN churn.median_days_survival
+    ELSE churn.median_days_btyd
+  END AS churn_median_days,
+  nullif(churn.reason_1, '') AS reason_1,
+  nullif(churn.reason_2, '') AS reason_2,
+  nullif(churn.reason_3, '') AS reason_3,
+  churn.beyond_range AS churn_beyond_range,
+  CAST(churn.horizon_days AS SMALLINT) AS churn_horizon_days,
+  intervals.orders_low_50,
+  intervals.orders_high_50,
+  intervals.orders_low_80,
+  intervals.orders_high_80,
+  intervals.orders_low_90,
+  intervals.orders_high_90,
+  intervals.money_low_50,
+  intervals.money_high_50,
+  intervals.money_low_80,
+  intervals.money_high_80,
+  intervals.money_low_90,
+  intervals.money_high_90
 FROM customer_scores AS score
 JOIN customer_summary AS summary ON summary.customer_id = score.customer_id
+LEFT JOIN customer_churn AS churn ON churn.customer_id = score.customer_id
+LEFT JOIN customer_intervals AS intervals ON intervals.customer_id = score.customer_id
 ORDER BY score.customer_id

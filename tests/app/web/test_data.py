@@ -26,6 +26,15 @@ def frame(snapshot) -> pd.DataFrame:
     summary = snapshot.snapshot.read("customer_summary").to_pandas()
     both = scores.merge(summary, on="customer_id", validate="one_to_one")
     both["days_since_last_order"] = both["T_days"] - both["recency_days"]
+    churn = snapshot.snapshot.read("customer_churn").to_pandas().set_index("customer_id")
+    # the mean of both models was chosen: the middle of both medians, missing where either is
+    churn["churn_median_days"] = (churn["median_days_survival"] + churn["median_days_btyd"]) / 2
+    said = [f"reason_{i}" for i in (1, 2, 3)]
+    churn[said] = churn[said].where(churn[said] != "", None)
+    names = {"probability_no_order": "churn_no_order", "beyond_range": "churn_beyond_range"}
+    names |= {"horizon_days": "churn_horizon_days"}
+    both = both.join(churn.rename(columns=names)[[*names.values(), "churn_median_days", *said]], on="customer_id")
+    both = both.merge(snapshot.snapshot.read("customer_intervals").to_pandas(), on="customer_id")
     # SQL orders text by its UTF-8 bytes
     return both.sort_values("customer_id", key=lambda ids: ids.map(lambda text: text.encode())).reset_index(drop=True)
 
