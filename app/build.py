@@ -24,6 +24,7 @@ from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
 from ..sql.threads import one_blas_thread
 from . import campaigns, churn, prices
+from .build_history import Recorder, recording
 from .incremental import FullBuildNeeded, Increment, examine_new_lines, plan_increment
 from .monitoring import track_predictions, write_tracking
 from .progress import Progress
@@ -145,15 +146,18 @@ def run_build(
     churn.require_churn(made)
     warehouse = Warehouse(made.warehouse)
     with (
+        recording(warehouse.path) as record,
         warehouse.lock(wait=wait),
         warehouse.scratch() as work,
-        Progress(_steps(made), shown=progress) as step,
+        Progress(_steps(made), shown=progress, watch=record.step) as step,
         _naming_a_full_disk(work),
         one_blas_thread(),
     ):
-        job = _Job(made, warehouse, work, step, today)
+        job = _Job(made, warehouse, work, step, today, record)
         with closing(job.engine):
-            return job.run(force=force, incremental=incremental, begun=begun)
+            result = job.run(force=force, incremental=incremental, begun=begun)
+        record.outcome = result.outcome
+        return result
 
 
 def check_inputs(settings: Settings) -> "pa.Table":
@@ -169,11 +173,18 @@ class _Job:
     """One build: its inputs, engine and the decisions made on the way."""
 
     def __init__(
-        self, settings: Settings, warehouse: Warehouse, work: Path, step: Progress, today: date | None
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        work: Path,
+        step: Progress,
+        today: date | None,
+        record: Recorder,
     ) -> None:
         self.settings = settings
         self.warehouse = warehouse
         self.step = step
+        self.record = record
         # in memory, spilling past the limit: tables that nobody reads again need no file of their own
         self.engine = DuckDBEngine(
             threads=settings.build.threads,
@@ -208,6 +219,7 @@ class _Job:
             run_id = lineage.run_id(
                 self.inputs.values(), self.settings.identity(), as_of, self.code["fingerprint"], self.code["versions"]
             )
+            self.record.run_id = run_id
             existing = None if force else self.warehouse.find(run_id)
             if existing is not None:
                 self.warehouse.point_to(existing, "published")

@@ -17,7 +17,7 @@ from ..sql.errors import (
     SettingsError,
     WarehouseError,
 )
-from .command_group import EPILOG, Commands, print_json
+from .command_group import EPILOG, Commands, print_json, told_to_stop
 
 if TYPE_CHECKING:
     from ..sql.settings import Settings
@@ -105,7 +105,10 @@ def build(
     """Check, summarise, fit, score and publish a snapshot."""
     from .build import run_build
 
-    result = run_build(_settings(settings, warehouse), force=force, incremental=not full, progress=not quiet, wait=wait)
+    with told_to_stop():
+        result = run_build(
+            _settings(settings, warehouse), force=force, incremental=not full, progress=not quiet, wait=wait
+        )
     if as_json:
         print_json(result.to_dict())
     else:
@@ -337,6 +340,16 @@ def markdown(
     overrides: Annotated[
         Path | None, typer.Option("--overrides", help="A CSV file: item, week, price or discount, and store_id.")
     ] = None,
+    ladder: Annotated[str, typer.Option("--ladder", help="Other depths off the regular price: 0,0.2,0.5.")] = "",
+    weeks: Annotated[int | None, typer.Option("--weeks", min=1, help="Fewer weeks on sale.")] = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="What markdowns may cost, all weeks together.")] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option("--rule", help="A rule as the settings write it, in place of theirs; repeat; none for no rule."),
+    ] = None,
+    item: Annotated[
+        list[str] | None, typer.Option("--item", help="Only this item is planned otherwise; repeat.")
+    ] = None,
     explain: Annotated[str, typer.Option("--explain", help="Why one item's prices are what they are.")] = "",
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file, and the prices that stand on record.")
@@ -344,9 +357,10 @@ def markdown(
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a markdown plan of the current snapshot; set prices by hand; write the approved price file."""
+    """Print a markdown plan of the current snapshot; plan it otherwise; write the approved price file."""
     from .markdown import markdown as show_plan
     from .price_overrides import parse_override, read_overrides
+    from .price_planning import PlanTerms
 
     by_hand = [parse_override(word) for word in override or []]
     by_hand += read_overrides(overrides) if overrides else []
@@ -356,6 +370,7 @@ def markdown(
         on=_day("--on", on),
         out=out,
         overrides=by_hand,
+        terms=PlanTerms.of_words(ladder, weeks, budget, rule or (), item or ()),
         explain=explain,
         force=force,
         wait=wait,

@@ -2,7 +2,11 @@
 
 import json
 import os
+import signal
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -94,6 +98,23 @@ def _refuse_empty(words: list[str]) -> None:
             raise typer.BadParameter(f"{said}; give a value, or leave it out")
         if word.startswith("--") and equals and not value.strip():
             raise typer.BadParameter(f"{option} is empty; give a value, or leave it out")
+
+
+@contextmanager
+def told_to_stop() -> Iterator[None]:
+    """Let the system's polite request to end (SIGTERM) be what Ctrl+C is: what was begun is cleared away."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_json(value: dict[str, Any]) -> None:

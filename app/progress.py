@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,8 @@ class Progress:
         How many there will be.
     shown : bool
         False for silence; where stderr is no terminal there is silence anyway.
+    watch : callable, optional
+        Told of each step as it begins: its place from 1 on, how many there are, its name.
 
     Examples
     --------
@@ -25,9 +28,10 @@ class Progress:
     ['read', 'write']
     """
 
-    def __init__(self, steps: int, *, shown: bool) -> None:
+    def __init__(self, steps: int, *, shown: bool, watch: Callable[[int, int, str], None] | None = None) -> None:
         from tqdm import tqdm
 
+        self._steps, self._begun, self._watch = steps, 0, watch
         self.taken: list[tuple[str, float]] = []
         self._name = ""
         self._since = time.monotonic()
@@ -43,6 +47,9 @@ class Progress:
         """End the step that runs and begin the one called ``name``."""
         self._end()
         self._name = name
+        self._begun += 1
+        if self._watch is not None:
+            self._watch(self._begun, max(self._steps, self._begun), name)
         self._bar.set_description_str(name)
 
     def __enter__(self) -> Self:
