@@ -1,6 +1,7 @@
 """Who is leaving, and when: one door to the survival models, for orders that stop and for contracts that end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -28,6 +29,7 @@ _MOST_ROWS = {
     "random_survival_forest": 10_000,
     "hazard": 600_000,
 }
+_SAVED_AS = "churn_"
 _HALF = float(np.log(2))
 # Models whose contributions add up exactly.
 _EXPLAINED = frozenset({"cox", "coxnet", "hazard"})
@@ -145,11 +147,7 @@ class ChurnModel:
         made.names = self._encoder.names
         dtype = np.float64 if made.linear else np.float32
         made.fit(self._encoder.matrix(sample, dtype), sample.durations, sample.events, sample.customers)
-        self._fitted = made
-        self.last_time_ = made.last_time
-        self.feature_names_ = self._encoder.names
-        values = getattr(made, "coefficients", None)
-        self.coefficients_ = {} if values is None else dict(zip(made.names, map(float, values), strict=True))
+        self._take(made)
         self.message_ = "; ".join(filter(None, [*notes, made.note, *self._encoder.notes]))
         return self
 
@@ -319,6 +317,100 @@ class ChurnModel:
         reasons = self.reasons(read.take(frame.index.to_numpy()), horizon, count, cohort=read)
         return pd.concat([frame.reset_index(drop=True), reasons], axis=1)
 
+    @property
+    def name(self) -> str:
+        """What its file says that it is."""
+        return _SAVED_AS + self.model
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as plain values; `from_dict` takes it back.
+
+        Cox's coefficients and baseline, boosted and forests' trees, LightGBM's text; no customer's data.
+
+        Raises
+        ------
+        ModelError
+            It is not fitted, or an option is an object that cannot be written.
+        """
+        self._require_fitted()
+        for option, value in self.options.items():
+            if not _is_plain(value):
+                raise ModelError(
+                    f"option {option!r} of {self!r} is a {type(value).__name__}, which cannot be written; fit with "
+                    "numbers, text or lists of them, and save that"
+                )
+        return {
+            "model": self.model,
+            "features": None if self.features is None else list(self.features),
+            "max_rows": self.max_rows,
+            "seed": self.seed,
+            "options": dict(self.options),
+            "encoder": self._encoder.to_dict(),
+            "fitted": self._fitted.state(),
+            "n_intervals": self.n_intervals_,
+            "n_customers": self.n_customers_,
+            "message": self.message_,
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Make a fitted model of what `to_dict` returned."""
+        features = state["features"]
+        model = cls(
+            state["model"],
+            features=None if features is None else tuple(features),
+            max_rows=state["max_rows"],
+            seed=state["seed"],
+            **state["options"],
+        )
+        model._encoder = FeatureEncoder.from_dict(state["encoder"])
+        made = model._made()
+        made.names = model._encoder.names
+        made.restore(state["fitted"])
+        model._take(made)
+        model.n_intervals_, model.n_customers_ = int(state["n_intervals"]), int(state["n_customers"])
+        model.message_ = str(state["message"])
+        return model
+
+    def save(self, path: str | Path) -> None:
+        """Write the model as JSON, see `clv.persistence.save_model`; never a pickle.
+
+        What is loaded answers the same bits, without scikit-survival; LightGBM is needed for ``hazard`` alone.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from regulars.clv.churn_data import churn_frame
+        >>> data = churn_frame([1, 2, 4, 5], [1, 1, 0, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ChurnModel("kaplan_meier").fit(data).save(f"{folder}/floor.json")
+        ...     again = ChurnModel.load(f"{folder}/floor.json")
+        >>> again.survival(data.take(np.array([0])), [2.0]).tolist()
+        [[0.5]]
+        """
+        from .persistence import save_model
+
+        self._require_fitted()
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote."""
+        from .persistence import load_model
+
+        return load_model(path, cls)
+
+    def _take(self, made: SurvivalModel) -> None:
+        self._fitted = made
+        self.last_time_ = made.last_time
+        self.feature_names_ = self._encoder.names
+        values = getattr(made, "coefficients", None)
+        self.coefficients_ = {} if values is None else dict(zip(made.names, map(float, values), strict=True))
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "_fitted"):
+            raise ModelError(f"{self!r} is not fitted; call fit(order_gaps(db)) first")
+
     def _made(self) -> SurvivalModel:
         if self.model == "kaplan_meier":
             if self.options:
@@ -348,8 +440,7 @@ class ChurnModel:
         return ["day_of_year" if s == "season_sin" else s for s in sources if s != "season_cos"]
 
     def _matrix(self, data: Any) -> tuple[ChurnData, Array]:
-        if not hasattr(self, "_fitted"):
-            raise ModelError(f"{self!r} is not fitted; call fit(order_gaps(db)) first")
+        self._require_fitted()
         read = self._read(data)
         return read, self._encoder.matrix(read, np.float64 if self._fitted.linear else np.float32)
 
@@ -392,6 +483,12 @@ class ChurnModel:
         if not sample.events.any():
             raise ModelError(f"max_rows is {most}; no interval of so small a sample ended: give more")
         return sample
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | np.number | np.ndarray)
 
 
 def _in_order(read: ChurnData) -> tuple[ChurnData, int]:

@@ -1,6 +1,7 @@
 """From columns to the numbers that a survival model reads, the same at the fit and ever after."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +99,27 @@ class FeatureEncoder:
             linear,
             tuple(notes),
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as plain values; ``levels`` are those of text features, no customer's data."""
+        levels = {name: list(known) for name, known in self.levels.items()}
+        names, sources, notes = list(self.names), list(self.sources), list(self.notes)
+        return {"names": names, "sources": sources, "levels": levels, "linear": self.linear, "notes": notes}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> "FeatureEncoder":
+        """Take back what `to_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            Names and sources are not as many.
+        """
+        names, sources, notes = (tuple(map(str, state[name])) for name in ("names", "sources", "notes"))
+        if len(names) != len(sources):
+            raise ValueError(f"{len(names)} columns come from {len(sources)} features")
+        levels = {str(name): tuple(map(str, known)) for name, known in state["levels"].items()}
+        return cls(names, sources, levels, bool(state["linear"]), notes)
 
     def matrix(self, data: ChurnData, dtype: Any = np.float64) -> NDArray[Any]:
         """Return the matrix, shape (n, k).

@@ -1,8 +1,10 @@
 """P(no order in the next days) and the time to the next order for every customer, survival and BTYD side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +69,61 @@ class ChurnForecast:
     horizon: float
     as_of: date
     note: str = ""
+
+    name: ClassVar[str] = "churn_forecast"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as plain values, without the report; `from_dict` takes it back."""
+        return {
+            "model": self.model.to_dict(),
+            "btyd": {"name": self.btyd.name, "state": self.btyd.to_dict()},
+            "chosen": self.chosen,
+            "recalibration": None if self.recalibration is None else self.recalibration.to_dict(),
+            "horizon": self.horizon,
+            "as_of": self.as_of.isoformat(),
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Make a forecast of what `to_dict` returned; its ``report`` is None.
+
+        Raises
+        ------
+        ValueError
+            What was chosen is none of the models.
+        """
+        model = ChurnModel.from_dict(state["model"])
+        btyd = type(unfitted_btyd(state["btyd"]["name"])).from_dict(state["btyd"]["state"])
+        chosen, map_ = str(state["chosen"]), state["recalibration"]
+        if not set(chosen.split(" + ")) <= {model.model, btyd.name}:
+            raise ValueError(f"{chosen} was chosen of {model.model} and {btyd.name}")
+        return cls(
+            model=model,
+            btyd=btyd,
+            chosen=chosen,
+            report=None,
+            recalibration=None if map_ is None else Recalibration.from_dict(map_),
+            horizon=float(state["horizon"]),
+            as_of=date.fromisoformat(state["as_of"]),
+            note=str(state["note"]),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write both models and what was chosen as JSON, see `clv.persistence.save_model`; the report is left out."""
+        from .persistence import save_model
+
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a forecast that `save` wrote.
+
+        With `dataclasses.replace(forecast, as_of=...)` it scores a later day's customers by the models of its own.
+        """
+        from .persistence import load_model
+
+        return load_model(path, cls)
 
     @property
     def explained_by(self) -> str:

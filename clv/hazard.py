@@ -6,6 +6,7 @@ One censored within a bin counts there by the part that it outlasted, as in a li
 a bin the hazard is constant. Memory is bounded by bins and by sampling customers, never intervals.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ class DiscreteHazard(SurvivalModel):
         lightgbm = boosting_library()
         # edges are those of all customers where they were asked for before a sample was taken
         reached = self._reached(durations) if hasattr(self, "edges") else self.rows_of(durations, events)
-        self._own = tuple(self.names.index(name) for name in _OWN_GAPS if name in self.names)
+        self._own = self._own_gaps()
         rows, ended = self._person_periods(np.asarray(X, dtype=np.float32), reached, events)
         weights = self._weights(durations, reached, events)
         held = np.repeat(held_out(groups, int(self.options["seed"])), reached)
@@ -137,6 +138,23 @@ class DiscreteHazard(SurvivalModel):
             every = lightgbm.Dataset(rows, ended, weight=weights, params=options)
             booster = _trained(options, every, rounds)
         self.booster, self.rounds_ = booster, rounds
+
+    def state(self) -> dict[str, Any]:
+        return {"edges": self.edges, "rounds": self.rounds_, "trees": self.booster.model_to_string()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        edges = np.array(state["edges"], dtype=np.float64)
+        if edges.ndim != 1 or len(edges) < 2 or edges[0] != 0 or not (np.diff(edges) > 0).all():
+            raise ValueError("its bins of time do not ascend from 0")
+        self.edges, self.last_time, self.rounds_ = edges, float(edges[-1]), int(state["rounds"])
+        self._own = self._own_gaps()
+        self.booster = read_booster(str(state["trees"]))
+        columns = len(self.names) + 1 + len(self._own)
+        if self.booster.num_feature() != columns:
+            raise ValueError(f"its trees read {self.booster.num_feature()} columns, not {columns}")
+
+    def _own_gaps(self) -> tuple[int, ...]:
+        return tuple(self.names.index(name) for name in _OWN_GAPS if name in self.names)
 
     def growth(self, X: Array, begin: Array, ends: Array) -> Array:
         return self._walk(X, begin, ends, None)[0]
@@ -250,6 +268,30 @@ def _trained(options: dict[str, Any], *given: Any, **more: Any) -> Any:
         raise ModelError(
             f"LightGBM cannot learn the hazard: {str(error).strip()[:300]}; look at the options"
         ) from error
+
+
+def read_booster(text: str) -> Any:
+    """Read trees that LightGBM wrote as text.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    ValueError
+        The text is none of its models.
+
+    Examples
+    --------
+    >>> read_booster("no trees")
+    Traceback (most recent call last):
+    ...
+    ValueError: its trees cannot be read: ...
+    """
+    lightgbm = boosting_library()
+    try:
+        return lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(f"its trees cannot be read: {error}") from error
 
 
 def boosting_library() -> Any:

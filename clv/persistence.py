@@ -41,6 +41,14 @@ _MODELS: Mapping[str, tuple[str, str]] = {
     "bg_nbd_left_censored": ("left_censoring", "LeftCensoredModel"),
     "mbg_nbd_left_censored": ("left_censoring", "LeftCensoredModel"),
     "pareto_nbd_left_censored": ("left_censoring", "LeftCensoredModel"),
+    "churn_kaplan_meier": ("churn", "ChurnModel"),
+    "churn_cox": ("churn", "ChurnModel"),
+    "churn_coxnet": ("churn", "ChurnModel"),
+    "churn_gradient_boosting": ("churn", "ChurnModel"),
+    "churn_random_survival_forest": ("churn", "ChurnModel"),
+    "churn_hazard": ("churn", "ChurnModel"),
+    "churn_forecast": ("churn_forecast", "ChurnForecast"),
+    "recalibration": ("recalibration", "Recalibration"),
 }
 _NOT_FINITE = "not_finite"
 
@@ -145,7 +153,8 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
 
 
 def _require_possible(model: Any, source: Path) -> None:
-    for name, value in model.params_.items():
+    # models of trees, curves and log hazards have no parameters that must be positive: they look at their state
+    for name, value in getattr(model, "params_", {}).items():
         # a part that the data do not identify is 0 or nan, and says so
         if not (math.isfinite(value) and value > 0) and (model.identified_ or value < 0):
             raise ModelError(f"{source}: parameter {name} is {value!r}; it must be positive and finite; fit it again")

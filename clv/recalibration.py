@@ -1,6 +1,8 @@
 """Probabilities set right on an earlier window, where customers that the model has not seen show how far it was off."""
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +91,54 @@ class Recalibration:
         self.levels_, self.values_ = levels, np.asarray(steps.x)
         return self
 
+    name: ClassVar[str] = "recalibration"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as plain values; `from_dict` takes it back."""
+        self._require_fitted()
+        if self.method == "logistic":
+            return {"method": self.method, "intercept": self.intercept_, "slope": self.slope_}
+        return {"method": self.method, "levels": self.levels_, "values": self.values_}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Make a fitted map of what `to_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            The line is not finite, or the steps are none.
+        """
+        made = cls(state["method"])
+        if made.method == "logistic":
+            made.intercept_, made.slope_ = float(state["intercept"]), float(state["slope"])
+            if not np.isfinite([made.intercept_, made.slope_]).all():
+                raise ValueError("its line is not finite")
+            return made
+        made.levels_, made.values_ = (np.array(state[name], dtype=np.float64) for name in ("levels", "values"))
+        if not len(made.levels_) or made.levels_.shape != made.values_.shape or not (np.diff(made.levels_) > 0).all():
+            raise ValueError("its steps do not ascend, or are not one each")
+        _probabilities(made.values_)
+        return made
+
+    def save(self, path: str | Path) -> None:
+        """Write the map as JSON, see `clv.persistence.save_model`."""
+        from .persistence import save_model
+
+        self._require_fitted()
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a map that `save` wrote."""
+        from .persistence import load_model
+
+        return load_model(path, cls)
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "intercept_" if self.method == "logistic" else "levels_"):
+            raise ModelError(f"the {self.method} recalibration is not fitted; call fit(probability, happened) first")
+
     def apply(self, probability: Any) -> Array:
         """Recalibrated probabilities, in the shape given.
 
@@ -99,8 +149,7 @@ class Recalibration:
         ContractError
             One is no number.
         """
-        if not hasattr(self, "intercept_" if self.method == "logistic" else "levels_"):
-            raise ModelError(f"the {self.method} recalibration is not fitted; call fit(probability, happened) first")
+        self._require_fitted()
         p = _probabilities(probability)
         if self.method == "logistic":
             return _expit(self.intercept_ + self.slope_ * _logit(p))

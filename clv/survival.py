@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import MissingExtraError, ModelError, nearest
+from .survival_trees import SurvivalTrees
 
 Array = NDArray[np.float64]
 
 _BLOCK = 5_000
 # No S is below this, so that no hazard is infinite where everybody at risk ended.
 _LEAST_SURVIVAL = 1e-12
+# exp of more is no number
+_MOST_LOG_HAZARD = 600.0
 _RIDGES = (1.0, 10.0, 100.0, 1000.0)
 
 
@@ -55,6 +58,14 @@ class SurvivalModel(ABC):
     @abstractmethod
     def time_to_grow(self, X: Array, begin: Array, amount: float) -> Array:
         """First time after ``begin`` by which H has grown by ``amount``, shape (n,); NaN where never in range."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What a prediction needs, as plain values and arrays."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned; ValueError where it is none."""
 
     def answers(self, X: Array, begin: Array, horizon: float, amount: float) -> tuple[Array, Array]:
         """`growth` over the horizon and `time_to_grow` at once, each (n,)."""
@@ -121,6 +132,13 @@ class KaplanMeier(StepModel):
     def cumulative(self, X: Array) -> Array:
         return np.broadcast_to(self._cumulative, (len(X), len(self.grid)))
 
+    def state(self) -> dict[str, Any]:
+        return {"grid": self.grid, "cumulative": self._cumulative}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.grid, self._cumulative = _on_a_grid(state["grid"], state["cumulative"])
+        self.last_time = float(self.grid[-1])
+
 
 class ScikitSurvival(StepModel):
     """A model of scikit-survival by its public methods."""
@@ -137,11 +155,11 @@ class ScikitSurvival(StepModel):
         estimator = self.make()
         try:
             self.estimator = estimator.fit(X, outcome(durations, events))
+            self.grid = np.asarray(self.estimator.unique_times_, dtype=np.float64)
         except (ValueError, TypeError) as error:
             raise ModelError(
                 f"{type(estimator).__name__} cannot be fitted to {len(X):,} rows: {str(error).strip()[:300]}"
             ) from error
-        self.grid = np.asarray(self.estimator.unique_times_, dtype=np.float64)
         self.last_time = float(durations.max())
 
     def cumulative(self, X: Array) -> Array:
@@ -149,7 +167,40 @@ class ScikitSurvival(StepModel):
         return -np.log(np.maximum(survival, _LEAST_SURVIVAL))
 
 
-class Cox(ScikitSurvival):
+class ProportionalHazards(ScikitSurvival):
+    """H(t | x) = H0(t) exp(f(x)): once H0 and f are read off the library's fit, that is not asked any more."""
+
+    baseline: Array
+
+    def fit(self, X: Array, durations: Array, events: NDArray[np.bool_], groups: NDArray[Any]) -> None:
+        super().fit(X, durations, events, groups)
+        origin = np.zeros((1, X.shape[1]))
+        hazard = np.asarray(self.estimator.predict_cumulative_hazard_function(origin, return_array=True))[0]
+        self.take(self.estimator)
+        self.baseline = hazard * np.exp(-self.log_hazard(origin)[0])
+        del self.estimator
+
+    @abstractmethod
+    def take(self, estimator: Any) -> None:
+        """Keep what f needs."""
+
+    @abstractmethod
+    def log_hazard(self, X: Array) -> Array:
+        """f, shape (n,)."""
+
+    def cumulative(self, X: Array) -> Array:
+        H = self.baseline * np.exp(np.minimum(self.log_hazard(X), _MOST_LOG_HAZARD))[:, None]
+        return np.minimum(H, -np.log(_LEAST_SURVIVAL))
+
+    def state(self) -> dict[str, Any]:
+        return {"grid": self.grid, "baseline": self.baseline, "last_time": self.last_time}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.grid, self.baseline = _on_a_grid(state["grid"], state["baseline"])
+        self.last_time = float(state["last_time"])
+
+
+class Cox(ProportionalHazards):
     """Proportional hazards (Cox 1972), ties by Efron (1977); ``ties="breslow"`` is the other, ``alpha`` a ridge.
 
     It is fitted on standardised columns, which a ridge is of; coefficients are those of the columns as given. Where
@@ -198,13 +249,30 @@ class Cox(ScikitSurvival):
     def _standard(self, X: Array) -> Array:
         return (X - self.means) / self.scales
 
+    def take(self, estimator: Any) -> None:
+        self.slopes = np.asarray(estimator.coef_, dtype=np.float64).reshape(len(self.scales), -1)[:, -1]
+
+    def log_hazard(self, X: Array) -> Array:
+        return X @ self.slopes
+
     @property
     def coefficients(self) -> Array:
         """Log hazard ratios by column of the matrix."""
-        return np.asarray(self.estimator.coef_, dtype=np.float64).reshape(len(self.scales), -1)[:, -1] / self.scales
+        return self.slopes / self.scales
 
     def cumulative(self, X: Array) -> Array:
         return super().cumulative(self._standard(X))
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"slopes": self.slopes, "means": self.means, "scales": self.scales}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.slopes, self.means, self.scales = (_column_of(state[n], n) for n in ("slopes", "means", "scales"))
+        if not len(self.slopes) == len(self.means) == len(self.scales) == len(self.names):
+            raise ValueError("its coefficients are not those of its columns")
+        if not (self.scales > 0).all():
+            raise ValueError("a scale is not above 0")
 
     def contributions(self, X: Array, begin: Array, horizon: float) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG002
         return X * self.coefficients, self.names
@@ -231,13 +299,36 @@ class Coxnet(Cox):
         self.options = known
 
 
-class GradientBoosting(ScikitSurvival):
+class GradientBoosting(ProportionalHazards):
     """Boosted trees on Cox's partial likelihood (Ridgeway 1999)."""
+
+    trees: SurvivalTrees
 
     def make(self) -> Any:
         given = {"n_estimators": 100, "learning_rate": 0.1, "max_depth": 3, "min_samples_leaf": 20, "subsample": 0.7}
         given |= {"random_state": self.seed} | self.options
         return _estimator("sksurv.ensemble", "GradientBoostingSurvivalAnalysis", given)
+
+    def take(self, estimator: Any) -> None:
+        grown = [tree.tree_ for tree in np.ravel(estimator.estimators_)]
+        # where trees drop out, those that stay are scaled
+        weights = estimator.learning_rate * np.asarray(getattr(estimator, "_scale", np.ones(len(grown))))
+        self.trees = SurvivalTrees.of(
+            grown, [weight * tree.value[:, 0, :] for weight, tree in zip(weights, grown, strict=True)]
+        )
+
+    def log_hazard(self, X: Array) -> Array:
+        f = np.zeros(len(X))
+        for leaf in self.trees.leaves(X):
+            f += self.trees.values[leaf, 0]
+        return f
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"trees": self.trees.to_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.trees = _trees_of(state["trees"], len(self.names), 1)
 
 
 class RandomForest(ScikitSurvival):
@@ -252,6 +343,7 @@ class RandomForest(ScikitSurvival):
     ) -> None:
         super().__init__(seed, **options)
         self.bins, self.memory_limit = bins, memory_limit
+        self.trees: SurvivalTrees | None = None
 
     def make(self) -> Any:
         given = {"n_estimators": 100, "min_samples_leaf": 50, "n_jobs": 1, "random_state": self.seed}
@@ -263,6 +355,8 @@ class RandomForest(ScikitSurvival):
             edges = time_bins(durations, events, self.bins)
             durations = edges[np.minimum(np.searchsorted(edges, durations), len(edges) - 1)]
         estimator = self.make()
+        if estimator.low_memory:
+            raise ModelError("low_memory keeps no survival curves, of which every answer is made; leave it out")
         times = len(np.unique(durations))
         leaves = max(1, len(X) // estimator.min_samples_leaf)
         needed = forest_bytes(leaves, times, estimator.n_estimators)
@@ -274,7 +368,27 @@ class RandomForest(ScikitSurvival):
                 f"{self.bins}), a smaller max_rows, a larger min_samples_leaf, or take model='hazard'"
             )
         super().fit(X, durations, events, groups)
-        self.last_time = last
+        self.last_time, self.trees = last, None
+
+    def cumulative(self, X: Array) -> Array:
+        if self.trees is None:
+            return super().cumulative(X)
+        total = np.zeros((len(X), len(self.grid)))
+        for leaf in self.trees.leaves(X):
+            total += self.trees.values[leaf]
+        return -np.log(np.maximum(total / len(self.trees.first), _LEAST_SURVIVAL))
+
+    def state(self) -> dict[str, Any]:
+        trees = self.trees
+        if trees is None:
+            grown = [tree.tree_ for tree in self.estimator.estimators_]
+            trees = SurvivalTrees.of(grown, [tree.value[:, :, 1] for tree in grown])
+        return {"grid": self.grid, "last_time": self.last_time, "trees": trees.to_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.grid = _on_a_grid(state["grid"])[0]
+        self.last_time = float(state["last_time"])
+        self.trees = _trees_of(state["trees"], len(self.names), len(self.grid))
 
 
 def forest_bytes(leaves: int, times: int, trees: int) -> float:
@@ -413,6 +527,31 @@ def _estimator(module: str, name: str, given: Mapping[str, Any]) -> Any:
 def _something_varies(model: SurvivalModel, X: Array) -> None:
     if X.shape[1] == 0:
         raise ModelError(f"{type(model).__name__} has no feature that varies; add one, or take model='kaplan_meier'")
+
+
+def _column_of(values: Any, name: str) -> Array:
+    column = np.array(values, dtype=np.float64)
+    if column.ndim != 1 or not np.isfinite(column).all():
+        raise ValueError(f"{name} is no list of finite numbers")
+    return column
+
+
+def _on_a_grid(times: Any, *curves: Any) -> tuple[Array, ...]:
+    """Times that ascend, and functions of them that do not fall."""
+    grid, *rising = _column_of(times, "grid"), *(_column_of(curve, "a curve") for curve in curves)
+    if not len(grid) or (np.diff(grid) <= 0).any():
+        raise ValueError("its times do not ascend")
+    for curve in rising:
+        if len(curve) != len(grid) or (np.diff(curve, prepend=0.0) < 0).any():
+            raise ValueError("its cumulative hazard falls, or is not that of its times")
+    return grid, *rising
+
+
+def _trees_of(state: Mapping[str, Any], columns: int, width: int) -> SurvivalTrees:
+    trees = SurvivalTrees.from_dict(state)
+    if trees.feature.max(initial=-1) >= columns or trees.values.shape[1] != width:
+        raise ValueError("its trees ask columns, or tell times, that it does not have")
+    return trees
 
 
 def _blocks(n: int) -> list[slice]:
