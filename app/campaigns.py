@@ -3,16 +3,25 @@
 A campaign that cannot be learnt from is a row that says why, never a build that fails.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..sql.contract import CAMPAIGN_EFFECTS, CAMPAIGN_VALUES, UPLIFT_SCORES
+from ..sql.contract import (
+    CAMPAIGN_BALANCE,
+    CAMPAIGN_CURVES,
+    CAMPAIGN_EFFECTS,
+    CAMPAIGN_FINDINGS,
+    CAMPAIGN_HOLDOUT,
+    CAMPAIGN_VALUES,
+    UPLIFT_SCORES,
+)
 from ..sql.errors import ContractError, MissingExtraError, ModelError
 from .campaign_data import CampaignRows, other_sends, read_campaign, rows_where, store_covariates, with_covariates
+from .campaign_evidence import check_rows, curve_rows, holdout_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
     from ..uplift.evaluation_report import EvaluationReport
 
 # What the numbers of a campaign depend on besides the rest of a build.
-CODE = ("uplift", "app/campaign_data.py", "app/campaigns.py", "app/long_term_value.py")
+CODE = ("uplift", "app/campaign_data.py", "app/campaign_evidence.py", "app/campaigns.py", "app/long_term_value.py")
 PACKAGES = ("causalml", "econml", "lightgbm", "scikit-learn")
 
 # Scored at a time: what a block needs besides its scores stays below 200 MB.
@@ -39,7 +48,8 @@ class Campaign:
     """What a build makes of one campaign.
 
     ``rows`` are those of ``campaign_effects``, ``values`` those of ``campaign_values``; ``scores`` (in the shape of
-    ``uplift_scores``), ``effects`` and ``report`` are None where it was refused; ``notes`` say what a reader must know.
+    ``uplift_scores``), ``effects`` and ``report`` are None where it was refused; ``notes`` say what a reader must know;
+    ``checks``, ``balance``, ``curves`` and ``holdout`` are what the verdict rests on.
     """
 
     name: str
@@ -49,6 +59,10 @@ class Campaign:
     effects: "Effects | None" = None
     report: "EvaluationReport | None" = None
     notes: tuple[str, ...] = ()
+    checks: Sequence[dict[str, Any]] = ()
+    balance: Sequence[dict[str, Any]] = ()
+    curves: Sequence[dict[str, Any]] = ()
+    holdout: "pa.Table | None" = None
 
     @property
     def sentence(self) -> str:
@@ -110,21 +124,30 @@ def learn_campaigns(
 
 
 def campaign_tables(campaigns: list[Campaign]) -> dict[str, "pa.Table"]:
-    """Return ``campaign_effects``, ``campaign_values`` and ``uplift_scores`` of all campaigns."""
+    """Return the snapshot's tables of all campaigns, by name."""
     import pyarrow as pa
 
     from ..sql.frames import contract_table
 
-    rows = [row for campaign in campaigns for row in campaign.rows]
-    effects = {name: [row[name] for row in rows] for name in CAMPAIGN_EFFECTS.column_names}
-    values = {name: [row[name] for c in campaigns for row in c.values] for name in CAMPAIGN_VALUES.column_names}
-    nobody = contract_table(UPLIFT_SCORES, {name: [] for name in UPLIFT_SCORES.column_names})
-    scores = [campaign.scores for campaign in campaigns if campaign.scores is not None]
-    return {
-        CAMPAIGN_EFFECTS.name: contract_table(CAMPAIGN_EFFECTS, effects),
-        CAMPAIGN_VALUES.name: contract_table(CAMPAIGN_VALUES, values),
-        UPLIFT_SCORES.name: pa.concat_tables([nobody, *scores]),
+    rows = {
+        CAMPAIGN_EFFECTS: [row for campaign in campaigns for row in campaign.rows],
+        CAMPAIGN_CURVES: [row for campaign in campaigns for row in campaign.curves],
+        CAMPAIGN_FINDINGS: [row for campaign in campaigns for row in campaign.checks],
+        CAMPAIGN_BALANCE: [row for campaign in campaigns for row in campaign.balance],
+        CAMPAIGN_VALUES: [row for campaign in campaigns for row in campaign.values],
     }
+    by_customer = {
+        CAMPAIGN_HOLDOUT: [campaign.holdout for campaign in campaigns],
+        UPLIFT_SCORES: [campaign.scores for campaign in campaigns],
+    }
+    made = {
+        table.name: contract_table(table, {name: [row[name] for row in listed] for name in table.column_names})
+        for table, listed in rows.items()
+    }
+    for table, parts in by_customer.items():
+        nobody = contract_table(table, {name: [] for name in table.column_names})
+        made[table.name] = pa.concat_tables([nobody, *(part for part in parts if part is not None)])
+    return made
 
 
 def candidate_features(pipeline: "Pipeline", covariates: tuple[str, ...] | None = None) -> "pa.Table":
@@ -158,6 +181,7 @@ def _learn(
     notes: tuple[str, ...],
     models: "tuple[BTYDModel, GammaGammaModel] | None",
 ) -> Campaign:
+    from ..sql.frames import contract_table
     from ..uplift.evaluation import evaluate
     from ..uplift.learners import fit_effects
 
@@ -192,14 +216,29 @@ def _learn(
         reason = _in_a_line(str(error))
         rows = _refused_rows(name, campaign, learnt, reason, settings.build.seed)
         values = [_nothing_of_value(name, campaign, "the campaign is refused")]
-        return Campaign(name, rows, values, notes=(*notes, *(learnt.notes if learnt else ())))
+        said = (*notes, *(learnt.notes if learnt else ()))
+        checks, balance = check_rows(name, campaign, learnt, getattr(error, "findings", ()))
+        return Campaign(name, rows, values, notes=said, checks=checks, balance=balance)
     found = [finding for finding in (*effects.findings, *report.findings) if finding.code != "constant_features"]
     findings = dict.fromkeys(str(finding) for finding in found)
     said = [*notes, *learnt.notes, *(f"campaign {name}: {finding}" for finding in findings)]
     scores = _score(effects, campaign, name, candidates)
     rows = report.campaign_effects(name, campaign.window_days)
     values = _values(pipeline, settings, name, learnt, models)
-    return Campaign(name, rows, values, scores, effects, report, tuple(said))
+    checks, balance = check_rows(name, campaign, learnt, found)
+    return Campaign(
+        name,
+        rows,
+        values,
+        scores,
+        effects,
+        report,
+        tuple(said),
+        checks=checks,
+        balance=balance,
+        curves=curve_rows(name, report),
+        holdout=contract_table(CAMPAIGN_HOLDOUT, holdout_columns(name, effects, report, holdout)),
+    )
 
 
 def _values(

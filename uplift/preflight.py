@@ -73,7 +73,11 @@ class PreflightError(ModelError):
     >>> require_clean([Finding("low_overlap", True, "Nobody like them was mailed.", "Leave them out.")])
     Traceback (most recent call last):
     regulars.uplift.preflight.PreflightError: ...Nobody like them was mailed...
+
+    ``findings`` holds those that stand in the way, and all others that were seen.
     """
+
+    findings: tuple[Finding, ...] = ()
 
 
 def preflight(
@@ -184,7 +188,7 @@ def require_clean(findings: Iterable[Finding], override: Collection[str] = ()) -
     if standing:
         codes = sorted({finding.code for finding in standing})
         what = "1 finding stands" if len(standing) == 1 else f"{len(standing)} findings stand"
-        raise PreflightError(
+        error = PreflightError(
             "\n".join(
                 [
                     f"{what} in the way of a fit:",
@@ -193,6 +197,8 @@ def require_clean(findings: Iterable[Finding], override: Collection[str] = ()) -
                 ]
             )
         )
+        error.findings = tuple(findings)
+        raise error
     return findings
 
 

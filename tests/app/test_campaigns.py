@@ -1,5 +1,6 @@
 """Campaigns in a build: learnt from, judged and scored, or refused with the reason; the same bytes every time."""
 
+import json
 import random
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import binomtest
 
 from regulars.app import campaigns as build_step
 from regulars.app.build import run_build
@@ -125,6 +127,41 @@ class TestABuild:
         assert set(cost) == {0.5}
         np.testing.assert_allclose(scores.column("net_effect").to_numpy(), effect - 0.5, rtol=1e-12)
         assert set(scores.column("model_version").to_pylist()) == {won["model_version"]}
+
+    def test_holds_what_the_verdict_rests_on(self, built):
+        snapshot = built.snapshot
+        model = snapshot.path / "models" / "campaign_winback"
+        said = json.loads((model / "evaluation.json").read_text())
+        curve = snapshot.read("campaign_curves").to_pylist()
+        wanted = [row for row in said["gain"] if row["unit"] == "value"]
+        assert [(row["ranking"], row["share"], row["gain"], row["lower"], row["upper"]) for row in curve] == sorted(
+            (row["ranking"], row["fraction"], row["gain_per_1000"], row["lower"], row["upper"]) for row in wanted
+        )
+        assert {row["ranking"] for row in curve} == {"x", "response", "random"}
+        # whoever everybody treats gains the same whatever the order: the average effect less the cost
+        (all_,) = {round(row["gain"], 6) for row in curve if row["share"] == 1.0}
+        effect = snapshot.read("campaign_effects").to_pylist()[1]["effect"]
+        holdout = snapshot.read("campaign_holdout")
+        judged = holdout.column("judged").to_numpy()
+        assert holdout.num_rows == said["customers"]
+        assert judged.mean() == pytest.approx(effect - 0.5)
+        assert all_ == pytest.approx(1000 * judged.mean(), rel=1e-6)
+        assert "customer_id" not in holdout.column_names
+        # the prediction is that of the effects that scored, for customers they had not learnt from
+        assert np.corrcoef(holdout.column("net_effect").to_numpy(), judged)[0, 1] > 0
+
+    def test_tells_the_sample_ratio_and_the_balance_passed_or_not(self, built):
+        checks = built.snapshot.read("campaign_findings").to_pylist()
+        passed = {row["code"]: row for row in checks if row["passed"]}
+        ratio = passed["sample_ratio_mismatch"]
+        arms = [sum(row["arm"] == arm for row in SENDS) for arm in ("control", "mail")]
+        assert ratio["seen"] == f"Customers by arm, seen of planned: control {arms[0]} of 300, mail {arms[1]} of 300."
+        assert ratio["p_value"] == pytest.approx(binomtest(arms[0], CUSTOMERS, 0.5).pvalue)
+        assert passed["unbalanced_feature"]["p_value"] > 0.0005
+        balance = built.snapshot.read("campaign_balance").to_pylist()
+        assert {row["arm"] for row in balance} == {"mail"}
+        assert all(abs(row["difference"]) < 0.5 for row in balance if row["difference"] is not None)
+        assert {row["campaign"] for row in checks} == {"winback"}
 
     def test_says_what_came_of_each(self, built):
         said = built.sentence()
@@ -250,6 +287,22 @@ class TestRefused:
         assert (campaign.effects, campaign.scores) == (None, None)
         assert {row["refused"] for row in campaign.rows} == {True}
         assert "\n" not in campaign.sentence
+
+    def test_with_the_findings_that_stand_in_the_way(self, learn):
+        sends = [row | {"propensity": 0.9 if row["arm"] == "mail" else 0.1} for row in SENDS]
+        campaign = outcome_of(learn(sends))
+        first, *others = campaign.checks
+        assert (first["code"], first["blocking"], first["passed"]) == ("sample_ratio_mismatch", True, False)
+        assert first["p_value"] < 1e-6
+        assert first["overridden"] is False
+        assert {row["code"] for row in others if row["passed"]} == {"unbalanced_feature"}
+        assert campaign.balance
+        assert (campaign.curves, campaign.holdout) == ((), None)
+
+    def test_without_a_logged_propensity_the_sample_ratio_is_said_to_be_unknown(self, learn):
+        campaign = outcome_of(learn([row | {"propensity": None} for row in SENDS]))
+        (row,) = [row for row in campaign.checks if row["code"] == "unplanned_shares"]
+        assert (row["passed"], row["blocking"], row["p_value"]) == (False, False, None)
 
     def test_outcomes_that_are_all_zero(self, learn):
         lines = [row for row in LINES if row["ordered_at"].date() < SENT]
