@@ -4,6 +4,7 @@ Nothing heavy is imported before a command runs, so that ``regulars --help`` ans
 """
 
 import math
+from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -259,6 +260,21 @@ def target(
         Path | None, typer.Option("--out", "-o", help="The list: .parquet or .csv. In the warehouse's lists else.")
     ] = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Instead of the settings' own.")] = None,
+    cost: Annotated[
+        list[str] | None, typer.Option("--cost", help="ARM=MONEY for one send, instead of the settings' own; repeat.")
+    ] = None,
+    stock: Annotated[
+        list[str] | None, typer.Option("--stock", help="ARM=COUNT, instead of the settings' own; repeat.")
+    ] = None,
+    segment: Annotated[
+        str, typer.Option("--segment", help="Only customers of this segment, such as best, or one saved in the app.")
+    ] = "",
+    exclude_segment: Annotated[
+        list[str] | None, typer.Option("--exclude-segment", help="Leave customers of this segment alone; repeat.")
+    ] = None,
+    quiet_days: Annotated[
+        int | None, typer.Option("--quiet-days", help="Leave alone whoever was sent something within so many days.")
+    ] = None,
     suppress: Annotated[
         list[str] | None,
         typer.Option("--suppress", help="REASON=FILE with a column customer_id, such as bounced=bounces.csv; repeat."),
@@ -290,6 +306,11 @@ def target(
         on=_day("--on", on),
         out=out,
         budget=budget,
+        costs=_numbers_by_arm("--cost", cost or [], float),
+        stock=_numbers_by_arm("--stock", stock or [], int),
+        segment=segment,
+        exclude_segments=exclude_segment or (),
+        quiet_days=quiet_days,
         suppress=_files_by_reason(suppress or []),
         replace_list=replace,
         dry_run=dry_run,
@@ -342,7 +363,7 @@ def markdown(
     ] = None,
     ladder: Annotated[str, typer.Option("--ladder", help="Other depths off the regular price: 0,0.2,0.5.")] = "",
     weeks: Annotated[int | None, typer.Option("--weeks", min=1, help="Fewer weeks on sale.")] = None,
-    budget: Annotated[float | None, typer.Option("--budget", help="What markdowns may cost, all weeks together.")] = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="What markdowns may cost.")] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option("--rule", help="A rule as the settings write it, in place of theirs; repeat; none for no rule."),
@@ -473,6 +494,21 @@ def _files_by_reason(words: list[str]) -> dict[str, Path]:
             raise SettingsError(f"--suppress {reason} is given twice; name the lists apart")
         files[reason] = Path(path)
     return files
+
+
+def _numbers_by_arm(option: str, words: list[str], number: Callable[[str], Any]) -> dict[str, Any]:
+    numbers = {}
+    for word in words:
+        arm, equals, text = word.rpartition("=")
+        if arm in numbers:
+            raise SettingsError(f"{option} {arm} is given twice")
+        try:
+            numbers[arm] = number(text)
+        except ValueError:
+            equals = ""
+        if not equals or not arm:
+            raise SettingsError(f"{option} {word!r} is not ARM=NUMBER, such as mail=0.04")
+    return numbers
 
 
 def _serve(warehouse: Path, host: str, port: int, settings: Path | None) -> None:

@@ -12,7 +12,7 @@ from ..sql.contract import SECTIONS
 from ..sql.engine import DuckDBEngine, FileSet
 from ..sql.errors import ContractError, SettingsError, SourceError, nearest
 from ..sql.sources import reading_inputs, stage
-from ..uplift.suppression import Suppression, id_text
+from ..uplift.suppression import MAILED_LATELY, Suppression, id_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +82,8 @@ def read_contacts(
     *,
     logs: Sequence[Path] = (),
     suppress: Mapping[str, Path] | None = None,
+    quiet_days: int | None = None,
+    lists: "Mapping[str, pa.Array | pa.ChunkedArray] | None" = None,
 ) -> ContactFacts:
     """Read consent, lists of customers to leave alone, and recent sends, links followed.
 
@@ -97,6 +99,10 @@ def read_contacts(
         Our own logs of decisions that count as sends.
     suppress : mapping of str to Path, optional
         Reason -> CSV or Parquet file with a column ``customer_id``.
+    quiet_days : int, optional
+        Whoever was sent something within so many days is suppressed as mailed recently.
+    lists : mapping of str to array, optional
+        Reason -> further customers to leave alone.
 
     Raises
     ------
@@ -120,7 +126,7 @@ def read_contacts(
                 "email_consent; map it under [customers.columns], or set require_consent = false"
             )
         shop_sends = staged.tables["sends"].sql
-        lists = {reason: _listed(engine, path) for reason, path in (suppress or {}).items()}
+        suppressed = {**(lists or {}), **{reason: _listed(engine, path) for reason, path in (suppress or {}).items()}}
         consent = engine.query(_CONSENT)
         refused = consent.filter(_flag(consent, "refused"))["customer_id"]
         agreed = consent.filter(_flag(consent, "agreed"))["customer_id"]
@@ -132,8 +138,11 @@ def read_contacts(
             "campaign": campaign,
         }
         contacts = engine.query(_CONTACTS.format(said=shop_sends), window)
+        if quiet_days is not None:
+            lately = {**window, "first": on - timedelta(days=quiet_days)}
+            suppressed[MAILED_LATELY] = engine.query(_CONTACTS.format(said=shop_sends), lately)["customer_id"]
     counts = dict(zip(contacts["customer_id"].to_pylist(), contacts["contacts"].to_pylist(), strict=True))
-    return ContactFacts(Suppression(lists, agreed if said.require_consent else None, refused), counts)
+    return ContactFacts(Suppression(suppressed, agreed if said.require_consent else None, refused), counts)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ The log of decisions is written before the list: no list ever stands without its
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from ..sql.durability import exclusive_lock, saying, sync_folder
 from ..sql.errors import AlreadyDecided, NobodyToMail, SettingsError, StaleSnapshotError, WarehouseError, nearest
+from .list_options import ListOptions, left_alone, repriced
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..sql.settings import Settings
     from ..sql.snapshot import Snapshot
     from ..uplift.target import Replay, TargetList
+    from .listing import ListFilters
 
 DECISIONS = "decisions"
 WITHDRAWN = "withdrawn"
@@ -94,6 +96,11 @@ def target(
     on: date | None = None,
     out: Path | str | None = None,
     budget: float | None = None,
+    costs: Mapping[str, float] | None = None,
+    stock: Mapping[str, int] | None = None,
+    segment: str = "",
+    exclude_segments: Sequence[str] = (),
+    quiet_days: int | None = None,
     suppress: Mapping[str, Path | str] | None = None,
     replace_list: bool = False,
     dry_run: bool = False,
@@ -116,6 +123,14 @@ def target(
         The list, ``.parquet`` or ``.csv``; ``warehouse/lists/<campaign>-<on>.parquet`` without it.
     budget : float, optional
         Instead of the settings' own.
+    costs, stock : mapping of str to number, optional
+        Arm -> cost of one send, how often it can be given: instead of the settings' own.
+    segment : str
+        Only customers of that segment: one of the contract's, or one saved in the app.
+    exclude_segments : sequence of str
+        Customers of these segments are left alone.
+    quiet_days : int, optional
+        Whoever was sent something within so many days is left alone.
     suppress : mapping of str to path, optional
         Reason -> CSV or Parquet file with a column ``customer_id``: bounces, complaints, and the like.
     replace_list : bool
@@ -128,7 +143,7 @@ def target(
     Raises
     ------
     SettingsError
-        No such campaign, a file's ending, or consent that nothing says.
+        No such campaign, arm or segment, a file's ending, or consent that nothing says.
     StaleSnapshotError
         The snapshot is older than ``max_snapshot_age_days``, has no scores of the campaign, or was made by other
         settings of it.
@@ -147,8 +162,10 @@ def target(
     path = Path(out) if out is not None else house.path / LISTS / f"{campaign}-{day}.parquet"
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise SettingsError(f"--out {path}: a list is a .parquet or .csv file; name one")
+    options = ListOptions(dict(costs or {}), dict(stock or {}), segment, tuple(exclude_segments), quiet_days)
     snapshot = house.current()
-    job = _Job(made, campaign, day, snapshot, budget, {k: Path(v) for k, v in (suppress or {}).items()})
+    job = _Job(made, campaign, day, snapshot, budget, {k: Path(v) for k, v in (suppress or {}).items()}, options)
+    job.choose()
     if dry_run:
         decided, _ = job.decide(replace_list=replace_list)
         return TargetResult("dry run", decided, snapshot, None, None)
@@ -245,6 +262,13 @@ def find_logs(folder: Path, campaign: str | None = None) -> list[LoggedList]:
     return [LoggedList.read(path) for path in _log_files(folder, campaign)]
 
 
+def list_seed(settings: "Settings", campaign: str, on: date) -> int:
+    """Return the seed of a list's exploration: another for every campaign and day, the same whenever asked for."""
+    from ..sql.lineage import fingerprint
+
+    return int(fingerprint([settings.build.seed, campaign, on.isoformat()])[:8], 16)
+
+
 @dataclass(frozen=True)
 class _Job:
     settings: "Settings"
@@ -253,10 +277,22 @@ class _Job:
     snapshot: "Snapshot"
     budget: float | None
     suppress: Mapping[str, Path]
+    options: ListOptions
+    lists: "dict[str, pa.Array | pa.ChunkedArray]" = field(default_factory=dict)
+    filters: "dict[str, ListFilters]" = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return self.settings.warehouse / DECISIONS
+
+    def choose(self) -> None:
+        """Find the customers whom segments leave alone, once for all tries."""
+        if self.options.segment or self.options.exclude_segments:
+            lists, filters = left_alone(
+                self.options, self.settings.warehouse, self.snapshot, self._scores()["customer_id"]
+            )
+            self.lists.update(lists)
+            self.filters.update(filters)
 
     def decide(self, *, replace_list: bool) -> "tuple[TargetList, LoggedList | None]":
         """Return the list, and the log that stands for the campaign and day: its own, or the one to withdraw."""
@@ -271,9 +307,9 @@ class _Job:
                 return again, standing
             if not replace_list:
                 raise AlreadyDecided(
-                    f"{self.campaign} of {self.on} was decided as run {standing.run_id}, and consent, sends, scores or "
-                    f"settings have changed since: send the list of that run, or, if nothing of it was sent, make "
-                    f"another with --replace"
+                    f"{self.campaign} of {self.on} was decided as run {standing.run_id}, and consent, sends, scores, "
+                    f"settings or options have changed since: send the list of that run, or, if nothing of it was "
+                    f"sent, make another with --replace"
                 )
         return self._build(scores, others), standing
 
@@ -282,17 +318,24 @@ class _Job:
         from .contacts import read_contacts
 
         said = self.settings.campaign(self.campaign)
-        facts = read_contacts(
-            self.settings, self.campaign, self.on, logs=[log.path for log in logs], suppress=self.suppress
-        )
         arms = set(scores["arm"].unique().to_pylist())
+        self.options.require_arms(arms)
+        facts = read_contacts(
+            self.settings,
+            self.campaign,
+            self.on,
+            logs=[log.path for log in logs],
+            suppress=self.suppress,
+            quiet_days=self.options.quiet_days,
+            lists=self.lists,
+        )
         stock = {arm: offer.stock for arm, offer in said.offers.items() if offer.stock is not None and arm in arms}
         return TargetList.build(
-            scores,
+            repriced(scores, self.options, said),
             self.campaign,
             on=self.on,
             budget=said.budget if self.budget is None else self.budget,
-            stock=stock,
+            stock={**stock, **self.options.stock},
             suppression=facts.suppression,
             recent_contacts=facts.recent_contacts,
             frequency_cap=said.frequency_cap,
@@ -302,7 +345,7 @@ class _Job:
             holdout_salt=said.holdout_salt,
             exploration=said.exploration,
             control=said.control,
-            seed=self._seed(),
+            seed=list_seed(self.settings, self.campaign, self.on),
             facts={
                 "snapshot": self.snapshot.run_id,
                 "as_of": self.snapshot.as_of.isoformat(),
@@ -310,15 +353,9 @@ class _Job:
                 "verdict": self._verdict(),
                 "settings": said.model_dump(mode="json"),
                 "sends_counted": sorted(log.path.name for log in logs),
+                **self.options.facts(self.filters),
             },
         )
-
-    def _seed(self) -> int:
-        from ..sql.lineage import fingerprint
-
-        # another draw for every campaign and day, the same whenever it is asked for
-        said = [self.settings.build.seed, self.campaign, self.on.isoformat()]
-        return int(fingerprint(said)[:8], 16)
 
     def _scores(self) -> "pa.Table":
         said = self.settings.campaign(self.campaign)
