@@ -1,9 +1,11 @@
-"""A markdown plan of the current snapshot: shown, explained, changed by hand, recorded and written as a price file.
+"""A markdown plan of the current snapshot: shown, explained, made otherwise, recorded and written as a price file.
 
-What is not overridden is priced as the snapshot has it. Price file and record are written both or not at all.
+What is neither overridden nor planned on other terms is priced as the snapshot has it. Price file and record are
+written both or not at all.
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -13,10 +15,12 @@ from zoneinfo import ZoneInfo
 
 from ..sql.durability import exclusive_lock, replace_bytes, saying
 from ..sql.errors import AlreadyDecided, ModelError, SettingsError, StaleSnapshotError, WarehouseError, nearest
-from .plan_rules import explain_conflict, in_weeks_from_1, make_rules
+from .plan_age import stale_reason
+from .plan_rules import in_weeks_from_1
 from .price_decision import Standing, hand_out, must_be_free, settle
 from .price_file import ENDINGS, FOLDER, PricedWeek, file_bytes, find_records, money, price_file
-from .price_overrides import Override, find_item, missing_item, place_overrides
+from .price_overrides import Override, find_item, missing_item
+from .price_planning import PlanTerms, Replanned, replan, rules_in_force, unchanged_worth
 from .price_plans import PlanInputs, cents, day_of, reason_kind, why_columns
 
 if TYPE_CHECKING:
@@ -26,29 +30,28 @@ if TYPE_CHECKING:
 
 SHOWN_ITEMS = 40
 
-# Sections of the settings that shape a plan, beside the plan's own and the as-of date.
-_SHAPING = ("orders", "products", "stock", "promotions", "exchange_rates", "shop", "policy", "build")
-
 
 @dataclass(frozen=True)
 class Change:
-    """A price that differs from the plan of the snapshot: set by hand, or moved by what was.
+    """A price that differs from the plan of the snapshot: set by hand, or moved by what was, or by other terms.
 
-    ``revenue_change`` is that of the week; a dearer week leaves more for later ones, whose prices may stay.
+    ``revenue_change`` is that of the week; a dearer week leaves more for later ones, whose prices may stay. ``price``
+    is None where the item is no longer on sale.
     """
 
     item: str
     store_id: str
     week: date
     planned_price: float
-    price: float
+    price: float | None
     overridden: bool
     revenue_change: float
 
     def __str__(self) -> str:
         name = f"{self.item}@{self.store_id}" if self.store_id else self.item
         how = "by hand" if self.overridden else "planned anew"
-        moved = f"{self.planned_price:.2f} -> {self.price:.2f} ({how})"
+        now = "off sale" if self.price is None else f"{self.price:.2f}"
+        moved = f"{self.planned_price:.2f} -> {now} ({how})"
         return f"{name}, week of {self.week}: {moved}, revenue of that week {self.revenue_change:+,.2f}"
 
 
@@ -61,9 +64,9 @@ class MarkdownResult:
     outcome : str
         ``"plan"`` (nothing was written), ``"written"``, or ``"unchanged"`` (the file had these bytes before).
     account : mapping
-        The plan's row of ``markdown_plans``; with overrides, ``objective``, ``bound`` and ``gap`` of the new plan.
+        The plan's row of ``markdown_plans``; with overrides or terms, what the new plan is worth.
     rows : sequence of mapping
-        Of ``markdown_plan``, with overrides those of the new plan.
+        Of ``markdown_plan``, with overrides or terms those of the new plan.
     changes : tuple of Change
     explained : str
         Why one item's prices are what they are.
@@ -78,6 +81,7 @@ class MarkdownResult:
     overrides: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     worth_before: float | None = None
+    terms: PlanTerms = field(default_factory=PlanTerms)
     explained: str = ""
     notes: tuple[str, ...] = ()
     path: Path | None = None
@@ -92,6 +96,7 @@ class MarkdownResult:
             "run_id": self.snapshot.run_id,
             "as_of": self.snapshot.as_of.isoformat(),
             **{key: _plain(value) for key, value in self.account.items() if key != "plan"},
+            "terms": self.terms.to_dict(),
             "overrides": list(self.overrides),
             "changes": [{key: _plain(value) for key, value in vars(change).items()} for change in self.changes],
             "worth_before_overrides": self.worth_before,
@@ -109,12 +114,8 @@ class MarkdownResult:
         last = self.account["starts"] + timedelta(weeks=self.account["weeks"]) - timedelta(days=1)
         where = f"run {self.snapshot.run_id}, as of {self.snapshot.as_of}"
         head = [f"{self.plan}: {self.account['starts']} to {last}, {where}", str(self.account["sentence"])]
-        if self.overrides:
-            before, now = self.worth_before or 0.0, float(self.account["objective"])
-            head.append(
-                f"with {len(self.overrides)} price{'s' * (len(self.overrides) > 1)} set by hand it is worth "
-                f"{now:,.2f}, {now - before:+,.2f} against the plan; prices set or moved: {len(self.changes)}"
-            )
+        if self.overrides or self.terms:
+            head.append(self._otherwise())
             head += [f"  {change}" for change in self.changes[:SHOWN_ITEMS]]
             if len(self.changes) > SHOWN_ITEMS:
                 head.append(f"  ({SHOWN_ITEMS} of {len(self.changes):,}; --json gives all)")
@@ -125,6 +126,15 @@ class MarkdownResult:
             tail.append(f"{self.path}: {said}; recorded as {self.record}")
         return "\n".join([*head, "", *body, *([""] if tail else []), *tail])
 
+    def _otherwise(self) -> str:
+        """What prices by hand and other terms have made of the plan."""
+        now = float(self.account["objective"])
+        n = len(self.overrides)
+        how = [shlex.join(self.terms.options())] if self.terms else []
+        how += [f"{n} price{'s' * (n > 1)} set by hand"] if n else []
+        against = "" if self.worth_before is None else f", {now - self.worth_before:+,.2f} against the plan"
+        return f"with {' and '.join(how)} it is worth {now:,.2f}{against}; prices set or moved: {len(self.changes)}"
+
 
 def markdown(
     settings: "Settings | str | Path",
@@ -133,11 +143,12 @@ def markdown(
     on: date | None = None,
     out: Path | str | None = None,
     overrides: Sequence[Override] = (),
+    terms: PlanTerms | None = None,
     explain: str = "",
     force: bool = False,
     wait: float = 0.0,
 ) -> MarkdownResult:
-    """Show a plan of the current snapshot; change it by hand; write and record its prices.
+    """Show a plan of the current snapshot; make it otherwise; write and record its prices.
 
     Parameters
     ----------
@@ -151,6 +162,8 @@ def markdown(
         The price file, ``.csv`` or ``.parquet``; nothing is written or recorded without it.
     overrides : sequence of Override
         Prices set by hand; the rest of these items' weeks is planned anew, and of all items where rules tie them.
+    terms : PlanTerms, optional
+        Another ladder, length or budget or other rules, for all items or some.
     explain : str, optional
         An item whose prices are explained.
     force : bool
@@ -161,7 +174,8 @@ def markdown(
     Raises
     ------
     SettingsError
-        No such plan or item, an override that cannot be, a file's ending, or a file within the warehouse or the inputs.
+        No such plan or item, an override or terms that cannot be, a file's ending, or a file within the warehouse or
+        the inputs.
     StaleSnapshotError
         The snapshot is older than ``max_snapshot_age_days`` or was made by other settings, or the plan's last week is
         over on that day; only where a file is asked for.
@@ -185,16 +199,23 @@ def markdown(
             raise SettingsError(f"--out {path}: a price file is a .csv or .parquet file; name one")
         must_be_free(made, path)
     day = on or datetime.now(ZoneInfo(made.shop.timezone)).date()
-    stale = _stale(made, snapshot, name, day)
+    stale = stale_reason(made, snapshot, account_of(snapshot, name), day)
     if stale and path is not None:
         raise StaleSnapshotError(stale)
-    found = _changed_by_hand(snapshot, name, tuple(overrides), explain, [stale] if stale else [])
+    notes = [stale] if stale else []
+    found = changed_plan(snapshot, name, overrides, terms, explain=explain, told=path is None, notes=notes)
     return found if path is None else _write(made, found, path, day, force=force, wait=wait)
 
 
 def plans_of(snapshot: "Snapshot") -> list[dict[str, Any]]:
     """Return the rows of ``markdown_plans``."""
     return snapshot.read("markdown_plans").to_pylist() if "markdown_plans" in snapshot.tables() else []
+
+
+def account_of(snapshot: "Snapshot", name: str) -> dict[str, Any]:
+    """Return a plan's row of ``markdown_plans``."""
+    (account,) = [row for row in plans_of(snapshot) if row["plan"] == name]
+    return account
 
 
 # ---- the plan -------------------------------------------------------------------------------------------------------
@@ -216,83 +237,108 @@ def _chosen(snapshot: "Snapshot", plan: str) -> str:
     return plan or known[0]
 
 
-def _changed_by_hand(
-    snapshot: "Snapshot", name: str, overrides: tuple[Override, ...], explain: str, notes: list[str]
+def changed_plan(
+    snapshot: "Snapshot",
+    name: str,
+    overrides: Sequence[Override] = (),
+    terms: PlanTerms | None = None,
+    *,
+    explain: str = "",
+    told: bool = True,
+    notes: Sequence[str] = (),
 ) -> MarkdownResult:
-    (account,) = [row for row in plans_of(snapshot) if row["plan"] == name]
+    """Return a snapshot's plan with prices set by hand and on other terms; without either, as the snapshot has it.
+
+    ``told`` says again why, for each item that has changed: of a large plan that takes longer than the plan.
+
+    Raises
+    ------
+    SettingsError, StaleSnapshotError, ModelError, WarehouseError
+        As `markdown`.
+    """
+    terms = terms or PlanTerms()
+    account = account_of(snapshot, name)
     rows = [row for row in snapshot.read("markdown_plan").to_pylist() if row["plan"] == name]
+    folder = snapshot.path / "models" / f"markdown_{name}"
     if account["objective"] is None:
-        kind = StaleSnapshotError if account["starts"] <= snapshot.as_of else ModelError
-        raise kind(f"{name}: {account['sentence']}")
+        if not terms or account["starts"] <= snapshot.as_of or not folder.is_dir():
+            kind = StaleSnapshotError if account["starts"] <= snapshot.as_of else ModelError
+            raise kind(f"{name}: {account['sentence']}")
+        # rules that conflict: other rules may not
+        freed = set(PlanInputs.load(folder).items["item"].to_pylist())
+        # numbers that no plan has, so that each of these rows is filled
+        blank = {"reason": "", "units": -1.0, "on_hand": -1.0}
+        rows = [row | (blank if _name(row) in freed else {}) for row in rows]
     planned = {_name(row): row for row in rows if not row["reason"]}
     refused = {_name(row): row["reason"] for row in rows if row["reason"]}
     explain = find_item(explain, planned) or explain
+    shown = MarkdownResult("plan", name, snapshot, account, rows, notes=tuple(notes))
     if explain and explain not in planned:
         if (kept := find_item(explain, refused)) is not None:
-            return MarkdownResult(
-                "plan",
-                name,
-                snapshot,
-                account,
-                rows,
-                notes=tuple(notes),
-                explained=f"{kept} is not planned and keeps its price: {refused[kept]}",
-            )
+            return replace(shown, explained=f"{kept} is not planned and keeps its price: {refused[kept]}")
         raise SettingsError(f"--explain {explain}: item {missing_item(explain, planned, refused)}; name another")
-    if not (overrides or explain):
-        return MarkdownResult("plan", name, snapshot, account, rows, notes=tuple(notes))
-    inputs = PlanInputs.load(snapshot.path / "models" / f"markdown_{name}")
-    plan = inputs.plan()
-    _must_be_the_same(plan, planned, rows, snapshot)
-    before, changes = plan.objective, ()
-    if overrides:
-        placed = place_overrides(overrides, plan, inputs, refused)
-        plan = _overridden(plan, inputs, placed)
-        now = {(str(r["item"]), day_of(r["week"])): r for r in plan.prices.to_dict("records")}
-        by_hand = {(item, inputs.dates[week]) for item, week in placed}
-        old = {(_name(row), row["week"]): row for row in rows}
-        rows = _explained_anew([_replanned(row, now, inputs.unit_costs()) for row in rows], rows, plan, inputs)
-        changes = tuple(
-            Change(
-                row["item"],
-                row["store_id"],
-                row["week"],
-                float(old[key]["price"]),
-                float(row["price"]),
-                key in by_hand,
-                float(row["revenue"]) - float(old[key]["revenue"]),
-            )
-            for row in rows
-            if not row["reason"]
-            and ((key := (_name(row), row["week"])) in by_hand or old[key]["price"] != row["price"])
+    if not (overrides or explain or terms):
+        return shown
+    inputs = PlanInputs.load(folder)
+    before = None
+    if account["objective"] is not None:
+        before = replan(inputs)
+        _must_be_the_same(before.plan, planned, rows, snapshot)
+    found = before if before is not None and not (overrides or terms) else replan(inputs, terms, overrides, refused)
+    worth = None if before is None else before.objective
+    if overrides or terms:
+        shown = _otherwise(shown, inputs, found, terms, told=told)
+        shown = replace(shown, overrides=tuple(map(str, overrides)), terms=terms, worth_before=worth)
+    if explain:
+        why = in_weeks_from_1(str(found.explain(explain)), rules_in_force(found, explain, inputs))
+        shown = replace(shown, explained=why)
+    return shown
+
+
+def _otherwise(
+    shown: MarkdownResult, inputs: PlanInputs, found: Replanned, terms: PlanTerms, *, told: bool
+) -> MarkdownResult:
+    now = found.prices()
+    costs = inputs.unit_costs()
+    before = {(_name(row), row["week"]): row for row in shown.rows}
+    # an item that leaves earlier has no price after that
+    rows = [_replanned(row, now, costs) for key, row in before.items() if row["reason"] or key in now]
+    if told:
+        rows = _explained_anew(rows, before, found, inputs, everyone=bool(terms))
+    after = {(_name(row), row["week"]): row for row in rows}
+    changes = tuple(
+        Change(
+            old["item"],
+            old["store_id"],
+            old["week"],
+            float(old["price"]),
+            None if (row := after.get(key)) is None else float(row["price"]),
+            key in found.by_hand,
+            (0.0 if row is None else float(row["revenue"])) - float(old["revenue"] or 0.0),
         )
-        worth = {"objective": plan.objective, "bound": plan.bound, "gap": plan.gap}
-        parts = inputs.parts(plan, rows)
-        account = account | worth | {name: parts[name] for name in ("revenue", "salvage")}
-    return MarkdownResult(
-        "plan",
-        name,
-        snapshot,
-        account,
-        rows,
-        tuple(map(str, overrides)),
-        changes,
-        before if overrides else None,
-        in_weeks_from_1(str(plan.explain(explain)), make_rules(inputs.rules)) if explain else "",
-        tuple(notes),
+        for key, old in before.items()
+        if not old["reason"] and (key in found.by_hand or key not in after or old["price"] != after[key]["price"])
     )
-
-
-def _overridden(
-    plan: "MarkdownPlan", inputs: PlanInputs, placed: Mapping[tuple[str, int], tuple[float, Override]]
-) -> "MarkdownPlan":
-    from ..pricing.conflict import RulesConflict
-
-    try:
-        return plan.override({key: depth for key, (depth, _) in placed.items()})
-    except RulesConflict as error:
-        said = explain_conflict(inputs, error.conflict, {key: str(one) for key, (_, one) in placed.items()})
-        raise ModelError(said) from error
+    goal = sum(float(row[inputs.goal]) for row in rows if row[inputs.goal] is not None)
+    account = {
+        **shown.account,
+        "objective": found.objective,
+        "bound": found.bound,
+        "gap": found.gap,
+        "revenue": sum(float(row["revenue"]) for row in rows if row["revenue"] is not None),
+        # to a millionth: sums of floats leave a hair
+        "salvage": round(found.objective + found.missed - goal, 6) + 0.0 if inputs.salvage else 0.0,
+        "markdowns": sum(bool(row["changed"]) for row in rows),
+    }
+    if terms:
+        weeks = found.inputs.weeks if found.rest is None else inputs.weeks
+        account |= {
+            "unchanged": unchanged_worth(inputs, found),
+            "weeks": weeks,
+            "planned_items": inputs.items.num_rows,
+            "conflict": "",
+        }
+    return replace(shown, account=account, rows=rows, changes=changes)
 
 
 def _must_be_the_same(
@@ -308,18 +354,19 @@ def _must_be_the_same(
 
 
 def _replanned(
-    row: dict[str, Any], now: Mapping[tuple[str, date], Mapping[str, Any]], costs: Mapping[str, float]
+    row: Mapping[str, Any], now: Mapping[tuple[str, date], Mapping[str, Any]], costs: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return a row with the prices of the new plan; intervals, which a build works out, are left open."""
     new = now.get((_name(row), row["week"]))
     if row["reason"] or new is None:
-        return row
+        return dict(row)
     price = money(cents(new["price"]))
     cost = costs.get(_name(row))
     moved = price != row["price"] or abs(new["units"] - row["units"]) > 1e-9
     if not moved and abs(new["on_hand"] - row["on_hand"]) <= 1e-9 and bool(new["changed"]) == row["changed"]:
-        return row
-    return row | {
+        return dict(row)
+    return {
+        **row,
         **(dict.fromkeys(("units_lower", "units_upper")) if moved else {}),
         "price": price,
         "discount": float(new["discount"]),
@@ -332,68 +379,29 @@ def _replanned(
 
 
 def _explained_anew(
-    rows: list[dict[str, Any]], before: list[dict[str, Any]], plan: "MarkdownPlan", inputs: PlanInputs
+    rows: list[dict[str, Any]],
+    before: Mapping[tuple[str, date], Mapping[str, Any]],
+    found: Replanned,
+    inputs: PlanInputs,
+    *,
+    everyone: bool,
 ) -> list[dict[str, Any]]:
-    """Say again why, for items of which any week has changed."""
-    touched = {_name(new) for new, old in zip(rows, before, strict=True) if new != old}
-    rules = make_rules(inputs.rules)
-    told = {name: plan.explain(name) for name in touched}
-    return [
-        row | why_columns(told[_name(row)], inputs.dates.index(row["week"]), rules) if _name(row) in touched else row
-        for row in rows
-    ]
+    """Say again why, for items of which any week has changed; for ``everyone`` who is planned on other terms, too."""
+    touched = {_name(row) for row in rows if row != before[_name(row), row["week"]]}
+    if everyone:
+        touched |= set(found.inputs.items["item"].to_pylist())
+    why = {name: (found.explain(name), rules_in_force(found, name, inputs)) for name in touched}
+    said = []
+    for row in rows:
+        if _name(row) in touched:
+            told = why_columns(why[_name(row)][0], inputs.dates.index(row["week"]), why[_name(row)][1])
+            own = {n: money(told[n]) for n in ("up_price", "down_price") if told[n] is not None}
+            row = row | told | own
+        said.append(row)
+    return said
 
 
 # ---- the price file -------------------------------------------------------------------------------------------------
-
-
-def _stale(settings: "Settings", snapshot: "Snapshot", name: str, on: date) -> str:
-    """Return why a price file must not be made of the snapshot, '' where it may."""
-    said = settings.markdown(name)
-    age = (on - snapshot.as_of).days
-    if age < 0:
-        return f"--on {on} is before {snapshot.as_of}, the as-of date of run {snapshot.run_id}: name a later day"
-    if age > said.max_snapshot_age_days:
-        return (
-            f"run {snapshot.run_id} is as of {snapshot.as_of}, {age} days before {on}; allowed: "
-            f"{said.max_snapshot_age_days} ([pricing.markdowns.{name}] max_snapshot_age_days); run 'regulars build' "
-            "with newer orders"
-        )
-    (account,) = [row for row in plans_of(snapshot) if row["plan"] == name]
-    ends = account["starts"] + timedelta(weeks=account["weeks"]) - timedelta(days=1)
-    if ends < on:
-        return (
-            f"{name} ended on {ends}, before {on}: run 'regulars build' for a plan of weeks to come, or name a day of "
-            "the plan with --on"
-        )
-    changed = _changed_settings(settings, snapshot, name)
-    if changed:
-        return (
-            f"run {snapshot.run_id} was built with other settings of {name}: {', '.join(changed)}; run 'regulars build'"
-        )
-    return ""
-
-
-def _changed_settings(settings: "Settings", snapshot: "Snapshot", name: str) -> list[str]:
-    """Return what would shape the plan otherwise today."""
-    then, now = snapshot.manifest.get("settings", {}), settings.identity()
-    changed = [
-        f"[{section}]{f' {key}' if key else ''}"
-        for section in _SHAPING
-        for key in _differing(then.get(section), now.get(section))
-    ]
-    if (then.get("value") or {}).get("as_of") != now["value"]["as_of"]:
-        changed.append("[value] as_of")
-    before, after = then.get("pricing") or {}, now["pricing"]
-    changed += [f"[pricing] {key}" for key in _differing(before, after) if key != "markdowns"]
-    return changed + _differing(before.get("markdowns", {}).get(name), after["markdowns"][name])
-
-
-def _differing(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> list[str]:
-    """Return the keys that differ; '' where one of the two is missing as a whole."""
-    if then is None or now is None:
-        return [] if then is now else [""]
-    return [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
 
 
 def _write(
@@ -415,6 +423,7 @@ def _write(
         replaces = sorted(record.facts["decision_id"] for record in standing.replaced)
         if standing.same is None:
             told = [found.snapshot.run_id, found.plan, sorted(found.overrides), on.isoformat(), said.unplanned_items]
+            told += [found.terms.to_dict()] if found.terms else []
             run_id, decision_id = found.snapshot.run_id, fingerprint([*told, replaces])[:16]
         else:
             # prices that are the same are the same decision, whoever asks and when
@@ -436,7 +445,7 @@ def _write(
             "objective": found.account["objective"],
             "model_version": found.account["model_version"],
             "file": str(path.resolve()),
-        }
+        } | ({"terms": found.terms.to_dict()} if found.terms else {})
         if standing.same is None:
             record = hand_out(path, content, folder, weeks, facts)
         else:

@@ -81,6 +81,17 @@ def rule_words(rule: "Rule") -> str:
     return _table({"rule": type(rule).__name__} | kept | where)
 
 
+def table_words(said: Mapping[str, Any]) -> str:
+    """Return a rule's table as a settings file writes it.
+
+    Examples
+    --------
+    >>> table_words({"rule": "Budget", "amount": 500.0, "weeks": [1, 2]})
+    '{ rule = "Budget", amount = 500.0, weeks = [1, 2] }'
+    """
+    return _table({"rule": said["rule"]} | {key: value for key, value in said.items() if key != "rule"})
+
+
 def in_weeks_from_1(text: str, rules: "Sequence[Rule]") -> str:
     """Return a sentence about rules with weeks counted as the settings do.
 
