@@ -394,8 +394,23 @@ class SnapshotData:
                 continue
             if missing:
                 gaps[name] = f"has no {missing[0]} in table {name}"
+        self._bind_planned_items()
         self.engine.connection.execute("SET lock_configuration = true")
         return gaps
+
+    def _bind_planned_items(self) -> None:
+        """Show as ``planned_items`` what each markdown plan was made of; without a row where it cannot be read."""
+        paths = [str(path) for path in sorted(self.snapshot.path.glob("models/markdown_*/items.parquet"))]
+        columns = "item AS name, regular_price, current_discount"
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        plan = "regexp_extract(filename, 'markdown_([^/]+)/items[.]parquet$', 1) AS plan"
+        sql = f"SELECT {plan}, {columns} FROM read_parquet([{listed}], union_by_name = true, filename = true)"
+        none = "SELECT '' AS plan, '' AS name, 0.0 AS regular_price, 0.0 AS current_discount WHERE false"
+        try:
+            self.engine.view("planned_items", sql if paths else none)
+        except QueryError as error:
+            log.warning("run %s: what its plans were made of cannot be read: %s", self.run_id, error)
+            self.engine.view("planned_items", none)
 
     def _lineage(self, name: str) -> str:
         facts = _section(self.manifest.get("tables") or {}, name)

@@ -117,6 +117,9 @@ class AppSettings(_Section):
         start at the folder of the settings file. A build may read anything.
     max_upload_mb : int
         How large an uploaded file may be.
+    price_files : str, optional
+        Folder of the price files that the app writes; relative to the folder of the settings file. Without it
+        ``price-files`` beside the warehouse.
     sign_in : str
         ``"none"`` (this machine alone), ``"basic"`` (``users_file``, made by ``regulars user add``), ``"proxy"`` or
         ``"oidc"``.
@@ -145,6 +148,7 @@ class AppSettings(_Section):
 
     data_folders: tuple[str, ...] = ()
     max_upload_mb: int = Field(default=1024, ge=1, le=1_048_576)
+    price_files: str | None = Field(default=None, min_length=1)
     sign_in: Literal["none", "basic", "proxy", "oidc"] = "none"
     hosts: tuple[str, ...] = ()
     users_file: str = "users.toml"
