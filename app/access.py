@@ -1,13 +1,12 @@
 """Who asks, and what they may do: viewers look, analysts write lists and plans, admins build and roll back."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from flask import g, has_request_context
+from flask import current_app, g, has_request_context
 
+from ..sql.app_settings import Role
 from ..sql.errors import RegularsError
 
-Role = Literal["viewer", "analyst", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
 
 
@@ -39,8 +38,22 @@ LOCAL = Person("local", "admin")
 
 
 def current_person() -> Person:
-    """Return who sent the request that is being answered, as the server found out; never what the page claims."""
-    return getattr(g, "person", LOCAL) if has_request_context() else LOCAL
+    """Return who sent the request that is being answered, as the server found out; never what the page claims.
+
+    Outside a request, in a command or a thread that a request started, that is whoever runs the program: ask inside.
+
+    Raises
+    ------
+    NotAllowed
+        People sign in here, and nobody has.
+    """
+    if not has_request_context():
+        return LOCAL
+    open_to_all = current_app.config.get("REGULARS_SIGN_IN", "none") == "none"
+    person = g.get("person", LOCAL if open_to_all else None)
+    if person is None:
+        raise NotAllowed("nobody is signed in; sign in and try again")
+    return person
 
 
 def require(role: Role) -> Person:

@@ -107,7 +107,16 @@ class AppData:
         WarehouseError
             Where nothing is published yet; the text names ``regulars build``.
         """
-        return self._current(Warehouse(self.path)).run_id
+        return self.current().run_id
+
+    def current(self) -> "Snapshot":
+        """Return the published run that the pointer names now, unopened; raises as :meth:`current_run`."""
+        return self._current(Warehouse(self.path))
+
+    @property
+    def open_snapshots(self) -> int:
+        """How many snapshots are held open for readers."""
+        return len(self._opened)
 
     def snapshot(self, run_id: str | None = None) -> "SnapshotData":
         """Open the current snapshot, or a published one by its id, which may come from a client.

@@ -7,14 +7,16 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from ..sql.errors import RegularsError, WarehouseError
+from . import access
 from .access import NotAllowed
 from .data import MOST_ROWS
 from .export import csv_stream, parquet_stream
 from .listing import FilterError, Listing, page_bounds
 from .listings import LISTINGS
+from .state import NotAudited
 
 if TYPE_CHECKING:
     from .data import AppData
@@ -38,6 +40,7 @@ def register(server: Flask, data: "AppData") -> None:
 
     @server.get("/export/<listing>.<kind>")
     def export_rows(listing: str, kind: str) -> Response:
+        person = access.require("viewer")
         found = _listing(listing)
         if kind not in _EXPORTS:
             return json_answer({"error": f"no export {kind[:20]!r}; there are csv and parquet"}, status=404)
@@ -45,7 +48,17 @@ def register(server: Flask, data: "AppData") -> None:
         snapshot = data.snapshot(asked.pop("run", None))
         filters = found.parse(asked)
         reader = snapshot.stream(filters)
-        facts = {"run_id": snapshot.run_id, "as_of": snapshot.as_of.isoformat(), "filter": filters.query(sort=True)}
+        chosen = filters.query(sort=True)
+        facts = {"run_id": snapshot.run_id, "as_of": snapshot.as_of.isoformat(), "filter": chosen}
+        # before the first byte leaves: what cannot be audited is not exported
+        data.state.audit(
+            person.name,
+            "export rows",
+            f"{listing}.{kind}",
+            run=snapshot.run_id,
+            filter=chosen,
+            rows=snapshot.count(filters),
+        )
         chunks = csv_stream(reader) if kind == "csv" else parquet_stream(reader, facts)
         name = f"{listing}_{snapshot.as_of}_{snapshot.run_id[:8]}.{kind}"
         return Response(
@@ -59,7 +72,9 @@ def register(server: Flask, data: "AppData") -> None:
         try:
             return json_answer({"status": "ok", "run": data.current_run()})
         except WarehouseError as error:
-            return json_answer({"status": "no snapshot", "error": str(error)}, status=503)
+            # where the warehouse lies is nothing for who is not signed in
+            why = {"error": str(error)} if g.get("person") is not None else {}
+            return json_answer({"status": "no snapshot", **why}, status=503)
 
     @server.get("/rows/<path:rest>")
     @server.get("/export/<path:rest>")
@@ -73,6 +88,11 @@ def register(server: Flask, data: "AppData") -> None:
     @server.errorhandler(NotAllowed)
     def not_allowed(error: NotAllowed) -> Response:
         return json_answer({"error": str(error)}, status=403)
+
+    @server.errorhandler(NotAudited)
+    def not_audited(error: NotAudited) -> Response:
+        log.error("%s", error)
+        return json_answer({"error": str(error)}, status=503)
 
     @server.errorhandler(FilterError)
     def bad_filter(error: FilterError) -> Response:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 _FORWARDED = ("x-forwarded", "forwarded", "x-real-ip", "via")
 _READS = {"GET", "HEAD", "OPTIONS"}
+_LONGEST_PATH = 2000
 CALLBACKS = "/_dash-update-component"
 # Forms of ours: they carry a token, which proves more than an origin does.
 FORMS = frozenset({"/sign-in", "/sign-out"})
@@ -48,6 +49,23 @@ def host_name(host: str) -> str:
     before, _, port = host.rpartition(":")
     named = before if port.isdigit() and (before.endswith("]") or ":" not in before) else host
     return named.strip("[]").lower()
+
+
+def path_here(asked: object) -> str:
+    r"""Return the page of ours that somebody asked for before signing in; the first page for whatever is none.
+
+    Examples
+    --------
+    >>> path_here("/customers?segment=best")
+    '/customers?segment=best'
+    >>> path_here("//evil.example/"), path_here("https://evil.example/"), path_here("/\\evil.example")
+    ('/', '/', '/')
+    """
+    text = asked if isinstance(asked, str) else ""
+    if not text.startswith("/") or text.startswith(("//", *FORMS)) or "\\" in text or len(text) > _LONGEST_PATH:
+        return "/"
+    parts = urlsplit(text)
+    return text if text.isprintable() and not parts.scheme and not parts.netloc else "/"
 
 
 class Callers:

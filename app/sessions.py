@@ -110,8 +110,10 @@ def same(secret: str, given: str) -> bool:
     return hmac.compare_digest(secret.encode(), given.encode("utf-8", "replace"))
 
 
-def read_secret(key: str, given: "SecretStr | None", file: str | None, folder: Path) -> str:
+def read_secret(key: str, given: "SecretStr | None", file: str | None, folder: Path, *, made_here: bool = True) -> str:
     """Return a secret of ``[app]``, from the environment or its file; "" where neither is said.
+
+    One that was not ``made_here`` is as its maker gave it: how long it is is not judged.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def read_secret(key: str, given: "SecretStr | None", file: str | None, folder: P
             raise SettingsError(f"{where} is empty; {how_to_make_one()}")
     else:
         return ""
-    problem = secret_problem(secret)
+    problem = secret_problem(secret) if made_here else ""
     if problem:
         raise SettingsError(f"{where} {problem}; {how_to_make_one()}")
     return secret

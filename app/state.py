@@ -40,6 +40,10 @@ CREATE TABLE tokens (
 _STEPS = (_TABLES, _TABLES_2)
 
 
+class NotAudited(WarehouseError):
+    """The audit cannot be written: what was to be audited is not done. Answered with 503."""
+
+
 @dataclass(frozen=True)
 class Segment:
     """A saved filter over customers; ``filter`` is the query part of a URL in its canonical order."""
@@ -151,11 +155,14 @@ class State:
 
         Raises
         ------
-        WarehouseError
+        NotAudited
             It cannot be written: what was to be audited must then not be done.
         """
-        with self.writing() as connection:
-            record(connection, clock(), person, action, subject, details)
+        try:
+            with self.writing() as connection:
+                record(connection, clock(), person, action, subject, details)
+        except (WarehouseError, OSError) as error:
+            raise NotAudited(f"{action} of {subject[:100]}: not done, for it cannot be audited: {error}") from error
 
     def audit_lines(self, most: int = 200) -> list[AuditLine]:
         """Return the latest audit lines, the last one first."""
