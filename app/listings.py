@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..sql.contract import CUSTOMER_CHURN, CUSTOMER_INTERVALS, CUSTOMER_SCORES, CUSTOMER_SUMMARY, SEGMENTS
+from .churn_listing import AT_RISK
 from .listing import ChoiceFilter, Column, Listing, RangeFilter, Sort
+from .price_listing import PRICE_ITEMS
 
 # Columns that the page shows and hides together, by the name that the URL has for them.
 CUSTOMER_GROUPS: Mapping[str, str] = {
@@ -110,7 +112,7 @@ CUSTOMERS = Listing(
         RangeFilter("no_order", "churn_no_order", "P(no order)", first_row=True),
         RangeFilter("days", "days_since_last_order", "Days since last order", first_row=True),
         RangeFilter("frequency", "frequency", "Repeat days", first_row=True),
-        RangeFilter("next", "churn_median_days", "Next order, median"),
+        RangeFilter("next", "churn_median_days", "Next order in"),
         RangeFilter("expected", "expected_orders", "Expected orders"),
         RangeFilter("order_value", "expected_order_value", "Order value"),
         RangeFilter("revenue", "revenue", "Revenue"),
@@ -126,4 +128,4 @@ CUSTOMERS = Listing(
     nouns="customers",
 )
 
-LISTINGS: Mapping[str, Listing] = {listing.name: listing for listing in (CUSTOMERS,)}
+LISTINGS: Mapping[str, Listing] = {listing.name: listing for listing in (CUSTOMERS, AT_RISK, PRICE_ITEMS)}

@@ -5,7 +5,7 @@
   var ask = function () {
     return window.dash_clientside;
   };
-  var VIEW_KEYS = ["sort", "color"];
+  var VIEW_KEYS = ["sort", "color", "show"];
 
   // ---------------------------------------------------------------- state in the URL
 

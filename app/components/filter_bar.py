@@ -1,5 +1,6 @@
 """The filter over customers: pills that open a range, segments, a search; all of it in the URL."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -8,9 +9,10 @@ from dash.development.base_component import Component
 
 from ...sql.contract import SEGMENTS
 from .. import formats
-from ..listing import LONGEST_SEARCH, ListFilters, RangeFilter
+from ..listing import LONGEST_SEARCH, Column, ListFilters, RangeFilter
 from ..listings import CUSTOMERS
 from .aria import aria
+from .customer_segments import segment_buttons
 from .icons import icon
 from .segments import LABELS
 from .url_state import UrlField
@@ -38,8 +40,9 @@ FIELDS: tuple[UrlField, ...] = (
 )
 
 
-def filter_bar(filters: ListFilters, currency: str, *, predicted: bool) -> Component:
-    """Return the bar with the filter's values in it; without ``predicted`` ranges over predictions are hidden."""
+def filter_bar(filters: ListFilters, currency: str, columns: Sequence[Column]) -> Component:
+    """Return the bar with the filter's values in it; ranges over what is not among ``columns`` are hidden."""
+    there = {column.name: column for column in columns}
     return html.Div(
         [
             html.Div(
@@ -76,10 +79,7 @@ def filter_bar(filters: ListFilters, currency: str, *, predicted: bool) -> Compo
             ),
             html.Div(
                 [
-                    *(
-                        _pill(f, filters, currency, hidden=_is_prediction(f) and not predicted)
-                        for f in CUSTOMERS.ranges
-                    ),
+                    *(_pill(f, filters, currency, there.get(f.column)) for f in CUSTOMERS.ranges),
                     html.Button(
                         [icon("close", 14), "Clear"],
                         id="filter-clear",
@@ -87,10 +87,13 @@ def filter_bar(filters: ListFilters, currency: str, *, predicted: bool) -> Compo
                         className="pill pill-clear",
                         **aria(label="Clear all filters"),
                     ),
+                    segment_buttons(),
                 ],
                 className="pills",
             ),
-            dcc.Store(id="filter-pills", data=[_pill_facts(f, currency) for f in CUSTOMERS.ranges]),
+            dcc.Store(
+                id="filter-pills", data=[_pill_facts(f, currency, there.get(f.column)) for f in CUSTOMERS.ranges]
+            ),
         ],
         className="filter-bar",
         role="search",
@@ -118,12 +121,15 @@ def register(app: Dash) -> None:
     )
 
 
-def _is_prediction(filter_: RangeFilter) -> bool:
-    return CUSTOMERS.column_of[filter_.column].predicted
+def _label(filter_: RangeFilter, column: Column | None) -> str:
+    """The column's own name where this snapshot has another for it than all have."""
+    usual = CUSTOMERS.column_of[filter_.column].label
+    return filter_.label if column is None or column.label == usual else column.label
 
 
-def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, *, hidden: bool) -> Component:
+def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, column: Column | None) -> Component:
     chosen = filters.ranges.get(filter_.key)
+    label = _label(filter_, column)
     scale = _scale(filter_)
     ends = {"low": chosen.low if chosen else None, "high": chosen.high if chosen else None}
     affix: dict[str, Any] = {
@@ -135,7 +141,7 @@ def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, *, hidden: 
     inputs = [
         dmc.NumberInput(
             id=f"filter-{filter_.key}-{end}",
-            label=f"{filter_.label}, {word}",
+            label=f"{label}, {word}",
             value="" if (value := ends[end]) is None else round(value * scale, 10),
             placeholder="any",
             debounce=400,
@@ -147,16 +153,16 @@ def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, *, hidden: 
         )
         for end, word in (("low", "at least"), ("high", "at most"))
     ]
-    meaning = CUSTOMERS.column_of[filter_.column].meaning
+    meaning = (column or CUSTOMERS.column_of[filter_.column]).meaning
     return dmc.Popover(
         [
             dmc.PopoverTarget(
                 html.Button(
-                    [html.Span(filter_.label, id=f"pill-{filter_.key}"), html.Span(className="pill-caret")],
+                    [html.Span(label, id=f"pill-{filter_.key}"), html.Span(className="pill-caret")],
                     id=f"pill-{filter_.key}-button",
                     className="pill",
                     type="button",
-                    hidden=hidden,
+                    hidden=column is None,
                     **aria(haspopup="dialog"),
                 )
             ),
@@ -164,7 +170,7 @@ def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, *, hidden: 
                 html.Div(
                     [html.P(meaning, className="pill-meaning"), html.Div(inputs, className="pill-inputs")],
                     role="dialog",
-                    **aria(label=filter_.label),
+                    **aria(label=label),
                 )
             ),
         ],
@@ -178,10 +184,10 @@ def _pill(filter_: RangeFilter, filters: ListFilters, currency: str, *, hidden: 
     )
 
 
-def _pill_facts(filter_: RangeFilter, currency: str) -> dict[str, str]:
+def _pill_facts(filter_: RangeFilter, currency: str, column: Column | None) -> dict[str, str]:
     return {
         "key": filter_.key,
-        "label": filter_.label,
+        "label": _label(filter_, column),
         "format": _format(filter_),
         "symbol": formats.symbol(currency),
     }

@@ -30,14 +30,20 @@ def grid(
     label: str,
     height: int = 560,
 ) -> Component:
-    """Return the grid; ``columns`` are shown in their order, ``sorts`` is the sort it starts with."""
+    """Return the grid; ``columns`` stand in their order, ``sorts`` is the sort it starts with.
+
+    Columns that are not shown are left out, but for those of a group, which the page may show
+    (``customers.js``, ``showColumns``).
+    """
     order = {sort.column: (i, sort.descending) for i, sort in enumerate(sorts)}
     first = listing.columns[0].name
-    definitions = [_definition(column, order, currency, first) for column in columns if column.shown]
+    # what belongs to a group is there from the start, so that showing it asks nobody
+    known = [column for column in columns if column.shown or column.group]
+    definitions = [_definition(column, order, currency, first) for column in known]
     return html.Div(
         [
             dcc.Store(id=f"{grid_id}-loaded"),
-            dcc.Store(id=f"{grid_id}-endpoint", data=_facts(grid_id, listing)),
+            dcc.Store(id=f"{grid_id}-endpoint", data=_facts(grid_id, listing, known)),
             dag.AgGrid(
                 id=grid_id,
                 columnDefs=definitions,
@@ -72,13 +78,14 @@ def grid(
     )
 
 
-def _facts(grid_id: str, listing: Listing) -> dict[str, Any]:
+def _facts(grid_id: str, listing: Listing, columns: Sequence[Column]) -> dict[str, Any]:
     return {
         "id": grid_id,
         "endpoint": f"/rows/{listing.name}",
         "keys": list(listing.filter_keys),
         "sort": ",".join(("-" if sort.descending else "") + sort.column for sort in listing.default_sort),
         "nouns": listing.nouns,
+        "columns": [{"name": c.name, "group": c.group, "shown": c.shown} for c in columns],
     }
 
 
@@ -107,6 +114,8 @@ def _definition(column: Column, order: Mapping[str, tuple[int, bool]], currency:
         "headerTooltip": column.meaning,
         "width": column.width,
     }
+    if not column.shown:
+        definition["hide"] = True
     if column.format in _RIGHT:
         definition["type"] = "rightAligned"
         definition["valueFormatter"] = {

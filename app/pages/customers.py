@@ -1,6 +1,7 @@
 """The list of customers answers who is best and who is at risk."""
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
 import numpy as np
@@ -10,10 +11,12 @@ from dash.development.base_component import Component
 
 from .. import formats, theme
 from ..components import card as cards
-from ..components import filter_bar, grid, heatmap, states
+from ..components import customer_segments, filter_bar, grid, heatmap, states
 from ..components.aria import aria
-from ..components.figure import CONFIG
+from ..components.customer_columns import SHOW, columns_control, customer_columns
+from ..components.figure import CONFIG, figure
 from ..components.icons import icon
+from ..components.listing_table import listing_table
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
 from ..listing import ListFilters, Range
@@ -27,7 +30,11 @@ _GRID = "customers-grid"
 _MAP_HEIGHT = 350
 _NO_RANGE = Range()
 
-FIELDS = (*filter_bar.FIELDS, UrlField("color", "heatmap-color", "choice", default="alive"))
+FIELDS = (
+    *filter_bar.FIELDS,
+    UrlField("color", "heatmap-color", "choice", default="alive"),
+    UrlField("show", SHOW, "list", default=[]),
+)
 
 
 def layout(data: "SnapshotData", search: str) -> Component:
@@ -35,12 +42,12 @@ def layout(data: "SnapshotData", search: str) -> Component:
     missing = data.enough_data()
     predicted = not missing
     filters = CUSTOMERS.parse(search)
-    columns = [column for column in data.columns(CUSTOMERS) if predicted or not column.predicted]
+    columns = customer_columns(data, predicted=predicted)
     return html.Div(
         [
             url_store("customers", FIELDS),
             _too_few(missing),
-            filter_bar.filter_bar(filters, data.currency, predicted=predicted),
+            filter_bar.filter_bar(filters, data.currency, columns),
             html.Div(states.skeleton(72), id="customers-totals", className="totals-place"),
             html.Section(
                 [
@@ -91,7 +98,7 @@ def layout(data: "SnapshotData", search: str) -> Component:
                                     ),
                                 ]
                             ),
-                            html.Div(_export_links(), className="card-controls"),
+                            html.Div([columns_control(columns), *_export_links()], className="card-controls"),
                         ],
                         className="card-head",
                     ),
@@ -109,6 +116,13 @@ def register(app: Dash, data: "AppData") -> None:
     keep_in_url(app, "customers", FIELDS)
     filter_bar.register(app)
     grid.register(app, _GRID)
+    customer_segments.register(app, data)
+    app.clientside_callback(
+        ClientsideFunction("regulars", "showColumns"),
+        Input(SHOW, "value"),
+        Input(_GRID, "getRowsRequest"),
+        State(f"{_GRID}-endpoint", "data"),
+    )
     app.clientside_callback(
         ClientsideFunction("regulars", "pickCells"),
         Input("heatmap", "clickData"),
@@ -272,4 +286,17 @@ def _too_few(missing: str) -> Component | None:
     )
 
 
-PAGE = Page("/customers", "Customers", "people", "Who is best, who is at risk?", layout, register)
+def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
+    """Return the page's parts with every number in place."""
+    filters = CUSTOMERS.parse(search)
+    color = dict(parse_qsl(search.removeprefix("?"))).get("color")
+    drawn, foot = _heatmap(data, filters, color, "light")
+    says = "Customers by repeat purchase days and days since the last order."
+    return [
+        (customer_segments.in_words(filters, data.currency), _totals(data, filters)),
+        ("Recency and frequency", html.Div([figure(drawn, says, height=_MAP_HEIGHT), foot])),
+        ("Customers", listing_table(data, filters)),
+    ]
+
+
+PAGE = Page("/customers", "Customers", "people", "Who is best, who is at risk?", layout, register, report)

@@ -32,9 +32,14 @@ SELECT
   summary.T_days,
   churn.probability_no_order AS churn_no_order,
   CASE
-    WHEN contains(churn.chosen, ' + ') THEN (churn.median_days_survival + churn.median_days_btyd) / 2
-    WHEN churn.probability_no_order = churn.probability_no_order_survival THEN churn.median_days_survival
-    ELSE churn.median_days_btyd
+    -- earlier versions wrote NaN where an order may never come
+    WHEN contains(churn.chosen, ' + ') AND isfinite(churn.median_days_survival) AND isfinite(churn.median_days_btyd)
+      THEN (churn.median_days_survival + churn.median_days_btyd) / 2
+    WHEN contains(churn.chosen, ' + ') THEN NULL
+    WHEN churn.probability_no_order = churn.probability_no_order_survival AND isfinite(churn.median_days_survival)
+      THEN churn.median_days_survival
+    WHEN churn.probability_no_order = churn.probability_no_order_survival THEN NULL
+    WHEN isfinite(churn.median_days_btyd) THEN churn.median_days_btyd
   END AS churn_median_days,
   nullif(churn.reason_1, '') AS reason_1,
   nullif(churn.reason_2, '') AS reason_2,
