@@ -44,6 +44,7 @@ class Churn:
     verdict: str = ""
     notes: tuple[str, ...] = ()
     explained_by: str = ""
+    forecast: "ChurnForecast | None" = None
 
     def described(self) -> dict[str, str]:
         """As the manifest has it; ``explained_by`` is the model whose reasons the scores tell, '' of none."""
@@ -129,15 +130,27 @@ def _of_reasons(forecast: "ChurnForecast", explained: int) -> tuple[str, ...]:
     )
 
 
-def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> Churn:
+def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame") -> "pa.Table":
+    """Return what `ChurnForecast.score` gave in the shape of ``contract.CUSTOMER_CHURN``."""
+    import pyarrow as pa
+
     from ..sql.frames import contract_table
 
     columns: dict[str, Any] = {name: scores[name] for name in CUSTOMER_CHURN.column_names if name in scores}
     columns["as_of"] = forecast.as_of
     columns["horizon_days"] = int(forecast.horizon)
     columns["chosen"] = forecast.chosen
+    for median in ("median_days_survival", "median_days_btyd"):
+        # a NaN in SQL would be the largest number
+        columns[median] = pa.array(scores[median].to_numpy(), from_pandas=True)
     for reason in ("reason_1", "reason_2", "reason_3"):
         columns.setdefault(reason, "")
+    return contract_table(CUSTOMER_CHURN, columns)
+
+
+def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> Churn:
+    from ..sql.frames import contract_table
+
     report = forecast.report
     if report is None:
         reports, verdict = _empty(CHURN_REPORTS), f"{forecast.chosen}, not judged"
@@ -154,8 +167,8 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
     )
     notes = tuple(f"[churn] {name}: {message}" for name, message in said if message) + _of_reasons(forecast, explained)
     who = forecast.explained_by if explained else ""
-    scored = contract_table(CUSTOMER_CHURN, columns)
-    return Churn(scored, reports, calibration, forecast.chosen, verdict, notes, who)
+    scored = churn_table(forecast, scores)
+    return Churn(scored, reports, calibration, forecast.chosen, verdict, notes, who, forecast)
 
 
 def _empty(table: Table) -> "pa.Table":

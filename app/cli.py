@@ -228,13 +228,16 @@ def score(
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the snapshot's models as SQL that scores customers in DuckDB.")
     ] = False,
+    churn: Annotated[
+        bool, typer.Option("--churn", help="Who may be leaving, when and why, as [churn] in the settings asks.")
+    ] = False,
     format_: FormatOption = None,
     out: OutOption = None,
 ) -> None:
     """Print or write every customer's score."""
     if sql:
-        if anew or format_:
-            raise SettingsError("--sql prints a script: leave --anew and --format out")
+        if anew or churn or format_:
+            raise SettingsError("--sql prints a script: leave --anew, --churn and --format out")
         from .scoring import snapshot_sql
 
         _write_script(snapshot_sql(_warehouse(settings, warehouse).current()), out)
@@ -242,9 +245,13 @@ def score(
     format_ = _format(format_, out)
     house = _warehouse(settings, warehouse)
     if anew:
-        from .scoring import score_anew
+        from .scoring import churn_anew, score_anew
 
-        rows = score_anew(_settings(settings, warehouse), house.current())
+        rows = (churn_anew if churn else score_anew)(_settings(settings, warehouse), house.current())
+    elif churn:
+        from .scoring import churn_scores
+
+        rows = churn_scores(house.current())
     else:
         rows = house.current().read("customer_scores")
     _write(rows, format_, out)

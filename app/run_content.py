@@ -205,7 +205,7 @@ class RunContent:
         from ..clv.persistence import model_text, model_version
 
         models = {}
-        for model in (valuation.order_model, valuation.spend_model):
+        for model in (valuation.order_model, valuation.spend_model, churn.forecast):
             if model is not None:
                 models[model.name] = self.writer.write_text(f"models/{model.name}.json", model_text(model))
                 models[model.name]["version"] = model_version(model)

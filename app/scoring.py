@@ -48,6 +48,59 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
         )
 
 
+def churn_scores(snapshot: "Snapshot") -> "pa.Table":
+    """Return a snapshot's ``customer_churn``.
+
+    Raises
+    ------
+    ModelError
+        It has none.
+    """
+    _require_churn(snapshot)
+    return snapshot.read("customer_churn")
+
+
+def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
+    """Say of every customer of today's input files how likely no order is, by a snapshot's stored churn models.
+
+    Nothing is fitted, chosen or recalibrated anew; reasons are told of as many as the snapshot's ``[churn]`` says.
+
+    Returns
+    -------
+    pyarrow.Table
+        In the shape of ``contract.CUSTOMER_CHURN``, by customer_id.
+
+    Raises
+    ------
+    ModelError
+        The snapshot has no churn models.
+    MissingExtraError
+        They are trees of LightGBM, which is not installed.
+    """
+    from dataclasses import replace
+
+    from ..clv.churn_forecast import ChurnForecast
+    from .churn import churn_table
+
+    _require_churn(snapshot)
+    stored = ChurnForecast.load(snapshot.model_path(ChurnForecast.name))
+    explained = snapshot.manifest["settings"]["churn"]["explained"]
+    with connect(settings) as database:
+        forecast = replace(stored, as_of=database.as_of)
+        return churn_table(forecast, forecast.score(database, explain=explained))
+
+
+def _require_churn(snapshot: "Snapshot") -> None:
+    from ..clv.churn_forecast import ChurnForecast
+
+    if ChurnForecast.name not in snapshot.models():
+        said = [note for note in snapshot.manifest["notes"] if note.startswith("[churn]")]
+        raise ModelError(
+            f"run {snapshot.run_id} has no churn models: "
+            f"{'; '.join(said) or '[churn] was not configured'}; build with a [churn] section"
+        )
+
+
 def snapshot_sql(snapshot: "Snapshot") -> str:
     """Return the SQL that scores customers as a snapshot's models do, see `clv.score_sql`.
 

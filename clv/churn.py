@@ -30,6 +30,8 @@ _MOST_ROWS = {
     "hazard": 600_000,
 }
 _SAVED_AS = "churn_"
+# Options that say how fast, not what: no part of a saved model.
+_OF_THE_MACHINE = frozenset({"threads", "num_threads", "n_jobs", "memory_limit"})
 _HALF = float(np.log(2))
 # Models whose contributions add up exactly.
 _EXPLAINED = frozenset({"cox", "coxnet", "hazard"})
@@ -333,7 +335,8 @@ class ChurnModel:
             It is not fitted, or an option is an object that cannot be written.
         """
         self._require_fitted()
-        for option, value in self.options.items():
+        options = {name: value for name, value in self.options.items() if name not in _OF_THE_MACHINE}
+        for option, value in options.items():
             if not _is_plain(value):
                 raise ModelError(
                     f"option {option!r} of {self!r} is a {type(value).__name__}, which cannot be written; fit with "
@@ -344,7 +347,7 @@ class ChurnModel:
             "features": None if self.features is None else list(self.features),
             "max_rows": self.max_rows,
             "seed": self.seed,
-            "options": dict(self.options),
+            "options": options,
             "encoder": self._encoder.to_dict(),
             "fitted": self._fitted.state(),
             "n_intervals": self.n_intervals_,

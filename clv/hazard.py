@@ -6,6 +6,7 @@ One censored within a bin counts there by the part that it outlasted, as in a li
 a bin the hazard is constant. Memory is bounded by bins and by sampling customers, never intervals.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ _FEWEST_HELD_OUT_EVENTS = 20
 _FEWEST_TO_SAMPLE = 10
 _BLOCK = 200_000
 _LEAST_HAZARD = 1e-9
+_THREADS = re.compile(r"^\[num_threads: -?\d+\]$", re.MULTILINE)
 # LightGBM's parameters of learning by their main names; it would pass over one that it does not know in silence.
 _OPTIONS = frozenset(
     {
@@ -140,7 +142,9 @@ class DiscreteHazard(SurvivalModel):
         self.booster, self.rounds_ = booster, rounds
 
     def state(self) -> dict[str, Any]:
-        return {"edges": self.edges, "rounds": self.rounds_, "trees": self.booster.model_to_string()}
+        # how many threads grew the trees is no part of them
+        text = _THREADS.sub("[num_threads: 1]", self.booster.model_to_string())
+        return {"edges": self.edges, "rounds": self.rounds_, "trees": text}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         edges = np.array(state["edges"], dtype=np.float64)

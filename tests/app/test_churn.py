@@ -1,5 +1,6 @@
 """Churn in a build: every customer has an answer, it is what the models say, and it is the same however one builds."""
 
+import shutil
 from datetime import date, timedelta
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from regulars.app import named_rows
 from regulars.app.build import run_build
-from regulars.clv import ParetoNBDModel
+from regulars.app.scoring import churn_anew
+from regulars.clv import ParetoNBDModel, load_model
+from regulars.sql import connect
 from regulars.sql.contract import CHURN_REPORTS, CUSTOMER_CHURN
-from regulars.sql.errors import MissingExtraError, SettingsError
-from regulars.sql.snapshot import Warehouse
+from regulars.sql.errors import MissingExtraError, ModelError, SettingsError
+from regulars.sql.snapshot import Snapshot, Warehouse
 
 SECTION = {"horizon_days": 60, "explained": 5}
 
@@ -34,6 +37,10 @@ def test_every_customer_has_an_answer(built, scores):
     assert scores["customer_id"].tolist() == summary["customer_id"].tolist()
     assert scores["probability_no_order"].between(0, 1).all()
     assert list(scores) == list(CUSTOMER_CHURN.column_names)
+    stored = built[1].snapshot.read("customer_churn")
+    for name in ("median_days_survival", "median_days_btyd"):
+        assert 0 < stored[name].null_count < stored.num_rows
+        assert np.isfinite(stored[name].drop_null().to_numpy()).all()
     since = (pd.Timestamp(built[1].snapshot.as_of) - pd.to_datetime(summary["last_order_on"])).dt.days
     np.testing.assert_array_equal(scores["days_since_order"], since)
     assert set(scores["horizon_days"]) == {60}
@@ -82,6 +89,8 @@ def test_the_same_bytes_at_one_thread_and_from_new_files_alone(built, shop_at, t
         shop.write_month(month, lines_by_month[month])
     again = run_build(settings, progress=False)
     assert again.how == "incremental"
+    stored = [run.snapshot.model_path("churn_forecast").read_bytes() for run in (again, result)]
+    assert stored[0] == stored[1]
     for name in ("customer_churn", "churn_reports"):
         assert again.snapshot.table_path(name).read_bytes() == result.snapshot.table_path(name).read_bytes()
 
@@ -114,6 +123,72 @@ def test_a_horizon_longer_than_the_history_is_a_note_with_both(shop_at, tmp_path
     assert snapshot.read("customer_churn").num_rows == 0
     (note,) = [note for note in snapshot.manifest["notes"] if note.startswith("[churn]")]
     assert "the horizon is 700 days and the orders go back" in note
+
+
+def test_the_stored_models_are_those_that_scored(built, scores):
+    shop, result = built
+    snapshot = result.snapshot
+    stored = load_model(snapshot.model_path("churn_forecast"))
+    said = snapshot.manifest["churn"]
+    assert (stored.chosen, stored.explained_by) == (said["chosen"], said["explained_by"])
+    assert snapshot.manifest["models"]["churn_forecast"]["version"].startswith("churn_forecast:")
+    assert snapshot.damage() == []
+    with connect(shop.settings()) as database:
+        found = stored.score(database, explain=5)
+    for name in set(found) - {"as_of"}:
+        np.testing.assert_array_equal(found[name], scores[name], err_msg=name)
+
+
+def test_a_stored_model_that_is_lost_or_changed_is_damage(built, tmp_path):
+    folder = tmp_path / built[1].snapshot.run_id
+    shutil.copytree(built[1].snapshot.path, folder)
+    copy = Snapshot(folder)
+    path = copy.model_path("churn_forecast")
+    text = path.read_text()
+    path.write_text(text.replace('"horizon": 60', '"horizon": 61'))
+    assert copy.damage() == ["models/churn_forecast.json has other content than was published"]
+    path.unlink()
+    assert copy.damage() == ["models/churn_forecast.json is missing"]
+
+
+def test_between_two_builds_the_stored_models_score_today(shop_at, tmp_path, lines_by_month, built):
+    months = list(lines_by_month)
+    shop = shop_at(tmp_path / "shop")
+    for month in months[:-2]:
+        shop.write_month(month, lines_by_month[month])
+    settings = shop.settings(churn=SECTION | {"recalibrate": "logistic"})
+    snapshot = run_build(settings, progress=False).snapshot
+    # the same files, the same answers to the bit, reasons among them
+    assert churn_anew(settings, snapshot).equals(snapshot.read("customer_churn"))
+    for month in months[-2:]:
+        shop.write_month(month, lines_by_month[month])
+    anew = churn_anew(settings, snapshot)
+    assert anew.schema == snapshot.read("customer_churn").schema
+    today = built[1].snapshot
+    assert set(anew.column("as_of").to_pylist()) == {today.as_of} != {snapshot.as_of}
+    summary = today.read("customer_summary").to_pandas()
+    assert anew.column("customer_id").to_pylist() == summary["customer_id"].tolist()
+    # today's histories under the parameters that were stored
+    model = load_model(snapshot.model_path("churn_forecast")).btyd
+    summary.attrs["time_unit"] = "week"
+    np.testing.assert_allclose(
+        anew.column("probability_no_order_btyd"), model.probability_no_purchase(summary, 60 / 7), rtol=1e-9
+    )
+    assert load_model(snapshot.model_path("churn_forecast")).recalibration is not None
+
+
+def test_a_snapshot_without_churn_models_says_why(shop_at, tmp_path, lines_by_month, built_shop):
+    without = Warehouse(built_shop.folder / "warehouse").current()
+    with pytest.raises(ModelError, match=r"has no churn models: \[churn\] was not configured; build with a \[churn\]"):
+        churn_anew(built_shop.settings(), without)
+    shop = shop_at(tmp_path / "shop")
+    for month, rows in lines_by_month.items():
+        shop.write_month(month, rows)
+    settings = shop.settings(churn={"horizon_days": 700})
+    snapshot = run_build(settings, progress=False).snapshot
+    assert "churn_forecast" not in snapshot.models()
+    with pytest.raises(ModelError, match="the horizon is 700 days"):
+        churn_anew(settings, snapshot)
 
 
 def test_sql_lists_those_at_risk_with_probability_medians_and_reasons(built, scores):

@@ -532,6 +532,21 @@ def test_scores_are_printed_written_and_made_anew(here):
     assert [row["customer_value"] for row in anew] == pytest.approx([row["customer_value"] for row in stored])
 
 
+def test_churn_is_printed_and_made_anew_by_the_stored_models(shop, monkeypatch):
+    monkeypatch.chdir(shop.folder)
+    none = run("score", "--churn")
+    assert (none.exit_code, none.stderr.count("\n")) == (6, 1)
+    assert "has no churn models: [churn] was not configured; build with a [churn] section" in none.stderr
+    with shop.settings_path.open("a") as file:
+        file.write('[churn]\nhorizon_days = 60\nmodel = "cox"\nexplained = 5\n')
+    assert run("build").exit_code == 0
+    stored = json.loads(run("score", "--churn", "-f", "json").stdout)
+    assert sum(row["reason_1"] != "" for row in stored) == 5
+    # of the same files the stored models say the same
+    assert json.loads(run("score", "--churn", "--anew", "-f", "json").stdout) == stored
+    assert run("score", "--sql", "--churn").exit_code == 2
+
+
 def test_scores_as_sql_run_behind_the_door(here):
     import duckdb
 

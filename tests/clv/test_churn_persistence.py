@@ -80,6 +80,16 @@ def test_the_same_model_gives_the_same_bytes_and_no_customer_is_in_them(fitted, 
     assert "secret" not in saved.read_text()
 
 
+def test_how_many_threads_grew_it_is_not_in_the_file(data, tmp_path):
+    for threads in (1, 2):
+        ChurnModel("hazard", rounds=4, threads=threads).fit(data).save(tmp_path / f"{threads}.json")
+        ChurnModel("random_survival_forest", n_estimators=3, n_jobs=threads).fit(data).save(
+            tmp_path / f"f{threads}.json"
+        )
+    for one, two in (("1", "2"), ("f1", "f2")):
+        assert (tmp_path / f"{one}.json").read_bytes() == (tmp_path / f"{two}.json").read_bytes()
+
+
 def test_a_loaded_model_is_fitted_anew_as_it_was(fitted, saved, data):
     again = ChurnModel.load(saved).fit(data)
     np.testing.assert_array_equal(_answers(again, data), _answers(fitted, data))
