@@ -18,10 +18,13 @@ from ..sql.errors import (
     SettingsError,
     WarehouseError,
 )
+from . import api_commands
 from .command_group import EPILOG, Commands, print_json, told_to_stop
+from .options import DEFAULT_SETTINGS, JsonOption, SettingsOption, WaitOption, WarehouseOption
+from .options import settings_of as _settings
+from .options import warehouse_of as _warehouse
 
 if TYPE_CHECKING:
-    from ..sql.settings import Settings
     from ..sql.snapshot import Warehouse
 
 
@@ -51,28 +54,12 @@ cli = typer.Typer(
 )
 runs_cli = typer.Typer(help="List the snapshots; compare two; go back to one.", invoke_without_command=True)
 cli.add_typer(runs_cli, name="runs")
+api_commands.register(cli)
 
-SettingsOption = Annotated[Path, typer.Option("--settings", "-s", help="The settings file.")]
-WarehouseOption = Annotated[
-    Path | None, typer.Option("--warehouse", "-w", help="The folder of snapshots, instead of the settings' own.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
-
-
-def _seconds(given: float) -> float:
-    if not 0 <= given < float("inf"):
-        raise typer.BadParameter(f"{given} is no time to wait; give seconds from 0, such as 600")
-    return given
-
-
-WaitOption = Annotated[
-    float, typer.Option("--wait", callback=_seconds, help="Seconds to wait for another build to end.")
-]
 FormatOption = Annotated[Format | None, typer.Option("--format", "-f", help="As --out ends; else a table.")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="A file instead of stdout: .csv, .json, .parquet or .txt.")
 ]
-DEFAULT_SETTINGS = Path("regulars.toml")
 
 
 def _print_version(asked: bool) -> None:
@@ -452,19 +439,6 @@ def demo(
 def main() -> None:
     """Run the command line; the entry point of the ``regulars`` program."""
     cli()
-
-
-def _settings(path: Path, warehouse: Path | None) -> "Settings":
-    from ..sql.settings import Settings
-
-    sections: dict[str, Any] = {} if warehouse is None else {"build": {"warehouse": str(warehouse.absolute())}}
-    return Settings.from_toml(path, **sections)
-
-
-def _warehouse(path: Path, warehouse: Path | None) -> "Warehouse":
-    from ..sql.snapshot import Warehouse
-
-    return Warehouse(warehouse if warehouse is not None else _settings(path, None).warehouse)
 
 
 def _replay(warehouse: Path, campaign: str, run: str, customer: str, *, as_json: bool) -> None:
