@@ -1,31 +1,31 @@
-"""The web app: pages over a warehouse's snapshots, on loopback, with headers that let nothing in from outside."""
+"""The web app: pages over a warehouse's snapshots, on loopback, or elsewhere for who signs in."""
 
-import ipaddress
 import logging
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
-from flask import Flask, Response, abort, request
+from flask import Flask
 
 from ..sql.errors import RegularsError, SettingsError
-from . import formats, report, routes
+from ..sql.settings import Settings
+from . import api, formats, metrics, report, routes, security
 from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData, SnapshotData
 from .pages import Page, customers, overview
+from .sign_in import SignIn, check_reach, metrics_token
 
 log = logging.getLogger(__name__)
 
 PAGES: tuple[Page, ...] = (overview.PAGE, customers.PAGE)
-_LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 _LARGEST_REQUEST = 1 << 20
 
 _INDEX = """<!DOCTYPE html>
@@ -72,6 +72,7 @@ def create_server(
     >>> app.server.test_client().get("/healthz").get_json()["status"]
     'no snapshot'
     """
+    said = _app_settings(settings)
     data = AppData(warehouse, settings=settings, threads=threads, memory_limit=memory_limit)
     app = Dash(
         "regulars",
@@ -86,12 +87,20 @@ def create_server(
         add_log_handler=False,
         enable_mcp=False,
     )
-    app.layout = shell.shell(PAGES)
     server: Flask = app.server
     server.config["MAX_CONTENT_LENGTH"] = _LARGEST_REQUEST
-    _check_requests(app)
-    _secure_answers(app)
+    callers = security.Callers(said.app.trusted_proxies)
+    sign_in = SignIn(said.app, said.folder, callers, data)
+    app.layout = lambda: shell.shell(PAGES, sign_in.account())
+    # in the order in which they look at a request
+    metrics.register(server, data, callers, metrics_token(said.app, said.folder))
+    security.check_origins(server, said.app)
+    sign_in.register(server)
+    security.check_callbacks(app)
+    security.secure_answers(app, callers)
     routes.register(server, data)
+    # whom "localhost" asks for is known for certain only where no other machine reaches it
+    api.mount(server, data.path, open_api=said.app.open_api and not sign_in.is_on)
     shell.register(app)
     for page in PAGES:
         page.register(app, data)
@@ -123,14 +132,11 @@ def serve(
     Raises
     ------
     SettingsError
-        Where ``host`` is not this machine's loopback: whoever reaches the port would read every customer. Or where
-        the port cannot be used.
+        Where ``host`` is not this machine's loopback and there is no sign-in or no real secret: whoever reaches the
+        port would read every customer. Or where the port cannot be used, or the sign-in not be set up.
     """
-    if not is_loopback(host):
-        raise SettingsError(
-            f"host {host!r} is reachable from other machines and this version has no sign-in; "
-            "serve on 127.0.0.1 (the default) and reach it through an SSH tunnel: ssh -L 8050:127.0.0.1:8050 MACHINE"
-        )
+    said = _app_settings(settings)
+    check_reach(host, said.app, said.folder)
     app = create_server(warehouse, settings=settings, threads=threads)
     try:
         server = _listen(app, host, port)
@@ -192,26 +198,19 @@ def _listen(app: Dash, host: str, port: int) -> Any:
         ident=None,
         channel_timeout=600,
         max_request_body_size=_LARGEST_REQUEST,
+        # which proxies are believed is judged by security.Callers, with the settings at hand
+        clear_untrusted_proxy_headers=False,
         # answers wait in memory, 16 MB a reader at most (outbuf_high_watermark), never in files
         inbuf_overflow=2 * _LARGEST_REQUEST,
         outbuf_overflow=32 * _LARGEST_REQUEST,
     )
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether a host name or address is this machine's own.
-
-    Examples
-    --------
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, True, False, False)
-    """
-    if host in _LOOPBACK_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _app_settings(path: str | Path | None) -> Settings:
+    """The settings for what they say of the app; where there is no file yet, the environment's say alone."""
+    if path is not None and Path(path).exists():
+        return Settings.from_toml(path)
+    return Settings.from_mapping({"orders": {"path": "none"}}, origin="the environment")
 
 
 def _register_pages(app: Dash, data: AppData) -> None:
@@ -289,89 +288,3 @@ def _no_page() -> list[Component]:
         html.Header(html.H1("No such page", tabIndex=-1), className="page-head"),
         states.state("Nothing at this address", f"The pages are {names}; the menu leads to them.", symbol="search"),
     ]
-
-
-def _check_requests(app: Dash) -> None:
-    """Refuse what no page of ours sends, before Dash reads it."""
-
-    @app.server.before_request
-    def check() -> None:
-        host = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
-        if not is_loopback(host.strip("[]")):
-            # another name for our address: a page elsewhere that had its name point here (DNS rebinding)
-            abort(400, "this server answers to localhost and 127.0.0.1 only")
-        if request.method == "POST":
-            if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
-                abort(403, "a request from another site")
-            if request.path == "/_dash-update-component" and not _is_callback(
-                app.callback_map, request.get_json(silent=True)
-            ):
-                abort(400, "no such callback")
-
-
-def _is_callback(known: Mapping[str, Any], body: Any) -> bool:
-    """Say whether a body asks for one of our callbacks with just the inputs and states it has."""
-    if not isinstance(body, dict) or not isinstance(body.get("output"), str) or body["output"] not in known:
-        return False
-    changed = body.get("changedPropIds", [])
-    if not isinstance(changed, list) or not all(isinstance(one, str) for one in changed):
-        return False
-    if not _are_outputs(body["output"], body.get("outputs")):
-        return False
-    callback = known[body["output"]]
-    for given, wanted in ((body.get("inputs"), callback["inputs"]), (body.get("state", []), callback["state"])):
-        if not isinstance(given, list) or len(given) != len(wanted):
-            return False
-        for one, spec in zip(given, wanted, strict=True):
-            if not isinstance(one, dict) or (one.get("id"), one.get("property")) != (spec["id"], spec["property"]):
-                return False
-    return True
-
-
-def _are_outputs(name: str, given: Any) -> bool:
-    """Say whether outputs are those of the callback of that name: ``id.property``, or ``..a.b...c.d..`` of several."""
-    several = name.startswith("..")
-    listed = given if several and isinstance(given, list) else [given] if isinstance(given, dict) else []
-    if not all(isinstance(one, dict) and isinstance(one.get("property"), str) for one in listed):
-        return False
-    wanted = [part.rpartition(".") for part in name.strip(".").split("...")]
-    return [(one.get("id"), one["property"].partition("@")[0]) for one in listed] == [
-        (part, property_.partition("@")[0]) for part, _, property_ in wanted
-    ]
-
-
-def _secure_answers(app: Dash) -> None:
-    policy: list[str] = []
-
-    @app.server.after_request
-    def secure(response: Response) -> Response:
-        if not policy:
-            # not earlier: Dash adds its last inline scripts when the first request sets it up
-            policy.append(_content_security_policy(app.csp_hashes()))
-        headers = response.headers
-        headers["Content-Security-Policy"] = policy[0]
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["X-Frame-Options"] = "DENY"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), interest-cohort=()"
-        if request.path.startswith("/_dash-update-component") or response.mimetype == "text/html":
-            headers["Cache-Control"] = "no-store"
-        return response
-
-
-def _content_security_policy(script_hashes: Any) -> str:
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src 'self' {' '.join(dict.fromkeys(script_hashes))}",
-            "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data: blob:",
-            "font-src 'self' data:",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'self'",
-            "frame-ancestors 'none'",
-        )
-    )

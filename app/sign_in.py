@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import quote
 
-from flask import g, redirect, request
+from flask import g, has_request_context, redirect, request
 from werkzeug.wrappers import Response
 
 from ..sql.errors import RegularsError, SettingsError, WarehouseError
@@ -129,7 +129,7 @@ class SignIn:
 
     def account(self) -> Account | None:
         """Return what the frame shows of who asks; None where nobody has to sign in."""
-        person = g.get("person") if self.is_on else None
+        person = g.get("person") if self.is_on and has_request_context() else None
         if person is None:
             return None
         if self.way.name == "proxy":
@@ -286,6 +286,17 @@ def check_reach(host: str, settings: "AppSettings", folder: Path) -> None:
             f"host {host!r} is reachable from other machines, and {'; '.join(missing)}; or serve on 127.0.0.1 "
             "(the default) and reach it through an SSH tunnel: ssh -L 8050:127.0.0.1:8050 MACHINE"
         )
+
+
+def metrics_token(settings: "AppSettings", folder: Path) -> str:
+    """Return the token that opens ``/metrics``; "" where there is none.
+
+    Raises
+    ------
+    SettingsError
+        As `read_secret`.
+    """
+    return read_secret("metrics_token", settings.metrics_token, settings.metrics_token_file, folder)
 
 
 class _Nobody:

@@ -7,6 +7,7 @@ from .aria import aria
 NAMES = (
     "chart",
     "people",
+    "person",
     "sun",
     "moon",
     "code",
@@ -18,6 +19,7 @@ NAMES = (
     "filter",
     "box",
     "arrow",
+    "leaving",
 )
 
 

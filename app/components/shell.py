@@ -14,12 +14,13 @@ from .icons import icon
 if TYPE_CHECKING:
     from ..data import SnapshotData
     from ..pages import Page
+    from ..sign_in import Account
 
 POLL_SECONDS = 30
 
 
-def shell(pages: Sequence["Page"]) -> Component:
-    """Return the layout of the app; the page itself is filled in by its path."""
+def shell(pages: Sequence["Page"], account: "Account | None" = None) -> Component:
+    """Return the layout of the app; the page itself is filled in by its path. ``account`` is who is signed in."""
     return dmc.MantineProvider(
         [
             dcc.Location(id="url", refresh=False),
@@ -31,7 +32,7 @@ def shell(pages: Sequence["Page"]) -> Component:
             dmc.AppShell(
                 [
                     dmc.AppShellHeader(_bar(), className="bar-top"),
-                    dmc.AppShellNavbar(_navigation(pages), className="side", id="side"),
+                    dmc.AppShellNavbar(_navigation(pages, account), className="side", id="side"),
                     dmc.AppShellMain(
                         [_newer_notice(), html.Div(id="page", className="page", tabIndex=-1)], className="main"
                     ),
@@ -112,7 +113,7 @@ def _bar() -> Component:
     )
 
 
-def _navigation(pages: Sequence["Page"]) -> Component:
+def _navigation(pages: Sequence["Page"], account: "Account | None") -> Component:
     links = [
         html.Li(
             dmc.NavLink(
@@ -130,9 +131,39 @@ def _navigation(pages: Sequence["Page"]) -> Component:
         [
             html.Div("regulars", className="brand brand-side"),
             html.Nav(html.Ul(links), **aria(label="Pages")),
+            _account(account) if account is not None else None,
             html.Div([html.Div(id="side-snapshot"), _scheme_button("scheme-toggle")], className="side-foot"),
         ],
         className="side-inner",
+    )
+
+
+def _account(account: "Account") -> Component:
+    """Who is signed in, and the way out."""
+    leave: Component | None = None
+    if account.token:
+        # a form of its own: signing out is a write, and carries its proof in the button
+        leave = html.Form(
+            html.Button("Sign out", type="submit", name="token", value=account.token, className="link-button"),
+            action="/sign-out",
+            method="POST",
+        )
+    elif account.leave:
+        leave = html.A("Sign out", href=account.leave, className="link-button")
+    return html.Div(
+        [
+            icon("person", 20),
+            html.Div(
+                [
+                    html.Strong(account.name, title=account.name),
+                    html.Div([html.Span(account.role.capitalize(), className="account-role"), leave]),
+                ],
+                className="account-who",
+            ),
+        ],
+        className="account",
+        role="group",
+        **aria(label="Signed in as"),
     )
 
 

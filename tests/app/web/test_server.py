@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import regulars
-from regulars.app.server import PAGES, create_server, is_loopback, serve
+from regulars.app.security import is_loopback
+from regulars.app.server import PAGES, create_server, serve
 from regulars.sql.errors import SettingsError
 
 ASSETS = Path(regulars.__file__).parent / "app" / "assets"
@@ -97,7 +98,7 @@ def test_another_site_may_not_post(client):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "example.com", "", "127.0.0.1.nip.io"])
 def test_off_loopback_it_refuses_to_start_without_sign_in(host, tmp_path):
     assert not is_loopback(host)
-    with pytest.raises(SettingsError, match="no sign-in"):
+    with pytest.raises(SettingsError, match=r"no sign-in.*no secret: set REGULARS_APP__SECRET"):
         serve(tmp_path, host=host)
 
 

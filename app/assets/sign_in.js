@@ -1,0 +1,15 @@
+// A sign-in that is over: whatever is asked next answers 401, and the page leads to the sign-in and back.
+(function () {
+  var ask = window.fetch;
+  var leaving = false;
+  window.fetch = function () {
+    return ask.apply(this, arguments).then(function (answer) {
+      var ours = new URL(answer.url, window.location.href).origin === window.location.origin;
+      if (answer.status === 401 && ours && !leaving) {
+        leaving = true;
+        window.location.assign("/sign-in?next=" + encodeURIComponent(window.location.pathname + window.location.search));
+      }
+      return answer;
+    });
+  };
+})();
