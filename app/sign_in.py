@@ -257,8 +257,8 @@ class SignIn:
     def _remember_ended(self) -> None:
         """Keep the sessions over that were ended before this process was started."""
         try:
-            for line in self.data.state.audit_lines(10_000):
-                if line.action == "sign out" and isinstance(line.details.get("session"), str):
+            for line in self.data.state.audit_lines(10_000, action="sign out"):
+                if isinstance(line.details.get("session"), str):
                     self.sessions.end(line.details["session"])
         except RegularsError as error:
             log.warning("sessions ended earlier are not known: %s", error)

@@ -164,9 +164,15 @@ class State:
         except (WarehouseError, OSError) as error:
             raise NotAudited(f"{action} of {subject[:100]}: not done, for it cannot be audited: {error}") from error
 
-    def audit_lines(self, most: int = 200) -> list[AuditLine]:
-        """Return the latest audit lines, the last one first."""
-        rows = self.read("SELECT id, at, person, action, subject, details FROM audit ORDER BY id DESC LIMIT ?", most)
+    def audit_lines(self, most: int = 200, *, person: str = "", action: str = "") -> list[AuditLine]:
+        """Return the latest audit lines, the last one first; of one person or action where that is given."""
+        rows = self.read(
+            "SELECT id, at, person, action, subject, details FROM audit "
+            "WHERE (?1 = '' OR person = ?1) AND (?2 = '' OR action = ?2) ORDER BY id DESC LIMIT ?3",
+            person,
+            action,
+            most,
+        )
         return [AuditLine(i, _when(at), who, did, what, json.loads(more)) for i, at, who, did, what, more in rows]
 
     # ---- the file
