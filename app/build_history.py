@@ -65,7 +65,7 @@ def running(warehouse: Path) -> BuildRecord | None:
         record = _record(json.loads((warehouse / RUNNING).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    if record is None or _is_alive(record):
+    if record is None or is_alive(record):
         return record
     return replace(
         record, outcome="killed", reason="its process is gone without a word: killed, or the machine went down"
@@ -91,6 +91,11 @@ def ended(warehouse: Path, most: int = 20) -> list[BuildRecord]:
             if record is not None:
                 found.append(record)
     return found[:most]
+
+
+def now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(UTC)
 
 
 @contextmanager
@@ -121,7 +126,7 @@ class Recorder:
         self._record = BuildRecord(
             id=uuid.uuid4().hex[:12],
             pid=os.getpid(),
-            started_at=datetime.now(UTC),
+            started_at=now(),
             by=os.environ.get(STARTED_BY, "")[:80],
             process=_started(os.getpid()),
         )
@@ -147,7 +152,7 @@ class Recorder:
                 reason=reason[:_LONGEST_REASON],
                 exit_code=exit_code,
                 run_id=self.run_id,
-                ended_at=datetime.now(UTC),
+                ended_at=now(),
             )
         )
         if self._stands:
@@ -186,7 +191,8 @@ def _record(said: Any) -> BuildRecord | None:
     return record if isinstance(record.pid, int) and isinstance(record.started_at, datetime) else None
 
 
-def _is_alive(record: BuildRecord) -> bool:
+def is_alive(record: BuildRecord) -> bool:
+    """Say whether the process of a build is still there, and is that one."""
     try:
         os.kill(record.pid, 0)
     except ProcessLookupError:
@@ -194,8 +200,8 @@ def _is_alive(record: BuildRecord) -> bool:
     except (OSError, OverflowError):  # another user's
         pass
     # another process may have been given the number since
-    now = _started(record.pid)
-    return not now or not record.process or now == record.process
+    started = _started(record.pid)
+    return not started or not record.process or started == record.process
 
 
 def _started(pid: int) -> str:
