@@ -11,9 +11,11 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 KEY = "customer_id"
 _FEW_TEXTS = 1_000
+_DIGITS_OF_INT64 = 18
 
 
 class SortedRows:
@@ -220,7 +223,11 @@ def _ascends(ids: pa.ChunkedArray) -> bool:
 def _reader(column: pa.ChunkedArray) -> Callable[[int], Any]:
     """Return what reads one value of a column; through numpy where it can, which is ten times as fast as Arrow."""
     kind = column.type
-    if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
+    if pa.types.is_decimal128(kind) and kind.precision <= _DIGITS_OF_INT64 and not column.null_count:
+        # Arrow's own cast to floats is off in the last digit: 71.57 becomes 71.57000000000001
+        cents, unit = _unscaled(column), 10**kind.scale
+        return lambda row: cents.item(row) / unit
+    if pa.types.is_floating(kind):
         numbers = column.cast(pa.float64()).to_numpy()  # NULL is NaN
         return lambda row: value if abs(value := numbers.item(row)) < math.inf else None
     if pa.types.is_integer(kind) and not column.null_count:
@@ -235,5 +242,15 @@ def _reader(column: pa.ChunkedArray) -> Callable[[int], Any]:
     return lambda row: _json(whole[row].as_py())
 
 
+def _unscaled(column: pa.ChunkedArray) -> np.ndarray:
+    parts = [np.zeros(0, np.int64)]
+    for chunk in column.chunks:
+        words = np.frombuffer(chunk.buffers()[1], np.int64)  # the lower of two words holds 18 digits
+        parts.append(words[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2])
+    return np.concatenate(parts)
+
+
 def _json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
     return value.isoformat() if hasattr(value, "isoformat") else value
