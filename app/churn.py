@@ -136,7 +136,7 @@ def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame") -> "pa.Table"
 
     from ..sql.frames import contract_table
 
-    columns: dict[str, Any] = {name: scores[name] for name in CUSTOMER_CHURN.column_names if name in scores}
+    columns: dict[str, Any] = {name: _known(scores[name]) for name in CUSTOMER_CHURN.column_names if name in scores}
     columns["as_of"] = forecast.as_of
     columns["horizon_days"] = int(forecast.horizon)
     columns["chosen"] = forecast.chosen
@@ -156,7 +156,9 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
         reports, verdict = _empty(CHURN_REPORTS), f"{forecast.chosen}, not judged"
         calibration = _empty(CHURN_CALIBRATION)
     else:
-        reports = contract_table(CHURN_REPORTS, {name: report.reports[name] for name in CHURN_REPORTS.column_names})
+        reports = contract_table(
+            CHURN_REPORTS, {name: _known(report.reports[name]) for name in CHURN_REPORTS.column_names}
+        )
         verdict = report.verdict
         found = report.calibration
         calibration = contract_table(CHURN_CALIBRATION, {n: found[n] for n in CHURN_CALIBRATION.column_names})
@@ -169,6 +171,14 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
     who = forecast.explained_by if explained else ""
     scored = churn_table(forecast, scores)
     return Churn(scored, reports, calibration, forecast.chosen, verdict, notes, who, forecast)
+
+
+def _known(column: Any) -> "pa.Array":
+    """A column in which what is not a number is not known."""
+    import pyarrow as pa
+
+    made = pa.array(column, from_pandas=True)
+    return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
 
 
 def _empty(table: Table) -> "pa.Table":

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -126,8 +127,20 @@ def _asked() -> dict[str, str]:
 
 def json_answer(value: Any, status: int = 200) -> Response:
     """Return a value as JSON that nobody keeps; money and dates as numbers and ISO text."""
-    text = json.dumps(value, default=_plain, allow_nan=False)
+    try:
+        text = json.dumps(value, default=_plain, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), default=_plain, allow_nan=False)
     return Response(text, status=status, mimetype="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what is no number: JSON has no other word for it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -20,12 +20,12 @@ from . import api, formats, metrics, report, routes, security
 from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData, SnapshotData
-from .pages import Page, customers, overview
+from .pages import Page, churn, customer, customers, overview
 from .sign_in import SignIn, check_reach, metrics_token
 
 log = logging.getLogger(__name__)
 
-PAGES: tuple[Page, ...] = (overview.PAGE, customers.PAGE)
+PAGES: tuple[Page, ...] = (overview.PAGE, customers.PAGE, customer.PAGE, churn.PAGE)
 _LARGEST_REQUEST = 1 << 20
 
 _INDEX = """<!DOCTYPE html>

@@ -43,6 +43,7 @@ def write_snapshot(
     tables["model_calibration"] = _calibration()
     beside = _beside("synthetic_customers")
     tables |= beside.customer_tables(tables["customer_summary"], tables["customer_scores"], as_of)
+    tables |= _beside("synthetic_churn").churn_tables()
     tables["kpis"] = _kpis(tables, as_of)
     tables["money_reconciliation"] = _money(tables)
     tables["check_results"] = _checks()

@@ -1,0 +1,15 @@
+-- What the answers of churn come to: customers, those expected not to order, what is at stake.
+-- inputs: at_risk
+-- output: churn_totals
+-- grain:
+-- parameters:
+SELECT
+  count(*) AS customers,
+  sum(probability_no_order) AS expected_leavers,
+  sum(probability_no_order * (1 - probability_no_order)) AS variance,
+  sum(value_at_stake) AS value_at_stake,
+  sum(CAST(revenue AS DOUBLE)) AS revenue,
+  count(*) FILTER (WHERE probability_no_order >= 0.5) AS more_likely_not,
+  min(horizon_days) AS horizon_days,
+  min(chosen) AS chosen
+FROM at_risk
