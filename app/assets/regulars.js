@@ -125,6 +125,17 @@
     return kept;
   }
 
+  // a listing's keys of the address, with what its page takes for those that are left out
+  function chosen(search, facts, keys) {
+    var kept = only(search, keys);
+    Object.keys(facts.usual || {}).forEach(function (key) {
+      if (!kept.has(key)) {
+        kept.set(key, facts.usual[key]);
+      }
+    });
+    return kept;
+  }
+
   // ---------------------------------------------------------------- how figures are written
 
   var plain = {};
@@ -254,7 +265,7 @@
       if (sortText(api.getColumnState()) !== sortText(sorts)) {
         api.applyColumnState({ state: sorts, defaultState: { sort: null } });
       }
-      var filters = only(now, facts.keys).toString();
+      var filters = chosen(now, facts, facts.keys).toString();
       var key = (run || "") + "?" + filters;
       if (loaded[facts.id] && loaded[facts.id].api === api && loaded[facts.id].key === key) {
         return;
@@ -284,7 +295,7 @@
   }
 
   function exportLinks(search, run, facts) {
-    var params = only(window.location.search, facts.keys.concat(["sort"]));
+    var params = chosen(window.location.search, facts, facts.keys.concat(["sort"]));
     if (run) {
       params.set("run", run);
     }

@@ -29,11 +29,12 @@ def grid(
     *,
     label: str,
     height: int = 560,
+    usual: Mapping[str, str] | None = None,
 ) -> Component:
     """Return the grid; ``columns`` stand in their order, ``sorts`` is the sort it starts with.
 
     Columns that are not shown are left out, but for those of a group, which the page may show
-    (``customers.js``, ``showColumns``).
+    (``customers.js``, ``showColumns``). ``usual`` is what the filter says of keys that the URL leaves out.
     """
     order = {sort.column: (i, sort.descending) for i, sort in enumerate(sorts)}
     first = listing.columns[0].name
@@ -43,7 +44,7 @@ def grid(
     return html.Div(
         [
             dcc.Store(id=f"{grid_id}-loaded"),
-            dcc.Store(id=f"{grid_id}-endpoint", data=_facts(grid_id, listing, known)),
+            dcc.Store(id=f"{grid_id}-endpoint", data=_facts(grid_id, listing, known) | {"usual": dict(usual or {})}),
             dag.AgGrid(
                 id=grid_id,
                 columnDefs=definitions,
