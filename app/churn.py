@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..sql.contract import CHURN_CALIBRATION, CHURN_REPORTS, CUSTOMER_CHURN, Table
 from ..sql.errors import ContractError, MissingExtraError, ModelError
-from ..sql.threads import usable_threads
 from .build_database import BuildDatabase
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ CODE = ("app/churn.py", "app/build_database.py")
 PACKAGES = ("lightgbm", "scikit-survival")
 STEP = "who is leaving"
 
-# fewer purchase days are learnt from faster by one thread than by several that wait for one another
-_MANY_DAYS = 20_000
 _MODELS_OF = {"hazard": "lightgbm", "kaplan_meier": ""}
 
 
@@ -102,20 +99,11 @@ def learn_churn(
             recalibrate=asked.recalibrate,
             share=asked.customers_share,
             seed=settings.build.seed,
-            **_threads(pipeline, settings),
         )
         scores = forecast.score(tables, explain=asked.explained)
     except (ContractError, ModelError) as error:
         return Churn(nothing.scores, nothing.reports, nothing.calibration, notes=(f"[churn] has no answer: {error}",))
     return _told(forecast, scores, asked.explained)
-
-
-def _threads(pipeline: "Pipeline", settings: "Settings") -> dict[str, Any]:
-    """As an option of the hazard, whose numbers do not depend on it."""
-    if settings.churn is None or settings.churn.model != "hazard":
-        return {}
-    (seen,) = pipeline.engine.query("SELECT count(*) AS days FROM customer_days").to_pylist()
-    return {"threads": usable_threads(settings.build.threads) if seen["days"] >= _MANY_DAYS else 1}
 
 
 def _of_reasons(forecast: "ChurnForecast", explained: int) -> tuple[str, ...]:
