@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..sql.pricing_settings import MarkdownSettings, PricingSettings
 
 CATEGORIES = ("category_1", "category_2", "category_3")
+_READ = ("item", "store_id", "week", "units", "price", "regular_price", "unit_cost", "age_weeks", *CATEGORIES)
 _RECENT_WEEKS = 13
 _CHANGE = 0.03  # a move of the price that is one: what buyers paid on average wobbles by less
 _HAIR = 0.005  # of the regular price
@@ -162,8 +163,11 @@ def item_states(
     some = panel.loc[choose(panel, plan.categories, plan.items)]
     # the panel is sorted by its grain: an item's rows follow each other
     starting = np.flatnonzero(~some.duplicated(["item", "store_id"]).to_numpy())
+    # a frame an item would take ten times as long
+    columns = {name: some[name].to_numpy() for name in _READ}
+    columns["week"] = columns["week"].astype("datetime64[D]")
     states = [
-        _state(some.iloc[first:last], facts, stock, plan, starts, as_of)
+        _state({name: values[first:last] for name, values in columns.items()}, facts, stock, plan, starts, as_of)
         for first, last in pairwise([*starting.tolist(), len(some)])
     ]
     known = {state.item for state in states}
@@ -247,20 +251,21 @@ def _of_one_kind(values: list[Any]) -> list[Any]:
 
 
 def _state(
-    rows: "pd.DataFrame",
+    rows: Mapping[str, np.ndarray],
     facts: ShopFacts,
     stock: Mapping[tuple[str, str], StockCount],
     plan: "MarkdownSettings",
     starts: date,
     as_of: date,
 ) -> ItemState:
-    last = rows.iloc[-1]
+    last = {name: values[-1] for name, values in rows.items()}
     item, store = str(last["item"]), str(last["store_id"])
-    sold = rows.loc[rows["units"] > 0]
+    sold = rows["units"] > 0
+    prices, weeks = rows["price"][sold], rows["week"][sold]
     regular = _cents(last["regular_price"])
-    paid = _cents(sold["price"].iloc[-1]) if len(sold) else None
-    last_sale = sold["week"].iloc[-1].date() if len(sold) else None
-    week = last["week"].date()
+    paid = _cents(prices[-1]) if len(prices) else None
+    last_sale = weeks[-1].item() if len(weeks) else None
+    week = last["week"].item()
     columns: dict[str, Any] = {level: last[level] if isinstance(last[level], str) else None for level in CATEGORIES}
     columns |= facts.products.get(item, {})
     stands_at = regular if plan.start_price == "regular" or regular is None else _standing(paid, regular, plan.ladder)
@@ -289,7 +294,7 @@ def _state(
         on_hand,
         _number(last["unit_cost"]),
         None if _number(last["age_weeks"]) is None else float(last["age_weeks"] + (starts - week).days // 7),
-        _weeks_since_change(sold, starts) if plan.start_price == "current" else None,
+        _weeks_since_change(prices, weeks, starts) if plan.start_price == "current" else None,
         stock_rule,
         None if count is None or not stock_rule.startswith("stock") else max(count.day, as_of + timedelta(days=1)),
         reason,
@@ -332,15 +337,14 @@ def _stock(
     return assumed, said, "" if assumed > 0.0 else f"no demand: none was sold in the last {_RECENT_WEEKS} weeks"
 
 
-def _recent_units(rows: "pd.DataFrame", as_of: date) -> float:
-    recent = rows["week"].dt.date > as_of - timedelta(weeks=_RECENT_WEEKS)
-    return float(rows.loc[recent, "units"].sum()) / _RECENT_WEEKS
+def _recent_units(rows: Mapping[str, np.ndarray], as_of: date) -> float:
+    recent = rows["week"] > np.datetime64(as_of - timedelta(weeks=_RECENT_WEEKS))
+    return float(np.nansum(rows["units"][recent])) / _RECENT_WEEKS
 
 
-def _weeks_since_change(sold: "pd.DataFrame", starts: date) -> float | None:
-    price = sold["price"].to_numpy(dtype=np.float64)
-    moved = np.flatnonzero(np.abs(np.diff(np.log(price))) >= _CHANGE)
-    return None if not len(moved) else float((starts - sold["week"].iloc[moved[-1] + 1].date()).days // 7)
+def _weeks_since_change(prices: np.ndarray, weeks: np.ndarray, starts: date) -> float | None:
+    moved = np.flatnonzero(np.abs(np.diff(np.log(prices.astype(np.float64)))) >= _CHANGE)
+    return None if not len(moved) else float((starts - weeks[moved[-1] + 1].item()).days // 7)
 
 
 def _number(value: Any) -> float | None:

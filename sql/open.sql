@@ -1398,6 +1398,12 @@ counted_stock AS (
         AND ruled.store = covered.store
         AND ruled.week = covered.week
 ),
+-- promotions of every category are most of their rows: those of these items are found before anything is made of them
+shown_skus AS (
+    SELECT named.sku FROM named SEMI JOIN classed ON named.item = classed.item
+    UNION
+    SELECT item AS sku FROM classed
+),
 flagged AS (
     SELECT
         coalesce(named.item, promotions.sku) AS item,
@@ -1408,6 +1414,7 @@ flagged AS (
         lower(trim(coalesce(promotions.display, '0'))) NOT IN ('', '0', 'no', 'false') AS display,
         lower(trim(coalesce(promotions.mailer, '0'))) NOT IN ('', '0', 'no', 'false') AS mailer
     FROM promotions
+    SEMI JOIN shown_skus ON promotions.sku = shown_skus.sku
     LEFT JOIN named ON promotions.sku = named.sku
 ),
 costed AS (
@@ -1415,7 +1422,7 @@ costed AS (
 ),
 promoting AS (
     SELECT CAST(date_trunc('week', week) AS DATE) AS week, count(DISTINCT store_id) AS stores
-    FROM promotions
+    FROM (SELECT DISTINCT week, store_id FROM promotions) AS weeks_of_stores
     GROUP BY 1
 ),
 shown AS (
