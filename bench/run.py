@@ -15,7 +15,7 @@ from machine import load, machine, today, versions
 from report import Page, Section
 from summary import summary_section
 from surfaces import build_section, import_section
-from timing import progress_line
+from timing import in_one_process, progress_line
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INTRODUCTION = (
@@ -89,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [name for name in options.sections if name not in found]
     if unknown:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(found)}")
+    if options.small:
+        in_one_process()
     page = Page(PAGE, INTRODUCTION, list(found))
     for name, measure in sections(small=options.small).items():
         if options.sections and name not in options.sections:

@@ -1,5 +1,6 @@
 """Timing side by side: each side in a process of its own, run in turns, so that all meet the same machine."""
 
+import pickle
 import platform
 import resource
 import statistics
@@ -17,6 +18,8 @@ from tqdm import tqdm
 
 Run = Callable[[], Any]
 
+_apart = True
+
 
 @dataclass(frozen=True)
 class Side:
@@ -24,12 +27,14 @@ class Side:
 
     ``prepare`` is called once in the side's own process, untimed, and returns what is timed; it must be importable
     (a function of a module, or a partial of one). Where the timed call returns something callable, that is called after
-    the clock has stopped, for what it returns. The first ``warm_ups`` runs do not count.
+    the clock has stopped, for what it returns. The first ``warm_ups`` runs do not count. What looks at its own process
+    is ``alone`` in one at small sizes too.
     """
 
     prepare: Callable[[], Run]
     runs: int = 5
     warm_ups: int = 1
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,16 @@ class Measured:
         return statistics.median(self.seconds)
 
 
+def in_one_process() -> None:
+    """From now on run all sides in this process, without warming up: small sizes, whose figures prove nothing."""
+    global _apart
+    _apart = False
+
+
 def in_turns(sides: Mapping[str, Side], *, progress: bool = True) -> dict[str, Measured]:
     """Run every side in turns, one at a time, and return what each took."""
+    if not _apart and not any(side.alone for side in sides.values()):
+        return {name: _here(side) for name, side in sides.items()}
     # spawned: a forked child would share the parent's memory, and its peak with it
     context = get_context("spawn")
     workers: dict[str, tuple[BaseProcess, Connection]] = {}
@@ -81,6 +94,18 @@ def in_turns(sides: Mapping[str, Side], *, progress: bool = True) -> dict[str, M
             if process.is_alive():
                 process.terminate()
     return {name: Measured(tuple(seconds[name]), *last[name]) for name in sides}
+
+
+def _here(side: Side) -> Measured:
+    # what another process would get: it must go there
+    run = pickle.loads(pickle.dumps(side.prepare))()
+    seconds = []
+    for _ in range(side.runs):
+        begun = time.perf_counter()
+        result = run()
+        seconds.append(time.perf_counter() - begun)
+        result = result() if callable(result) else result
+    return Measured(tuple(seconds), peak_memory(), result)
 
 
 def _answer(name: str, connection: Connection) -> Any:

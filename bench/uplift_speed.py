@@ -272,7 +272,9 @@ def uplift_score_section(fitted_on: int, customers: int, runs: int = 3) -> Secti
         f"effects of {customers:,} customers from a frame": (_score, "10 s"),
         f"target list of {customers:,} customers from their scores": (_list, ""),
     }
-    found = in_turns({name: Side(partial(step, folder, customers), runs) for name, (step, _) in steps.items()})
+    found = in_turns(
+        {name: Side(partial(step, folder, customers), runs, alone=True) for name, (step, _) in steps.items()}
+    )
     rows = [
         (name, seconds(measured.median), gigabytes(measured.peak), str(measured.result), steps[name][1])
         for name, measured in found.items()

@@ -1,5 +1,6 @@
 """The benchmarks and studies at sizes that prove nothing, so that they cannot rot; and the pages they write."""
 
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,27 @@ def test_the_benchmarks_run_and_leave_the_page_alone(tmp_path):
         assert [row for row in rows if f"| {row}" not in part and f"{row} |" not in part] == []
         assert "answered from" not in part or "and 0 of these answers differed" in part
     assert (BENCH.parent / "docs" / "benchmarks.md").read_bytes() == page
+
+
+def test_sides_are_timed_in_processes_of_their_own_and_small_ones_here(tmp_path):
+    program = (
+        "import json, os\n"
+        "from functools import partial\n"
+        "from timing import Side, in_one_process, in_turns\n"
+        "def measured():\n"
+        "    found = in_turns({name: Side(partial(partial, os.getpid), runs=2) for name in 'ab'})\n"
+        "    return [(m.result, len(m.seconds), m.peak > 0) for m in found.values()]\n"
+        "apart = measured()\n"
+        "in_one_process()\n"
+        "print(json.dumps([os.getpid(), apart, measured()]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(BENCH)}
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    here, apart, together = json.loads(ran.stdout)
+    assert len({here, *(pid for pid, *_ in apart)}) == 3
+    assert [rest for _, *rest in apart] == [[2, True]] * 2
+    assert together == [[here, 2, True]] * 2
 
 
 def test_a_study_runs(tmp_path):
