@@ -19,6 +19,7 @@ from ..sql.door import open_script
 from ..sql.durability import replace_text
 from ..sql.engine import DuckDBEngine, Engine, QueryError
 from ..sql.errors import SourceError, WarehouseError
+from ..sql.privacy import Tombstones
 from ..sql.settings import Settings
 from ..sql.snapshot import Snapshot, Warehouse
 from ..sql.sources import Source, Staged, find_files, reading_inputs, stage
@@ -260,6 +261,9 @@ class _Job:
             self.sources[decisions.table] = decisions
             stamps |= _stamps(decisions)
             self.inputs[decisions.table] = lineage.fingerprint_source(self.engine, decisions)
+        erased = Tombstones(self.settings.warehouse).lineage()
+        if erased is not None:
+            self.inputs[erased.table] = erased
         return stamps
 
     def _must_be_unchanged(self, stamps: Mapping[str, tuple[int, int]]) -> None:

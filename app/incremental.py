@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..sql.sources import Staged
 
 # Inputs whose every change asks for the whole history, and the sections that shape the tables carried over.
-_WHOLE_INPUTS = ("customer_links", "exchange_rates")
+_WHOLE_INPUTS = ("customer_links", "exchange_rates", "erased_customers")
 _SECTIONS = ("orders", "customer_links", "exchange_rates", "shop", "policy")
 _AFTER = "after_as_of"
 

@@ -8,6 +8,7 @@ from .tables import ID, MONEY, Column, Table
 # Why a line of money is not in customer_days; the first that applies, in this order.
 SET_ASIDE_REASONS: Mapping[str, str] = MappingProxyType(
     {
+        "erased_customer": "the customer was erased ('regulars erase') and the input still holds the line",
         "unreadable_revenue": "revenue is NULL, no number, or beyond DECIMAL(18,2)",
         "unreadable_date": "ordered_at is NULL or no date",
         "after_as_of": "the order is later than the as-of date",
@@ -33,7 +34,7 @@ REJECTED_ORDER_LINES = Table(
         Column("revenue", MONEY, "line's currency", "Money of all these lines; NULL where it could not be read"),
         Column("revenue_text", "VARCHAR", "", "What stood in the input where revenue could not be read"),
         Column("currency", "VARCHAR", "", "The line's currency"),
-        Column("order_id", ID, "", "As in the input"),
+        Column("order_id", ID, "", "As in the input", personal=True),
         Column("sku", ID, "", "As in the input"),
         Column("lines", "BIGINT", "lines", "Equal lines this row stands for; a partly covered refund is one"),
     ),
@@ -75,7 +76,7 @@ RETURNABLE_SALES = Table(
     (
         Column("customer_id", ID, "", "The customer, links followed", personal=True),
         Column("sku", ID, "", "The product; '' where the input has no sku"),
-        Column("order_id", ID, "", "The order; '' where the input has no order_id"),
+        Column("order_id", ID, "", "The order; '' where the input has no order_id", personal=True),
         Column("day", "DATE", "", "Day of the sale"),
         Column("revenue", MONEY, "currency", "What was sold"),
         Column("marked_returned", MONEY, "currency", "What of it the sale lines' own returned_at says came back"),
@@ -101,8 +102,8 @@ RETURN_LINES = Table(
         Column("day", "DATE", "", "Local calendar day of the refund"),
         Column("ordered_at", "TIMESTAMP", "local time", "As in the input"),
         Column("sku", ID, "", "As in the input"),
-        Column("order_id", ID, "", "As in the input"),
-        Column("original_order_id", ID, "", "As in the input"),
+        Column("order_id", ID, "", "As in the input", personal=True),
+        Column("original_order_id", ID, "", "As in the input", personal=True),
         Column("source_customer_id", ID, "", "customer_id as in the input", personal=True),
         Column("currency", "VARCHAR", "", "The line's currency"),
         Column("lines", "BIGINT", "lines", "How many equal lines this row stands for"),
@@ -445,7 +446,7 @@ CHECK_RESULTS = Table(
         Column("severity", "VARCHAR", "", "'blocking', 'warning' or 'info'"),
         Column("passed", "BOOLEAN", "", "True where nothing was found"),
         Column("found", "BIGINT", "lines or rows", "How many were found; of equal lines each counts"),
-        Column("example", "VARCHAR", "", "One of them; '' where none"),
+        Column("example", "VARCHAR", "", "One of them; '' where none", personal=True),
         Column("message", "VARCHAR", "", "What it means and what to do"),
     ),
 )

@@ -10,7 +10,7 @@ ORDER_LINES = Table(
         Column("customer_id", ID, "", "Who bought; NULL or blank is a guest", personal=True),
         Column("ordered_at", "TIMESTAMP", "local time", "When the order was placed, on the shop's clock"),
         Column("revenue", MONEY, "currency", "What was paid for the line; a refund is negative"),
-        optional("order_id", ID, "", "The order that the line belongs to"),
+        optional("order_id", ID, "", "The order that the line belongs to", personal=True),
         optional("sku", ID, "", "The product as it is stocked"),
         optional("quantity", QUANTITY, "pieces or weight", "How much was bought; negative on a return line"),
         optional("unit_price", PRICE, "currency", "Price paid for one unit"),
@@ -21,7 +21,7 @@ ORDER_LINES = Table(
         optional("channel", ID, "", "How the order came in"),
         optional("currency", "VARCHAR", "", "ISO code of the line's money; NULL is the reporting currency"),
         optional("returned_at", "TIMESTAMP", "local time", "On a sale line: when it came back, whole"),
-        optional("original_order_id", ID, "", "On a return line: the order that is returned"),
+        optional("original_order_id", ID, "", "On a return line: the order that is returned", personal=True),
         optional("is_product", "BOOLEAN", "", "False for postage, fees, samples and test lines"),
     ),
 )

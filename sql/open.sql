@@ -840,6 +840,8 @@ SELECT
     revenue_text,
     line_currency AS currency,
     CASE
+        -- staging writes this in place of the ids of customers who were erased, see sql/privacy.py
+        WHEN source_customer_id = 'regulars:erased' THEN 'erased_customer'
         WHEN revenue IS NULL THEN 'unreadable_revenue'
         WHEN ordered_at IS NULL THEN 'unreadable_date'
         WHEN day > getvariable('as_of') THEN 'after_as_of'
@@ -852,6 +854,7 @@ SELECT
         ELSE ''
     END AS reason,
     revenue IS NOT NULL
+        AND coalesce(source_customer_id <> 'regulars:erased', TRUE)
         AND ordered_at IS NOT NULL
         AND day <= getvariable('as_of')
         -- an id that starts above the space needs no trimming; CASE, for OR would trim it all the same

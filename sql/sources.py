@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .contract import INPUT_TABLES
-from .decided_sends import add_decisions, find_decisions
+from .decided_sends import RAW_DECISIONS, add_decisions, find_decisions, sends_sql
 from .engine import FileSet, QueryError, short_message
 from .errors import ContractError, SourceError
 from .files import Source, find_files
 from .inspection import agree, columns_by_file, name_corrupt_files
 from .mapping import TEXT_KEPT, MappedColumn, map_columns, quoted, staging_sql
+from .privacy import leave_out_erased
 from .readability import scan
 from .tables import ID
 
@@ -113,7 +114,10 @@ def stage(engine: "Engine", settings: "Settings", only: Mapping[str, Sequence[st
     if decisions is not None:
         add_decisions(engine, tables["sends"].sql, decisions)
         tables["sends"] = replace(tables["sends"], decisions=decisions)
-    return Staged(tables)
+    staged = Staged(tables)
+    with reading_inputs(engine, staged):
+        leave_out_erased(engine, settings.warehouse, {name: _view_of(table) for name, table in tables.items()})
+    return staged
 
 
 @contextmanager
@@ -145,6 +149,10 @@ def reading_inputs(engine: "Engine", staged: Staged) -> Iterator[None]:
                 name_corrupt_files(engine, table.source)
                 _name_failing_expression(engine, table.source.place, table)
         raise
+
+
+def _view_of(table: StagedTable) -> str:
+    return table.sql if table.decisions is None else sends_sql(table.sql, RAW_DECISIONS)
 
 
 def _absent(engine: "Engine", table: str) -> StagedTable:

@@ -1,26 +1,30 @@
 -- Order lines, and parts of refunds, that were set aside, each with its reason; equal lines stand in one row, whose
 -- revenue is that of all of them. Lines that an earlier snapshot has rejected come from previous_rejected_order_lines,
--- which a full build has empty.
+-- which a full build has empty. Of erased customers' lines the day and the money stay, and nothing that names anybody.
 -- inputs: judged_order_lines, unmatched_refunds, previous_rejected_order_lines
 -- output: rejected_order_lines
 -- grain:
 -- parameters:
-WITH rejected AS (
+WITH judged AS (
     SELECT
         reason,
-        source_customer_id AS customer_id,
-        ordered_at,
-        ordered_at_text,
+        CASE WHEN reason <> 'erased_customer' THEN source_customer_id END AS customer_id,
+        CASE WHEN reason <> 'erased_customer' THEN ordered_at ELSE CAST(day AS TIMESTAMP) END AS ordered_at,
+        CASE WHEN reason <> 'erased_customer' THEN ordered_at_text END AS ordered_at_text,
         revenue AS line_revenue,
-        revenue_text,
+        CASE WHEN reason <> 'erased_customer' THEN revenue_text END AS revenue_text,
         currency,
-        order_id,
-        sku,
-        count(*) AS lines
+        CASE WHEN reason <> 'erased_customer' THEN order_id END AS order_id,
+        CASE WHEN reason <> 'erased_customer' THEN sku END AS sku
     FROM judged_order_lines
     WHERE reason <> ''
-    GROUP BY
-        reason, source_customer_id, ordered_at, ordered_at_text, revenue, revenue_text, currency, order_id, sku
+),
+rejected AS (
+    SELECT
+        reason, customer_id, ordered_at, ordered_at_text, line_revenue, revenue_text, currency, order_id, sku,
+        count(*) AS lines
+    FROM judged
+    GROUP BY reason, customer_id, ordered_at, ordered_at_text, line_revenue, revenue_text, currency, order_id, sku
     UNION ALL
     SELECT
         reason,
