@@ -404,8 +404,8 @@ def app(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8050,
 ) -> None:
-    """Open the app on the current snapshot."""
-    _serve(_warehouse(settings, warehouse).path, host, port, settings if settings.exists() else None)
+    """Open the app on the current snapshot; without settings and snapshot, on the page that makes both."""
+    _serve(_app_warehouse(settings, warehouse), host, port, settings if settings.exists() else None)
 
 
 @cli.command()
@@ -440,6 +440,12 @@ def demo(
 def main() -> None:
     """Run the command line; the entry point of the ``regulars`` program."""
     cli()
+
+
+def _app_warehouse(path: Path, warehouse: Path | None) -> Path:
+    if warehouse is None and path == DEFAULT_SETTINGS and not path.exists():
+        return Path("warehouse")
+    return _warehouse(path, warehouse).path
 
 
 def _replay(warehouse: Path, campaign: str, run: str, customer: str, *, as_json: bool) -> None:

@@ -16,16 +16,16 @@ from flask import Flask
 
 from ..sql.errors import RegularsError, SettingsError
 from ..sql.settings import Settings
-from . import api, formats, metrics, report, routes, security
+from . import api, formats, metrics, report, routes, security, uploads
 from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData, SnapshotData
-from .pages import Page, churn, customer, customers, overview
+from .pages import Page, churn, customer, customers, overview, start
 from .sign_in import SignIn, check_reach, metrics_token
 
 log = logging.getLogger(__name__)
 
-PAGES: tuple[Page, ...] = (overview.PAGE, customers.PAGE, customer.PAGE, churn.PAGE)
+PAGES: tuple[Page, ...] = (overview.PAGE, customers.PAGE, customer.PAGE, churn.PAGE, start.PAGE)
 _LARGEST_REQUEST = 1 << 20
 
 _INDEX = """<!DOCTYPE html>
@@ -99,6 +99,7 @@ def create_server(
     security.check_callbacks(app)
     security.secure_answers(app, callers)
     routes.register(server, data)
+    uploads.register(server, data)
     # whom "localhost" asks for is known for certain only where no other machine reaches it
     api.mount(server, data.path, open_api=said.app.open_api and not sign_in.is_on)
     shell.register(app)
@@ -224,12 +225,14 @@ def _register_pages(app: Dash, data: AppData) -> None:
         State("url", "search"),
     )
     def show_page(path: Any, clicks: Any, search: Any) -> tuple[Any, ...]:  # noqa: ARG001
-        page = next((page for page in PAGES if page.path == path), None)
+        page = start.in_place_of(next((page for page in PAGES if page.path == path), None), data)
         if page is None:
             return _no_page(), no_update, no_update, True
         try:
-            snapshot = data.snapshot()
-            body = page.layout(snapshot, search if isinstance(search, str) else "")
+            snapshot = start.snapshot_for(page, data)
+            body = page.layout(snapshot, search if isinstance(search, str) else "")  # pyright: ignore[reportArgumentType] - a page that needs one has one
+            if snapshot is None:
+                return [_head(page, None), body], None, None, True
             return [_head(page, snapshot), body], snapshot.run_id, _side(snapshot), True
         except Exception as error:  # noqa: BLE001 - the page says what is the matter
             return [_head(page, None), states.problem(error)], None, None, True

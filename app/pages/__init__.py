@@ -39,7 +39,7 @@ class Page:
     name: str
     icon: str
     question: str
-    layout: "Callable[[SnapshotData, str], Component]"
+    layout: "Callable[[SnapshotData, str], Component] | Callable[[SnapshotData | None, str], Component]"
     register: "Callable[[Dash, AppData], None]"
     report: "Callable[[SnapshotData, str], Sequence[tuple[str, Component]]] | None" = None
     in_menu: bool = True

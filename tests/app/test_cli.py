@@ -197,10 +197,20 @@ def test_every_error_is_one_object_where_json_is_asked_for(monkeypatch):
 
 def test_a_missing_settings_file_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for command in ("build", "check", "runs", "score", "app"):
-        done = run(command)
+    for words in (["build"], ["check"], ["runs"], ["score"], ["app", "--settings", "another.toml"]):
+        done = run(*words)
         assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-        assert "no settings file at regulars.toml" in done.stderr
+        assert f"no settings file at {words[2] if words[2:] else 'regulars.toml'}" in done.stderr
+
+
+def test_the_app_opens_without_settings_and_snapshot(tmp_path, monkeypatch):
+    import regulars.app.server as server
+
+    asked = []
+    monkeypatch.setattr(server, "serve", lambda warehouse, **where: asked.append((warehouse, where["settings"])))
+    monkeypatch.chdir(tmp_path)
+    assert run("app").exit_code == 0
+    assert asked == [(Path("warehouse"), None)]
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
