@@ -7,7 +7,8 @@ STATUS = {"planned": "Planned", "kept": "Keeps its price"}
 # Keys of the page's URL that are about the tool and the chosen item, not about which rows.
 TOOL_KEYS = frozenset(
     {
-        "item", "ladder", "weeks", "budget", "scope", "pick", "cuts", "apart", "step", "sell", "drop", "day", "against",
+        "item", "scope", "pick", "ladder", "weeks", "budget", "cuts", "apart", "step", "least", "sell", "floor",
+        "stock", "near", "ends", "rise", "more", "drop", "against", "on", "kind",
     }
 )  # fmt: skip
 

@@ -259,6 +259,22 @@ def replan(
     )  # fmt: skip
 
 
+def rungs(inputs: PlanInputs, terms: PlanTerms, item: str) -> list[tuple[float, float]]:
+    """Return the prices that an item may be set to on these terms, dearest first, each with its depth.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        As `replan`.
+    """
+    alone = np.array([name == item for name in inputs.items["item"].to_pylist()], np.bool_)
+    said = inputs.rules if terms.rules is None else terms.rules
+    shaping = [rule for rule in said if rule["rule"] in {"PriceEndings", "DiscountTiers"}]
+    kept = [rule for rule in shaping if (_rows_of(rule, inputs) & alone).any()]
+    one = _taken(inputs, np.flatnonzero(alone), 1, kept)
+    return _planned(one if terms.ladder is None else replace(one, ladder=terms.ladder)).rungs(item)
+
+
 def unchanged_worth(inputs: PlanInputs, found: Replanned) -> float:
     """Worth of a plan's items if no price moved, over the weeks that each is on sale."""
     own = found.inputs.unchanged_worth()

@@ -1,5 +1,5 @@
--- The ids nearest to one that nobody has: the same but for case and spaces, then those that begin or go on like it, then
--- those few edits away.
+-- The ids nearest to one that nobody has: the same but for case and spaces, those that begin or go on like it, those
+-- that it goes on from, and those few edits away.
 -- inputs: customer_summary
 -- output: customer_near_ids
 -- grain: customer_id
@@ -17,6 +17,7 @@ FROM (
 WHERE plain = asked
   OR starts_with(plain, asked)
   OR contains(plain, asked)
+  OR (length(plain) >= 3 AND starts_with(asked, plain))
   OR (abs(length(plain) - length(asked)) <= 1 AND length(asked) <= 60 AND damerau_levenshtein(plain, asked) <= 2)
 ORDER BY
   plain <> asked,
