@@ -115,6 +115,8 @@ class Provider:
                     },
                 )
                 claims = token.get("userinfo")
+                if claims is None:
+                    raise ValueError("it sent no ID token")
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, nobody is signed in
                 log.warning("a sign-in at %s failed: %s", self.settings.issuer, error)
                 return sign_in.page(401, "The sign-in did not succeed. Try again; the log says what was wrong.")
@@ -122,12 +124,12 @@ class Provider:
                 session.clear()
             return self._begin(sign_in, claims, leads_to)
 
-    def _begin(self, sign_in: "SignIn", claims: Mapping[str, Any] | None, leads_to: str) -> Response:
-        name = self._name(claims or {})
+    def _begin(self, sign_in: "SignIn", claims: Mapping[str, Any], leads_to: str) -> Response:
+        name = self._name(claims)
         if not name:
             log.warning("%s sent no name: none of %s, email, sub", self.settings.issuer, self.settings.name_claim)
             return sign_in.page(401, "The provider did not say who you are. The log says what was missing.")
-        role = self.settings.role_of(_groups((claims or {}).get(self.settings.groups_claim)))
+        role = self.settings.role_of(_groups(claims.get(self.settings.groups_claim)))
         if role is None:
             log.warning("%s is in no group with a role", name)
             return sign_in.page(403, f"{name} is in no group with a role here. Ask an admin ([app.oidc] roles).")

@@ -206,7 +206,7 @@ def test_forged_tampered_foreign_and_old_cookies_count_for_nothing(app, make, mo
     right_key_other_way = Sessions(SECRET, 12).issue("Adam", "oidc", "admin", "x")
     for forged in (
         "", "x", "..", "null", good[:-1], good + "x", f"{payload}.{stamp}.", f"{flipped(payload)}.{stamp}.{signature}",
-        f"{payload}.{flipped(stamp)}.{signature}", other, right_key_wrong_proof, right_key_other_way, "Ω" * 10, "a" * 4000,
+        f"{payload}.{flipped(stamp)}.{signature}", other, right_key_wrong_proof, right_key_other_way, "Ω", "a" * 4000,
     ):  # fmt: skip
         client.set_cookie("regulars_session", forged)
         assert client.get("/rows/customers").status_code == 401, forged
