@@ -62,7 +62,10 @@
   });
 
   window.dash_clientside = Object.assign({}, window.dash_clientside);
-  window.dash_clientside.regulars = Object.assign({}, window.dash_clientside.regulars, { priceItem: priceItem });
+  window.dash_clientside.regulars = Object.assign({}, window.dash_clientside.regulars, {
+    priceItem: priceItem,
+    pricePick: function (scope) { return scope !== "picked"; },
+  });
 
   window.dashAgGridComponentFunctions = Object.assign({}, window.dashAgGridComponentFunctions, {
     // chooses the item and leaves the rest of the address as it is

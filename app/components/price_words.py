@@ -136,9 +136,8 @@ def _neighbour(week: Mapping[str, Any], side: str, currency: str) -> list[Compon
     if price is None:
         return ["none"]
     shown = formats.money(float(price), currency)
-    if forbidden:
-        return [f"{shown} ", html.Span(f"forbidden by {forbidden}", className="table-note")]
-    return [f"{shown} ", html.Span(f"is worth {signed(float(worth or 0.0), currency)}", className="table-note")]
+    said = f"forbidden: {forbidden}" if forbidden else f"is worth {signed(float(worth or 0.0), currency)}"
+    return [f"{shown} ", html.Span(said, className="price-note")]
 
 
 def changes_table(changes: Sequence["Change"], currency: str, what: str) -> Component:

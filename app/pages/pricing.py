@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from ...sql.contract import MARKDOWN_PLANS
 from .. import formats, theme
 from ..components import card as cards
-from ..components import grid, price_curve, price_form, price_tool, price_words, states
+from ..components import grid, price_curve, price_form, price_state, price_tool, price_words, states
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -51,10 +51,10 @@ def layout(data: "SnapshotData", search: str) -> Component:
     accounts = data.table(MARKDOWN_PLANS.name, "plan").records
     if not accounts:
         return states.state("No markdown plan", _NONE, commands=("regulars build",))
-    account = price_tool.account_of(data, search)
+    account = price_state.account_of(data, search)
     if account is None:
         return _choose(data, accounts)
-    inputs = price_tool.inputs_of(data, account["plan"])
+    inputs = price_state.inputs_of(data, account["plan"])
     return html.Div(
         [
             url_store("pricing", FIELDS, {"on": ""}),
@@ -92,7 +92,7 @@ def register(app: Dash, data: "AppData") -> None:
         snapshot = data.snapshot(run)
         return _head(snapshot, _account(snapshot, shown))
 
-    for part, (_, _, view) in _PARTS.items():
+    for part, (_, _, _, view) in _PARTS.items():
         _register_part(app, data, part, view)
 
 
@@ -103,7 +103,7 @@ def _guarded(view: Callable[..., Any]) -> Callable[..., Any]:
     def shown(*args: Any) -> Any:
         try:
             return view(*args)
-        except price_tool.NoSuchPlan as error:
+        except price_state.NoSuchPlan as error:
             return states.state("Nothing of that name", f"{error}."[:1].upper() + f"{error}."[1:], compact=True)
 
     return states.guarded(shown)
@@ -111,7 +111,7 @@ def _guarded(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def _register_part(app: Dash, data: "AppData", part: str, view: Any) -> None:
     @app.callback(
-        Output(f"price-{part}", "children"),
+        Output(f"price-part-{part}", "children"),
         Input("run", "data"),
         Input("price-item", "data"),
         Input("scheme", "data"),
@@ -120,7 +120,7 @@ def _register_part(app: Dash, data: "AppData", part: str, view: Any) -> None:
     def shown(run: Any, asked: Any, scheme: Any) -> Any:
         snapshot = data.snapshot(run)
         account = _account(snapshot, asked)
-        return view(snapshot, account, price_tool.item_of(snapshot, account["plan"], asked), theme.scheme(scheme))
+        return view(snapshot, account, price_state.item_of(snapshot, account["plan"], asked), theme.scheme(scheme))
 
 
 # ---- which plan, which item -----------------------------------------------------------------------------------------
@@ -128,9 +128,9 @@ def _register_part(app: Dash, data: "AppData", part: str, view: Any) -> None:
 
 def _account(data: "SnapshotData", shown: Any) -> Mapping[str, Any]:
     """The plan that ``price-item`` names, as ``?plan=...&item=...``."""
-    account = price_tool.account_of(data, shown)
+    account = price_state.account_of(data, shown)
     if account is None:
-        raise price_tool.NoSuchPlan("this snapshot has several plans; choose one")
+        raise price_state.NoSuchPlan("this snapshot has several plans; choose one")
     return account
 
 
@@ -186,7 +186,7 @@ def _head(data: "SnapshotData", account: Mapping[str, Any]) -> Component:
     spent = data.ask("price_spend", {"plan": account["plan"]}).records[0]
     terms = price_words.account_terms(account, data.currency, spent["spend"])
     kept = [
-        f"{row['items']:,} {row['kind']}"
+        f"{row['items']:,} ({row['kind']})"
         for row in data.ask("price_verdicts", {"plan": account["plan"]}).records
         if row["status"] == "kept"
     ]
@@ -309,8 +309,8 @@ def _export_links(plan: str) -> list[Component]:
 def _item_cards() -> Component:
     return html.Div(
         [
-            cards.card(title, f"price-{part}", subtitle=subtitle, height=_HEIGHT + 60, class_name="span-6")
-            for part, (title, subtitle, _) in _PARTS.items()
+            cards.card(title, f"price-part-{part}", subtitle=subtitle, height=_HEIGHT + 60, class_name=f"span-{span}")
+            for part, (title, subtitle, span, _) in _PARTS.items()
         ],
         className="cards price-item-cards",
         id="price-item-cards",
@@ -322,7 +322,7 @@ def _weeks(data: "SnapshotData", account: Mapping[str, Any], item: Mapping[str, 
 
 
 def _case(data: "SnapshotData", account: Mapping[str, Any], item: Mapping[str, Any]) -> price_curve.ItemCase | None:
-    inputs = price_tool.inputs_of(data, account["plan"])
+    inputs = price_state.inputs_of(data, account["plan"])
     return None if inputs is None else price_curve.ItemCase.of(inputs, item["name"])
 
 
@@ -402,31 +402,28 @@ def _history(
     return [figure(drawn, says, height=_HEIGHT), cards.footer(html.P(says), disclosure("Price history", source))]
 
 
-_PARTS = {
-    "worth": (
-        "What is each price worth?",
-        "The chosen item at one price throughout; band: 90% of its elasticity",
-        _worth,
-    ),
-    "stock": ("When does the stock run off?", "As advised, and if no price moved", _stock),
-    "why": ("Why these prices?", "The rule that binds, and what the neighbouring prices would bring", _why),
-    "history": ("What did it sell for?", "Price paid, regular price and units by week, then the advice", _history),
+# of each card its heading, subtitle, width of twelve, and what fills it
+_PARTS: Mapping[str, tuple[str, str, int, Callable[..., Any]]] = {
+    "worth": ("What is each price worth?", "One price throughout; the band is 90% of its elasticity", 6, _worth),
+    "stock": ("When does the stock run off?", "As advised, and if no price moved", 6, _stock),
+    "why": ("Why these prices?", "The rule that binds, and what the neighbouring prices would bring", 7, _why),
+    "history": ("What did it sell for?", "Price paid, regular price and units by week; then the advice", 5, _history),
 }
 
 
 def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
-    account = price_tool.account_of(data, search)
+    account = price_state.account_of(data, search)
     if account is None:
         accounts = data.table(MARKDOWN_PLANS.name, "plan").records
         return [("Plans", _choose(data, accounts) if accounts else states.state("No markdown plan", _NONE))]
-    item = price_tool.item_of(data, account["plan"], search)
+    item = price_state.item_of(data, account["plan"], search)
     filters = PRICE_ITEMS.parse(search)
     parts = [
         (f"Plan {account['plan']}", _head(data, account)),
         ("Mark down what, to what, when", listing_table(data, filters)),
     ]
-    for title, _, view in _PARTS.values():
+    for title, _, _, view in _PARTS.values():
         parts.append((f"{item['name']}: {title}", html.Div(view(data, account, item, "light"))))
     return parts
 
