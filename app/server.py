@@ -1,5 +1,6 @@
 """The web app: pages over a warehouse's snapshots, on loopback, or elsewhere for who signs in."""
 
+import importlib
 import logging
 import signal
 import socket
@@ -20,12 +21,22 @@ from . import api, formats, metrics, report, routes, security, uploads
 from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData, SnapshotData
-from .pages import Page, churn, customer, customers, overview, start
+from .pages import Page, churn, cohorts, customer, customers, models, overview, pricing, start, uplift
 from .sign_in import SignIn, check_reach, metrics_token
 
 log = logging.getLogger(__name__)
 
-PAGES: tuple[Page, ...] = (overview.PAGE, customers.PAGE, customer.PAGE, churn.PAGE, start.PAGE)
+PAGES: tuple[Page, ...] = (
+    overview.PAGE,
+    customers.PAGE,
+    customer.PAGE,
+    cohorts.PAGE,
+    churn.PAGE,
+    uplift.PAGE,
+    models.PAGE,
+    pricing.PAGE,
+    start.PAGE,
+)
 _LARGEST_REQUEST = 1 << 20
 
 _INDEX = """<!DOCTYPE html>
@@ -73,6 +84,8 @@ def create_server(
     'no snapshot'
     """
     said = _app_settings(settings)
+    # whole and at once: Plotly asks whether arrays are those of pandas, which another thread may be half through loading
+    importlib.import_module("pandas")
     data = AppData(warehouse, settings=settings, threads=threads, memory_limit=memory_limit)
     app = Dash(
         "regulars",

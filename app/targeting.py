@@ -380,7 +380,7 @@ class _Job:
                 f"run {self.snapshot.run_id} was built with other settings of {self.campaign}: {', '.join(changed)}; "
                 "run 'regulars build'"
             )
-        scores = _rows_of(self.snapshot, "uplift_scores", self.campaign)
+        scores = campaign_rows(self.snapshot, "uplift_scores", self.campaign)
         if scores is None or not scores.num_rows:
             why = self._verdict() or "it was not configured when the run was built; run 'regulars build'"
             raise StaleSnapshotError(
@@ -390,7 +390,7 @@ class _Job:
         return scores
 
     def _verdict(self) -> str:
-        effects = _rows_of(self.snapshot, "campaign_effects", self.campaign)
+        effects = campaign_rows(self.snapshot, "campaign_effects", self.campaign)
         if effects is None or not effects.num_rows:
             return ""
         sentence = str(effects["sentence"][0].as_py() or "")
@@ -399,7 +399,14 @@ class _Job:
         return f"{sentence} It is observational: nobody was drawn, and what was not measured may explain it."
 
 
-def _rows_of(snapshot: "Snapshot", table: str, campaign: str) -> "pa.Table | None":
+def campaign_rows(snapshot: "Snapshot", table: str, campaign: str) -> "pa.Table | None":
+    """Return a campaign's rows of one of the snapshot's tables; None where the snapshot has no such table.
+
+    Raises
+    ------
+    WarehouseError
+        It cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

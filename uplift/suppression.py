@@ -16,6 +16,7 @@ from ..sql.errors import ContractError, ModelError, nearest
 from ..sql.frames import columns_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 NO_CONSENT = "no consent"
@@ -96,6 +97,26 @@ class Suppression:
         """
         import numpy as np
         import pyarrow as pa
+
+        concerned = self.concerned(customer_ids, also=also)
+        said = np.full(len(customer_ids), "", dtype=object)
+        for reason, listed in concerned.items():
+            rows = np.flatnonzero(listed)
+            said[rows] = [f"{before}, {reason}" if before else reason for before in said[rows]]
+        return pa.array(said.tolist(), pa.string())
+
+    def concerned(
+        self, customer_ids: "pa.Array", *, also: "Mapping[str, pa.Array] | None" = None
+    ) -> "dict[str, np.ndarray]":
+        """Return by reason whom it concerns, (n,) of bool each; parameters as of `reasons`.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> Suppression({"bounced": ["ann"]}).concerned(pa.array(["ann", "bob"]))["bounced"].tolist()
+        [True, False]
+        """
+        import numpy as np
         import pyarrow.compute as pc
 
         asked = _plain(customer_ids)
@@ -110,11 +131,7 @@ class Suppression:
         for reason, listed in found:
             rows = np.asarray(listed, dtype=np.bool_)
             concerned[reason] = rows | concerned[reason] if reason in concerned else rows
-        said = np.full(len(asked), "", dtype=object)
-        for reason, listed in concerned.items():
-            rows = np.flatnonzero(listed)
-            said[rows] = [f"{before}, {reason}" if before else reason for before in said[rows]]
-        return pa.array(said.tolist(), pa.string())
+        return concerned
 
     def report(self, customer_ids: "pa.Array") -> dict[str, dict[str, int]]:
         """Return by list how many ``ids`` it holds, rows ``without_id``, and customers that it ``matched``.

@@ -19,7 +19,11 @@ NAMES = (
     "filter",
     "box",
     "arrow",
+    "triangle",
+    "target",
     "leaving",
+    "tag",
+    "model",
 )
 
 
