@@ -114,7 +114,9 @@ def churn_table(row: Mapping[str, Any]) -> Component:
     body.append(_churn_line(named, row["churn_no_order"], None, chosen=True))
     heads = ("Model", f"P(no order in {row['horizon_days']} days)", "Next order, median")
     head = html.Tr([html.Th(t, scope="col", className="" if i == 0 else "num") for i, t in enumerate(heads)])
-    return html.Table([html.Thead(head), html.Tbody(body)], className="table table-tight churn-table")
+    return _scrolling(
+        html.Table([html.Thead(head), html.Tbody(body)], className="table table-tight churn-table"), "P(no order)"
+    )
 
 
 _BTYD = {name: model_name(name) for name in ("nbd", "bg_nbd", "mbg_nbd", "pareto_nbd")}
@@ -177,7 +179,7 @@ def inputs_table(row: Mapping[str, Any], data: "SnapshotData") -> Component:
     lines = [
         ("frequency", "x", formats.count(row["frequency"]), "purchase days after the first one"),
         ("recency", "t_x", f"{row['recency']:.2f} {unit}", "from the first to the last purchase day"),
-        ("T", "T", f"{row['T']:.2f} {unit}", "from the first purchase day to the as-of date"),
+        ("T", "", f"{row['T']:.2f} {unit}", "from the first purchase day to the as-of date"),
         (
             "monetary_value",
             "m_x",

@@ -23,7 +23,7 @@ from . import Page
 if TYPE_CHECKING:
     from ..data import AppData, SnapshotData
 
-_TIMELINE_HEIGHT = 300
+_TIMELINE_HEIGHT = 350
 _OUTLOOK_HEIGHT = 84
 _OPTIONAL = (CUSTOMER_CHURN.name, CUSTOMER_INTERVALS.name)
 
