@@ -44,10 +44,15 @@ def write_snapshot(
     beside = _beside("synthetic_customers")
     tables |= beside.customer_tables(tables["customer_summary"], tables["customer_scores"], as_of)
     tables |= _beside("synthetic_churn").churn_tables()
+    campaigns = _beside("synthetic_campaigns")
+    tables |= campaigns.campaign_tables(tables["customer_summary"]["customer_id"])
     tables["kpis"] = _kpis(tables, as_of)
     tables["money_reconciliation"] = _money(tables)
     tables["check_results"] = _checks()
+    used = float(np.sum(tables["customer_summary"]["revenue"]))
+    tables |= _beside("synthetic_data").data_tables(as_of, round(used, 2))
     settings = {"shop": {"currency": currency}, "value": {"horizon": 52, "time_unit": "week", "margin": 0.3}}
+    settings["campaigns"] = campaigns.campaign_settings()
     house = Warehouse(warehouse)
     with house.lock(), house.stage(run_id) as writer:
         facts = {}
