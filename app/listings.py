@@ -7,6 +7,7 @@ from ..sql.contract import CUSTOMER_CHURN, CUSTOMER_INTERVALS, CUSTOMER_SCORES, 
 from .churn_listing import AT_RISK
 from .listing import ChoiceFilter, Column, Listing, RangeFilter, Sort
 from .price_listing import PRICE_ITEMS
+from .rejected_listing import REJECTED
 from .uplift_listing import UPLIFT_CUSTOMERS
 
 # Columns that the page shows and hides together, by the name that the URL has for them.
@@ -130,5 +131,5 @@ CUSTOMERS = Listing(
 )
 
 LISTINGS: Mapping[str, Listing] = {
-    listing.name: listing for listing in (CUSTOMERS, AT_RISK, PRICE_ITEMS, UPLIFT_CUSTOMERS)
+    listing.name: listing for listing in (CUSTOMERS, AT_RISK, PRICE_ITEMS, REJECTED, UPLIFT_CUSTOMERS)
 }

@@ -21,7 +21,7 @@ from . import api, formats, metrics, report, routes, security, uploads
 from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData, SnapshotData
-from .pages import Page, churn, cohorts, customer, customers, models, overview, pricing, start, uplift
+from .pages import Page, churn, cohorts, customer, customers, data_page, models, overview, pricing, start, uplift
 from .sign_in import SignIn, check_reach, metrics_token
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ PAGES: tuple[Page, ...] = (
     uplift.PAGE,
     models.PAGE,
     pricing.PAGE,
+    data_page.PAGE,
     start.PAGE,
 )
 _LARGEST_REQUEST = 1 << 20
@@ -84,7 +85,7 @@ def create_server(
     'no snapshot'
     """
     said = _app_settings(settings)
-    # whole and at once: Plotly asks whether arrays are those of pandas, which another thread may be half through loading
+    # whole and at once: Plotly asks pandas about each array, which another thread may be half through loading
     importlib.import_module("pandas")
     data = AppData(warehouse, settings=settings, threads=threads, memory_limit=memory_limit)
     app = Dash(
