@@ -263,7 +263,7 @@ class SnapshotData:
         answer = self._ask(
             f"table:{name}", f"SELECT {columns} FROM {name}" + (f" ORDER BY {order_by}" if order_by else "")
         )
-        return Answer(answer.rows, self._lineage(name) or answer.sql)
+        return Answer(answer.rows, self.lineage(name) or answer.sql)
 
     def kpis(self) -> Answer:
         """Return the figures at the head of the overview, in the order of the table."""
@@ -298,6 +298,38 @@ class SnapshotData:
             elif needed not in optional:
                 self._need(needed)
         return self._ask(name, found.sql, values)
+
+    def beside(self, name: str) -> Answer:
+        """Return a table that lies beside the snapshots, as `contract.BESIDE_TABLES` has it; empty where there is none.
+
+        Raises
+        ------
+        WarehouseError
+            Its file cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.warehouse.path / f"{name}.parquet"
+        said = f"-- {path.name}, beside the runs: {contract.BESIDE_TABLES[name].meaning}"
+        if not path.exists():
+            return Answer(pa.table({}), said)
+        try:
+            return Answer(pq.read_table(path), said)
+        except (OSError, pa.ArrowException) as error:
+            raise WarehouseError(
+                f"{path}: cannot be read ({error}); the next 'regulars build' writes it anew"
+            ) from error
+
+    def lineage(self, name: str) -> str:
+        """Return the SQL that made a table, as the run's lineage names it; "" where a model did."""
+        facts = _section(self.manifest.get("tables") or {}, name)
+        makers = [maker.strip() for maker in str(facts.get("made_by", "")).split(",") if maker.strip()]
+        if not makers:
+            return ""
+        known = catalog.queries()
+        said = f"-- {name} is made by {', '.join(makers)} from {', '.join(facts.get('inputs', ()))}."
+        return "\n\n".join([said, *(known[maker].text.strip() for maker in makers if maker in known)])
 
     # customers
 
@@ -420,15 +452,6 @@ class SnapshotData:
         except QueryError as error:
             log.warning("run %s: what its plans were made of cannot be read: %s", self.run_id, error)
             self.engine.view("planned_items", none)
-
-    def _lineage(self, name: str) -> str:
-        facts = _section(self.manifest.get("tables") or {}, name)
-        makers = [maker.strip() for maker in str(facts.get("made_by", "")).split(",") if maker.strip()]
-        if not makers:
-            return ""
-        known = catalog.queries()
-        said = f"-- {name} is made by {', '.join(makers)} from {', '.join(facts.get('inputs', ()))}."
-        return "\n\n".join([said, *(known[maker].text.strip() for maker in makers if maker in known)])
 
     def _need(self, *names: str) -> None:
         for name in names:

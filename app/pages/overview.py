@@ -252,10 +252,30 @@ def _tracking(data: "SnapshotData", view: Any, models: Any, scheme: theme.Scheme
     return [
         figure(drawn, says, height=_FIGURE_HEIGHT),
         cards.footer(
-            html.Div([html.P(says), html.P(data.verdict) if data.verdict else None, *map(_caution, data.notes)]),
+            html.Div(
+                [
+                    html.P(says),
+                    html.P(data.verdict) if data.verdict else None,
+                    *map(_caution, _own_notes(data)),
+                    _all_notes(data),
+                ]
+            ),
             disclosure("Actual and expected repeat orders", source),
         ),
     ]
+
+
+def _own_notes(data: "SnapshotData") -> list[str]:
+    """Notes on customers; those on campaigns, churn and prices stand on their pages."""
+    return [note for note in data.notes if not note.startswith("campaign ") and "[" not in note]
+
+
+def _all_notes(data: "SnapshotData") -> Component | None:
+    others = len(data.notes) - len(_own_notes(data))
+    if not others:
+        return None
+    text = f"{others} more notes of this build" if others > 1 else "1 more note of this build"
+    return html.P(dcc.Link(text, href="/models", className="text-link"))
 
 
 def _caution(note: str) -> Component:

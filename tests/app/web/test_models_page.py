@@ -1,0 +1,124 @@
+"""The page Models: its tables are the snapshot's, its runs the warehouse's; going back is an admin's, and audited."""
+
+import shutil
+from datetime import date
+
+import pytest
+
+from regulars.app import access
+from regulars.app.data import AppData
+from regulars.app.pages import models
+from regulars.app.server import create_server
+from regulars.clv.persistence import load_model
+from regulars.sql.errors import WarehouseError
+
+
+def text_of(component) -> str:
+    if isinstance(component, (list, tuple)):
+        return " ".join(map(text_of, component))
+    if hasattr(component, "to_plotly_json"):
+        return text_of(getattr(component, "children", None))
+    return "" if component is None else str(component)
+
+
+@pytest.fixture
+def house(synthetic_warehouse, tmp_path):
+    shutil.copytree(synthetic_warehouse, tmp_path / "warehouse")
+    return tmp_path / "warehouse"
+
+
+def test_the_league_is_that_of_the_table(snapshot):
+    said = text_of(models._league(snapshot))
+    for row in snapshot.model_reports().records:
+        assert f"{row['rmse']:,.3f}" in said
+    assert "MBG/NBD predicts best" in said
+    assert "naive baseline" in said
+
+
+def test_parameters_are_those_of_the_stored_models(snapshot):
+    said = text_of(models._fitted(snapshot))
+    for name in snapshot.snapshot.models():
+        fitted = load_model(snapshot.snapshot.model_path(name))
+        for estimate in fitted.params_.values():
+            assert f"{estimate:,.4g}" in said
+
+
+def test_every_table_says_its_hash_and_lineage(snapshot):
+    for name, facts in snapshot.manifest["tables"].items():
+        said = text_of(models._lineage(snapshot, name))
+        assert facts["sha256"] in said
+        assert f"{facts['rows']:,}" in said
+    # what the browser makes up is the first table
+    for made_up in ("../../etc/passwd", None, 7, ["kpis"], "x" * 10_000):
+        assert snapshot.manifest["tables"]["customer_scores"]["sha256"] in text_of(models._lineage(snapshot, made_up))
+
+
+def test_two_runs_are_compared(snapshot):
+    said = text_of(models._differences(snapshot, "5eed000000000000", "5eed000000000001"))
+    assert "as_of" in said
+    assert "2017-11-30" in said
+    assert "rows of customer_summary" in said
+    same = models._differences(snapshot, "5eed000000000001", "5eed000000000001")
+    assert "Choose two different runs" in text_of(same)
+
+
+def test_what_came_of_earlier_predictions(snapshot, house):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from regulars.sql.contract import PREDICTION_TRACKING
+    from regulars.sql.frames import contract_table
+
+    assert "has to be a week old" in text_of(models._past(snapshot))
+    columns = {name: pa.nulls(1) for name in PREDICTION_TRACKING.column_names} | {
+        "run_id": ["5eed000000000000"], "decile": [0], "as_of": [date(2017, 11, 30)], "until": [date(2017, 12, 31)],
+        "customers": [2_800], "predicted_orders": [1234.0], "actual_orders": [1500.0], "orders_low": [1100.0],
+        "orders_high": [1300.0], "predicted_money": [9000.0], "actual_money": [9100.0], "money_low": [8000.0],
+        "money_high": [9900.0], "drift": ["orders"],
+    }  # fmt: skip
+    pq.write_table(contract_table(PREDICTION_TRACKING, columns), house / "prediction_tracking.parquet")
+    said = text_of(models._past(AppData(house, threads=1).snapshot()))
+    assert "1,234" in said
+    assert "1,500" in said
+    assert "drift: orders" in said
+    assert "1 of 1 earlier snapshots lie outside" in said
+    (house / "prediction_tracking.parquet").write_bytes(b"PAR1 half a file")
+    with pytest.raises(WarehouseError, match="regulars build"):
+        models._past(AppData(house, threads=1).snapshot())
+
+
+def test_going_back_points_everybody_to_the_run_and_is_audited(house):
+    data = AppData(house, threads=1)
+    assert data.current_run() == "5eed000000000001"
+    assert "Tick the box" in text_of(models._go_back(data, "5eed000000000000", sure=False))
+    assert data.current_run() == "5eed000000000001"
+    said = text_of(models._go_back(data, "5eed000000000000", sure=True))
+    assert "5eed000000000000" in said
+    assert data.current_run() == "5eed000000000000"
+    (line,) = data.state.audit_lines()
+    assert (line.person, line.action, line.subject) == ("local", "roll back", "5eed000000000000")
+    assert line.details == {"before": "5eed000000000001"}
+
+
+def test_a_damaged_run_is_not_gone_back_to(house):
+    data = AppData(house, threads=1)
+    (house / "runs" / "5eed000000000000" / "kpis.parquet").write_bytes(b"other bytes")
+    with pytest.raises(WarehouseError, match="damaged"):
+        models._go_back(data, "5eed000000000000", sure=True)
+    assert data.current_run() == "5eed000000000001"
+
+
+def test_only_an_admin_goes_back(house, monkeypatch):
+    data = AppData(house, threads=1)
+    monkeypatch.setattr(access, "current_person", lambda: access.Person("ann", "analyst"))
+    with pytest.raises(access.NotAllowed, match="needs the role admin"):
+        models._go_back(data, "5eed000000000000", sure=True)
+    assert data.current_run() == "5eed000000000001"
+
+
+def test_a_forged_request_without_a_click_goes_nowhere(house, call):
+    app = create_server(house, threads=1, warm=False)
+    for clicks in (None, 0, -1, "1", True, 10**9, 1):  # even a count: what the request is about is no button
+        answer = call(app, "rollback-said", clicks, state=("5eed000000000000", True))
+        assert answer["rollback-said"]["children"] is None
+    assert AppData(house, threads=1).current_run() == "5eed000000000001"
