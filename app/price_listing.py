@@ -48,7 +48,7 @@ PRICE_ITEMS = Listing(
         ChoiceFilter("category", "category", "Category"),
     ),
     search="name",
-    default_sort=(Sort("status", descending=True), Sort("revenue", descending=True)),
+    default_sort=(Sort("revenue", descending=True),),
     view_keys=TOOL_KEYS,
     nouns="items",
 )

@@ -64,7 +64,7 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside);
   window.dash_clientside.regulars = Object.assign({}, window.dash_clientside.regulars, {
     priceItem: priceItem,
-    pricePick: function (scope) { return scope !== "picked"; },
+    pricePick: function (search) { return new URLSearchParams(search || "").get("scope") !== "picked"; },
   });
 
   window.dashAgGridComponentFunctions = Object.assign({}, window.dashAgGridComponentFunctions, {

@@ -136,7 +136,7 @@ def form(inputs: "PlanInputs", currency: str) -> Component:
                         size="sm",
                     ),
                 ],
-                className="price-fields",
+                className="price-fields price-three",
             ),
             html.Div(numbers[:_AT_ONCE], className="price-fields price-rules"),
             html.Details(

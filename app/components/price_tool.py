@@ -97,7 +97,7 @@ def register(app: Dash, data: "AppData") -> None:
     price_by_hand.register(app, data)
     price_writing.register(app, data, jobs)
     app.clientside_callback(
-        ClientsideFunction("regulars", "pricePick"), Output("price-pick-place", "hidden"), Input("price-scope", "value")
+        ClientsideFunction("regulars", "pricePick"), Output("price-pick-place", "hidden"), Input("url", "search")
     )
 
 

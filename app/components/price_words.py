@@ -115,7 +115,10 @@ def why_table(weeks: Sequence[Mapping[str, Any]], currency: str) -> Component:
         rows.append(
             html.Tr(
                 [
-                    html.Th([f"{number}", html.Span(formats.day(week["week"]), className="table-note")], scope="row"),
+                    html.Th(
+                        [f"{number}", html.Span(f"{week['week'].day} {week['week']:%b}", className="price-note")],
+                        scope="row",
+                    ),
                     html.Td(
                         formats.money(float(week["price"]), currency),
                         className="num strong price-cut" if week["changed"] else "num",
@@ -137,7 +140,7 @@ def _neighbour(week: Mapping[str, Any], side: str, currency: str) -> list[Compon
         return ["none"]
     shown = formats.money(float(price), currency)
     said = f"forbidden: {forbidden}" if forbidden else f"is worth {signed(float(worth or 0.0), currency)}"
-    return [f"{shown} ", html.Span(said, className="price-note")]
+    return [f"{shown} ", html.Span(said, className="price-note" if forbidden else "price-note price-whole")]
 
 
 def changes_table(changes: Sequence["Change"], currency: str, what: str) -> Component:

@@ -399,7 +399,7 @@ def _history(
         return states.state("No price history", f"{item['name']} never sold, or [pricing] leaves it out.", compact=True)
     drawn, says = price_curve.history_figure(answer.records, weeks, data.currency, scheme)
     source = Source.of(data, answer.sql, meaning="What buyers paid on average, and units sold, week by week.")
-    return [figure(drawn, says, height=_HEIGHT), cards.footer(html.P(says), disclosure("Price history", source))]
+    return [figure(drawn, says, height=_HEIGHT + 90), cards.footer(html.P(says), disclosure("Price history", source))]
 
 
 # of each card its heading, subtitle, width of twelve, and what fills it
