@@ -93,6 +93,13 @@ class BetaGeometricModel(BTYDModel):
 
         return self._by_rate_history(fill_pmf, data, float(horizon), width=(n_max + 1,))
 
+    def _tail_if_alive(self, data: DistinctHistories, horizon: float, counts: NDArray[np.int64]) -> Array:
+        from .count_tails import tail_leaving_at_purchases
+
+        r, alpha, a, b = self._values()
+        B = b + self.chances_at_start + data.frequency
+        return tail_leaving_at_purchases(counts, r + data.frequency, alpha + data.T, np.full(B.shape, a), B, horizon)
+
     def _median_wait(self, data: DistinctHistories, alive: Array) -> Array:
         r, alpha, *_ = self._values()
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -518,6 +518,10 @@ class BTYDModel(ABC):
         """P(n purchases in (T, T + horizon]) of a customer alive at T, (m, n_max + 1)."""
 
     @abstractmethod
+    def _tail_if_alive(self, data: DistinctHistories, horizon: float, counts: NDArray[np.int64]) -> Array:
+        """P(at least so many purchases, from 1, in (T, T + horizon]) of a customer alive at T, (m, k)."""
+
+    @abstractmethod
     def _discounted_if_alive(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         """Discounted purchases in (T, T + horizon] of a customer alive at T, (m,)."""
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
 from .arguments import require_count, require_counts, require_level, require_time
+from .intervals import OUTSIZED
 
 if TYPE_CHECKING:
     from .btyd import BTYDModel
+    from .count_tails import Tail
     from .interval_levels import CountDistribution
 
 Array = NDArray[np.float64]
@@ -56,6 +58,11 @@ def outcome_probabilities(pmf: "CountDistribution", observed: Any) -> tuple[Arra
     width = 1 << np.ceil(np.log2(counts + 1.0)).astype(np.int64)
     for w in np.unique(width):
         rows = np.flatnonzero(width == w)
+        if w > OUTSIZED and hasattr(pmf, "tail"):
+            for row in rows:
+                as_many, more = getattr(pmf, "tail")(row)(counts[row] + np.arange(2))  # noqa: B009
+                fewer[row], same[row] = 1.0 - as_many, as_many - more
+            continue
         size = max(1, _CELLS // int(w + 1))
         for start in range(0, rows.size, size):
             part = rows[start : start + size]
@@ -278,3 +285,11 @@ class _Calibrated:
 
     def __call__(self, rows: NDArray[np.intp], n_max: int) -> Array:
         return self.calibration.transformed(self.pmf(rows, n_max))
+
+    def tail(self, row: int) -> "Tail":
+        from scipy import special
+
+        tail = getattr(self.pmf, "tail")(row)  # noqa: B009
+        low, high = self.calibration.low, self.calibration.high
+        # G(F) of fewer is I_F(low, high): what is left is I_{1 - F}(high, low)
+        return lambda counts: special.betainc(high, low, np.clip(tail(counts), 0.0, 1.0))

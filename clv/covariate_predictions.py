@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .count_tails import Counts, steady_tail, tail_leaving_at_any_time, tail_leaving_at_purchases
 from .histories import DistinctHistories
 from .nbd import negative_binomial
 from .pareto_nbd import expected_lifetime
@@ -25,6 +26,7 @@ class OwnRates(Protocol):
     def purchases(self, data: DistinctHistories, start: float, horizon: float) -> Array: ...
     def silence(self, data: DistinctHistories, horizon: float) -> Array: ...
     def pmf(self, data: DistinctHistories, horizon: float, n_max: int) -> Array: ...
+    def tail(self, data: DistinctHistories, horizon: float, counts: Counts) -> Array: ...
     def discounted(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array: ...
     def wait(self, data: DistinctHistories, alive: Array) -> Array: ...
 
@@ -47,6 +49,9 @@ class SteadyRows:
 
     def pmf(self, data: DistinctHistories, horizon: float, n_max: int) -> Array:
         return negative_binomial(self.r + data.frequency, self.alpha + data.T, horizon, n_max)
+
+    def tail(self, data: DistinctHistories, horizon: float, counts: Counts) -> Array:
+        return steady_tail(counts, self.r + data.frequency, self.alpha + data.T, horizon)
 
     def discounted(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         length = horizon if discount_rate == 0 else -np.expm1(-discount_rate * horizon) / discount_rate
@@ -84,6 +89,10 @@ class LeavingAtPurchases:
         from .covariate_kernels import fill_pmf_by_row
 
         return self._filled(fill_pmf_by_row, data, float(horizon), width=(n_max + 1,))
+
+    def tail(self, data: DistinctHistories, horizon: float, counts: Counts) -> Array:
+        B = self.b + self.chances_at_start + data.frequency
+        return tail_leaving_at_purchases(counts, self.r + data.frequency, self.alpha + data.T, self.a, B, horizon)
 
     def discounted(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         from .covariate_kernels import fill_discounted_by_row
@@ -134,6 +143,10 @@ class LeavingAtAnyTime:
 
         rows = (data.frequency, data.T, self.r, self.alpha, self.s, self.beta, float(horizon), *legendre(16))
         return _filled(fill_pareto_pmf_by_row, *rows, width=(n_max + 1,), chunk_rows=256)
+
+    def tail(self, data: DistinctHistories, horizon: float, counts: Counts) -> Array:
+        R, A, B = self.r + data.frequency, self.alpha + data.T, self.beta + data.T
+        return tail_leaving_at_any_time(counts, R, A, self.s, B, horizon)
 
     def discounted(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         from .covariate_kernels import fill_pareto_lifetime_by_row

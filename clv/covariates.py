@@ -425,6 +425,9 @@ class CovariateModel(BTYDModel):
     def _pmf_if_alive(self, data: DistinctHistories, horizon: float, n_max: int) -> Array:
         return self._own(data).pmf(data, horizon, n_max)
 
+    def _tail_if_alive(self, data: DistinctHistories, horizon: float, counts: NDArray[np.int64]) -> Array:
+        return self._own(data).tail(data, horizon, counts)
+
     def _discounted_if_alive(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         return self._own(data).discounted(data, horizon, discount_rate)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
 from .arguments import require_level, require_time
+from .count_tails import Tail, count_cells, count_quantiles, tail_of
 from .histories import PurchaseHistories
 from .intervals import count_interval, follow_distributions, log_money_quantile
 from .maximum_likelihood import cubature_points
@@ -157,15 +158,28 @@ def intervals_of_histories(
     def fill(done: NDArray[np.intp], probabilities: Array) -> None:
         for i, level in enumerate(chosen):
             ends[0, done, i], ends[1, done, i] = count_interval(probabilities, level)
-            if shape is not None and len(done):
-                parts = _log_money_interval(probabilities, shares, shape[done], level)
-                ends[2, done, i], ends[3, done, i], moved[0, done, i], moved[1, done, i] = parts
+        fill_money(done, probabilities, np.arange(probabilities.shape[1]))
 
-    pmf = order_distribution(model, rows, horizon, parameter_uncertainty=parameter_uncertainty)
+    def fill_money(done: NDArray[np.intp], probabilities: Array, counts: Array) -> None:
+        if shape is None or not len(done):
+            return
+        for i, level in enumerate(chosen):
+            parts = _log_money_interval(probabilities, shares, shape[done], level, counts)
+            ends[2, done, i], ends[3, done, i], moved[0, done, i], moved[1, done, i] = parts
+
+    def fill_outsized(done: NDArray[np.intp]) -> None:
+        for row in done:
+            tail = pmf.tail(row)
+            ends[0, row], ends[1, row] = _outsized_interval(tail, chosen, float(expected[row]))
+            if shape is not None:
+                counts, probabilities = count_cells(tail, float(expected[row]))
+                fill_money(np.array([row]), probabilities[None, :], counts)
+
+    pmf: Any = order_distribution(model, rows, horizon, parameter_uncertainty=parameter_uncertainty)
     expected = model.expected_purchases(rows, horizon)
     if calibration is not None:
         pmf = calibration.applied(pmf)
-    follow_distributions(pmf, expected, fill)
+    follow_distributions(pmf, expected, fill, fill_outsized)
     orders_low, orders_high, log_low, log_high = (values[back] for values in ends)
     if spend is None:
         nothing = np.zeros_like(orders_low)
@@ -230,6 +244,12 @@ class _MeanDistribution:
             total += other.purchase_probabilities(part, self.horizon, n_max)
         return total / len(self.models)
 
+    def tail(self, row: int) -> Tail:
+        """P(at least so many orders) of one row as a function of counts, (k,) -> (k,), however large they are."""
+        part = self.rows.take(np.array([row]))
+        tails = [tail_of(model, part, self.horizon) for model in self.models]
+        return lambda counts: np.mean([tail(counts)[0] for tail in tails], axis=0)
+
 
 def _require_distributions(model: Any) -> None:
     from .btyd import BTYDModel
@@ -267,15 +287,25 @@ def _in_order_of_age(histories: PurchaseHistories) -> tuple[PurchaseHistories, N
     return once.take(order), histories.distinct.scatter(place)
 
 
-def _log_money_interval(pmf: Array, p: float, shape: Array, level: float) -> tuple[Array, Array, Array, Array]:
+def _outsized_interval(tail: Tail, levels: tuple[float, ...], about: float) -> tuple[Array, Array]:
+    """Both ends by level, as `count_interval` has them."""
+    share = np.array(levels)
+    ends = count_quantiles(tail, np.concatenate([(1 - share) / 2, (1 + share) / 2, share]), about)
+    low, high, from_zero = np.split(ends.astype(np.float64), 3)
+    return low, np.where(low > 0, high, from_zero)
+
+
+def _log_money_interval(
+    pmf: Array, p: float, shape: Array, level: float, orders: Array
+) -> tuple[Array, Array, Array, Array]:
     """Logarithms of the ends of `money_interval`, -inf for 0, and how each moves by half a variance."""
     none, tail = pmf[:, 0], (1 - level) / 2
     ends, moved = np.full((2, len(pmf)), -np.inf), np.zeros((2, len(pmf)))
     from_zero = np.flatnonzero((none >= tail) & (none < level))
-    ends[1, from_zero], moved[1, from_zero] = log_money_quantile(pmf[from_zero], p, shape[from_zero], level)
+    ends[1, from_zero], moved[1, from_zero] = log_money_quantile(pmf[from_zero], p, shape[from_zero], level, orders)
     central = np.flatnonzero(none < tail)
     for i, probability in enumerate((tail, 1 - tail)):
-        ends[i, central], moved[i, central] = log_money_quantile(pmf[central], p, shape[central], probability)
+        ends[i, central], moved[i, central] = log_money_quantile(pmf[central], p, shape[central], probability, orders)
     return ends[0], ends[1], moved[0], moved[1]
 
 

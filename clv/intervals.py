@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 _TAIL = 1e-4
 _FIRST_N_MAX = 8
 _LAST_N_MAX = 1 << 16
+# Where more counts than this would have to be followed, tails in closed form take their place.
+OUTSIZED = 1 << 14
 _CELLS = 1 << 18
 # Where both shapes reach this, Paulson's approximation is off by .0013 at most, at a tenth of the cost: an interval
 # of 80% then holds between 79.8 and 80.2%.
@@ -92,6 +94,7 @@ def follow_distributions(
     pmf: Callable[[NDArray[np.intp], int], Array],
     expected: Array,
     fill: Callable[[NDArray[np.intp], Array], None],
+    outsized: Callable[[NDArray[np.intp]], None] | None = None,
 ) -> None:
     """Call ``fill(rows, probabilities)`` once for each row, with as many counts as its distribution needs.
 
@@ -101,6 +104,9 @@ def follow_distributions(
         As for `predictive_intervals`.
     fill : callable
         Takes rows and their probabilities (len(rows), k), all but 1e-4 of their sum; called from several threads.
+    outsized : callable, optional
+        Takes the rows that would need more than 16,384 counts, which are not followed then; without it, what lies
+        beyond 65,536 is left out.
 
     Examples
     --------
@@ -114,21 +120,25 @@ def follow_distributions(
     def resolve(rows: NDArray[np.intp], n_max: int) -> NDArray[np.intp]:
         """Fill in the rows whose distribution n_max covers; return the others."""
         probabilities = pmf(rows, n_max)
-        enough = (probabilities.sum(axis=1) >= 1 - _TAIL) | (n_max >= _LAST_N_MAX)
+        enough = (probabilities.sum(axis=1) >= 1 - _TAIL) | (outsized is None and n_max >= _LAST_N_MAX)
         fill(rows[enough], probabilities[enough])
         return rows[~enough]
 
     # powers of two from twice the expectation, and on until the rest is negligible
     first_look = _FIRST_N_MAX * 2 ** np.ceil(np.log2(np.maximum(2 * expected / _FIRST_N_MAX, 1.0)))
-    first_look = np.minimum(first_look, _LAST_N_MAX)
+    most = _LAST_N_MAX if outsized is None else OUTSIZED
+    if outsized is None:
+        first_look = np.minimum(first_look, most)
     remaining, n_max = np.zeros(0, dtype=np.intp), _FIRST_N_MAX
     with ThreadPoolExecutor(available_threads()) as pool:
-        while len(remaining) or n_max <= first_look.max(initial=0):
+        while n_max <= most and (len(remaining) or n_max <= first_look.max(initial=0)):
             rows = np.concatenate([remaining, np.flatnonzero(first_look == n_max)])
             size = max(1, _CELLS // (n_max + 1))
             parts = [rows[start : start + size] for start in range(0, len(rows), size)]
             remaining = np.concatenate([rows[:0], *pool.map(resolve, parts, [n_max] * len(parts))])
             n_max *= 2
+    if outsized is not None:
+        outsized(np.sort(np.concatenate([remaining, np.flatnonzero(first_look > most)])))
 
 
 def count_interval(pmf: Array, level: float = 0.8) -> tuple[Array, Array]:
@@ -199,11 +209,14 @@ def money_quantile(pmf: Array, p: float, shape: Array, probability: float) -> Ar
     return np.exp(log_money_quantile(pmf, p, shape, probability)[0])
 
 
-def log_money_quantile(pmf: Array, p: float, shape: Array, probability: float) -> tuple[Array, Array]:
+def log_money_quantile(
+    pmf: Array, p: float, shape: Array, probability: float, orders: Array | None = None
+) -> tuple[Array, Array]:
     """Logarithm of `money_quantile`, and how far it moves by half a variance of the logarithm that is added, (n,) each.
 
     On the scale of normal quantiles the distribution is nearly straight with some slope; a normal spread of variance
-    tau^2 that is added to the logarithm moves the quantile by tau^2 / 2 x slope x normal quantile.
+    tau^2 that is added to the logarithm moves the quantile by tau^2 / 2 x slope x normal quantile. ``orders`` (k,) are
+    the numbers of orders where they are not 0, 1, 2, ...; the first must be 0.
 
     Examples
     --------
@@ -212,7 +225,7 @@ def log_money_quantile(pmf: Array, p: float, shape: Array, probability: float) -
     (array([-0.206]), array([1.6]))
     """
     n = len(pmf)
-    orders = np.arange(pmf.shape[1])
+    orders = np.arange(pmf.shape[1]) if orders is None else orders
     some = pmf[:, 1:].sum(axis=1)
     goal = special.ndtri(np.clip((probability - pmf[:, 0]) / some, 1e-9, 1 - 1e-9))
     mean = (pmf * orders).sum(axis=1) / some
@@ -227,7 +240,7 @@ def log_money_quantile(pmf: Array, p: float, shape: Array, probability: float) -
         if len(active) == 0:
             break
         here = at[active]
-        value = money_distribution(here, pmf[active], p, shape[active])
+        value = money_distribution(here, pmf[active], p, shape[active], orders)
         inside = np.clip((value - pmf[active, 0]) / some[active], 1e-15, 1 - 1e-15)
         excess = special.ndtri(inside) - goal[active]
         upper[active] = np.where(excess > 0, here, upper[active])
@@ -243,7 +256,7 @@ def log_money_quantile(pmf: Array, p: float, shape: Array, probability: float) -
     return at, goal * slope
 
 
-def money_distribution(log_r: Array, pmf: Array, p: float, shape: Array) -> Array:
+def money_distribution(log_r: Array, pmf: Array, p: float, shape: Array, orders: Array | None = None) -> Array:
     """Distribution function at exp(log_r) of the sum of N orders by row, shape (n,).
 
     Parameters
@@ -254,13 +267,15 @@ def money_distribution(log_r: Array, pmf: Array, p: float, shape: Array) -> Arra
         Probabilities of 0..k-1 orders.
     p, shape
         As for `money_interval`.
+    orders : ndarray, shape (k,), optional
+        Ascending numbers of orders, the first 0, where they are not 0, 1, 2, ...
 
     Examples
     --------
     >>> money_distribution(np.array([-40.0, 40.0]), np.array([[0.5, 0.5]] * 2), 6.25, np.array([9.0, 9.0]))
     array([0.5, 1. ])
     """
-    a = p * np.arange(1, pmf.shape[1])
+    a = p * (np.arange(1, pmf.shape[1]) if orders is None else orders[1:])
     value = pmf[:, 0].copy()
     few = int(np.searchsorted(a, _LARGE_SHAPE))
     large = shape >= _LARGE_SHAPE

@@ -63,6 +63,11 @@ class NBDModel(BTYDModel):
         shape, rate = self._rate(data)
         return negative_binomial(shape, rate, horizon, n_max)
 
+    def _tail_if_alive(self, data: DistinctHistories, horizon: float, counts: NDArray[np.int64]) -> Array:
+        from .count_tails import steady_tail
+
+        return steady_tail(counts, *self._rate(data), horizon)
+
     def _discounted_if_alive(self, data: DistinctHistories, horizon: float, discount_rate: float) -> Array:
         length = horizon if discount_rate == 0 else -np.expm1(-discount_rate * horizon) / discount_rate
         return self._purchases_if_alive(data, 0.0, length)

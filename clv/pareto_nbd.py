@@ -135,6 +135,12 @@ class ParetoNBDModel(BTYDModel):
         x, T, pair = data.rate_histories
         return self._pmf(x, T, horizon, n_max)[pair]
 
+    def _tail_if_alive(self, data: DistinctHistories, horizon: float, counts: NDArray[np.int64]) -> Array:
+        from .count_tails import tail_leaving_at_any_time
+
+        r, alpha, s, beta = self._values()
+        return tail_leaving_at_any_time(counts, r + data.frequency, alpha + data.T, s, beta + data.T, horizon)
+
     def _pmf(self, x: np.ndarray, T: Array, horizon: float, n_max: int) -> Array:
         from .compiled import fill_rows
         from .pareto_nbd_kernels import fill_pmf

@@ -310,3 +310,83 @@ def fill_discounted_lifetime(start, stop, T, s, beta, h, rate, nodes, weights, o
     """``discounted_lifetime`` of a customer alive at T by distinct T."""
     for i in range(start, stop):
         out[i] = discounted_lifetime(s, beta + T[i], h, rate, nodes, weights)
+
+
+@compiled
+def _softplus(y):
+    return y + math.log1p(math.exp(-y)) if y > 0.0 else math.log1p(math.exp(y))
+
+
+@compiled
+def _sigmoid(y):
+    return 1.0 / (1.0 + math.exp(-y)) if y > 0.0 else math.exp(y) / (1.0 + math.exp(y))
+
+
+@compiled
+def _log_waiting(y, m, R, s, shift):
+    """Of U = A e^y: the log-density of the m-th purchase's time, unnormalised, and of a life that lasts until then."""
+    return -m * _softplus(-y) - R * _softplus(y) - s * _softplus(y + shift)
+
+
+@compiled
+def _waiting_slope(y, m, R, s, shift):
+    return m * _sigmoid(-y) - R * _sigmoid(y) - s * _sigmoid(y + shift)
+
+
+@compiled
+def _log_waiting_mass(end, m, R, s, shift, nodes, weights):
+    """Logarithm of the integral of exp(_log_waiting) over (-inf, end]; it is log-concave, and falls off from its peak.
+
+    Gauss-Legendre in panels on either side of the peak, as far as the density falls by e^-34.
+    """
+    fall = 34.0
+    high = min(end, math.log(m / R))
+    if _waiting_slope(high, m, R, s, shift) >= 0.0:
+        peak = high
+    else:
+        low, peak = min(0.0, math.log(m / (R + s * math.exp(shift)))) - 3.0, high
+        while high - low > 1e-9 * (1.0 + abs(peak)):
+            peak = 0.5 * (low + high)
+            if _waiting_slope(peak, m, R, s, shift) > 0.0:
+                low = peak
+            else:
+                high = peak
+    top = _log_waiting(peak, m, R, s, shift)
+    total = 0.0
+    for side in (-1.0, 1.0):
+        room = end - peak if side > 0.0 else math.inf
+        if room <= 0.0:
+            continue
+        slope = abs(_waiting_slope(peak, m, R, s, shift))
+        curvature = m * _sigmoid(-peak) * _sigmoid(peak) + R * _sigmoid(-peak) * _sigmoid(peak)
+        curvature += s * _sigmoid(peak + shift) * _sigmoid(-peak - shift)
+        width = math.sqrt(2.0 * fall / curvature)
+        if slope > 0.0:
+            width = min(width, fall / slope)
+        for _ in range(8):  # the fall is convex in the width: Newton's steps end up beyond it and come back
+            if width > room:
+                break
+            at = peak + side * width
+            fallen, steep = top - _log_waiting(at, m, R, s, shift), -side * _waiting_slope(at, m, R, s, shift)
+            step = (fall - fallen) / steep
+            width += step
+            if abs(step) < 1e-3 * width:
+                break
+        width = min(width, room)
+        panels = 2 + int(width / 2.0)
+        for panel in range(panels):
+            for k in range(nodes.size):
+                y = peak + side * width * (panel + nodes[k]) / panels
+                total += weights[k] * width / panels * math.exp(_log_waiting(y, m, R, s, shift) - top)
+    return top + math.log(total)
+
+
+@compiled
+def fill_share_before_leaving(start, stop, counts, R, A, s, B, h, nodes, weights, out):
+    """Of the m-th purchases that would come by h, the share that leaving does not forestall, by row and m."""
+    for i in range(start, stop):
+        end, shift = math.log(h / A[i]), math.log(A[i] / B[i])
+        for j in range(counts.size):
+            lasting = _log_waiting_mass(end, counts[j], R[i], s, shift, nodes, weights)
+            coming = _log_waiting_mass(end, counts[j], R[i], 0.0, shift, nodes, weights)
+            out[i, j] = min(1.0, math.exp(lasting - coming))
