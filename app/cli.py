@@ -18,7 +18,7 @@ from ..sql.errors import (
     SettingsError,
     WarehouseError,
 )
-from . import api_commands, people_commands
+from . import api_commands, erase_command, people_commands
 from .command_group import EPILOG, Commands, print_json, told_to_stop
 from .options import DEFAULT_SETTINGS, JsonOption, SettingsOption, WaitOption, WarehouseOption
 from .options import settings_of as _settings
@@ -55,6 +55,7 @@ cli = typer.Typer(
 runs_cli = typer.Typer(help="List the snapshots; compare two; go back to one.", invoke_without_command=True)
 cli.add_typer(runs_cli, name="runs")
 api_commands.register(cli)
+erase_command.register(cli)
 people_commands.register(cli)
 
 FormatOption = Annotated[Format | None, typer.Option("--format", "-f", help="As --out ends; else a table.")]

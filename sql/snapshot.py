@@ -351,6 +351,50 @@ class Warehouse:
         if keep is not None:
             self.prune(keep)
 
+    @contextmanager
+    def revise(self, run: Snapshot) -> Iterator[RunWriter]:
+        """Write a run anew, and let it take the old one's place when the block ends well; hold `lock` around it.
+
+        The block writes every file and the manifest. The new run stands under the next revision of the id; pointer and
+        history then name it, and the old one is removed, though a reader may hold it. Killed at any moment it leaves
+        whole runs, the old one, the new one or both; doing it again finishes it.
+
+        Raises
+        ------
+        WarehouseError
+            A file could not be written, synced or renamed.
+        """
+        base = run.run_id.partition(".")[0]
+        folder = self._staging / f"{base}.{os.getpid()}"
+        try:
+            with saying(folder, "write"):
+                writer = RunWriter(base, folder, self._now)
+            yield writer
+            with saying(run.path, "replace"):
+                text = canonical_json({**writer.manifest, "format": MANIFEST_FORMAT, "run_id": base})
+                writer.write_text(MANIFEST, text)
+                target = self._target(base, json.loads(text))
+                if not target.exists():
+                    sync_tree(writer.path)
+                    writer.path.rename(target)
+                    sync_folder(self._runs)
+                self._rename_in_pointer(run.run_id, target.name)
+                if target != run.path:
+                    self._discard(run)
+                    sync_folder(self._runs)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _rename_in_pointer(self, old: str, new: str) -> None:
+        pointer = self._pointer()
+        renamed = json.loads(canonical_json(pointer))
+        if renamed.get("run_id") == old:
+            renamed["run_id"] = new
+        if "history" in renamed:
+            renamed["history"] = list(dict.fromkeys(new if name == old else name for name in renamed["history"]))
+        if renamed != pointer:
+            replace_text(self.pointer_path, canonical_json(renamed))
+
     def point_to(self, snapshot: Snapshot, reason: str) -> None:
         """Make a whole run the current one; hold `lock` around it.
 
@@ -476,8 +520,9 @@ class Warehouse:
             with suppress(WarehouseError):
                 if run.manifest == manifest and not run.damage():
                     return run.path
-        suffix = f".{len(revisions) + 1}" if revisions else ""
-        return self._runs / f"{run_id}{suffix}"
+        # after the highest: a lower one may have been pruned, or erased from
+        last = max((int(run.run_id.partition(".")[2] or 1) for run in revisions), default=0)
+        return self._runs / (f"{run_id}.{last + 1}" if last else run_id)
 
     def _discard(self, run: Snapshot) -> None:
         # Renamed away first: a removal that is killed half-way must not leave half a run among the runs.

@@ -16,7 +16,7 @@ from ..sql.durability import canonical_json, saying, sync_folder
 from ..sql.errors import ModelError, nearest
 from ..sql.frames import frame_like
 from ..sql.lineage import versions
-from .decision_log import considered_from, log_table, read_log, rules_to_dict
+from .decision_log import considered_from, log_facts, log_table, read_log, rules_to_dict
 from .decisions import Considered, Decisions, Rules, decide_campaign
 from .explain import explanation, summarise
 from .score_table import read_scores
@@ -221,7 +221,7 @@ class TargetList:
         """Return the list as the bytes of a ``"parquet"`` or ``"csv"`` file; ids stand in it as they are."""
         if format_ not in FORMATS:
             raise ModelError(f"format is {format_!r}; it is 'parquet' or 'csv'{nearest(format_, FORMATS)}")
-        return _parquet(self.lines) if format_ == "parquet" else _csv(self.lines)
+        return parquet_bytes(self.lines) if format_ == "parquet" else csv_bytes(self.lines)
 
     def log_bytes(self) -> bytes:
         """Return the log of decisions as the bytes of a Parquet file."""
@@ -229,7 +229,7 @@ class TargetList:
 
     @cached_property
     def _log_content(self) -> bytes:
-        return _parquet(self.log)
+        return parquet_bytes(self.log)
 
     def write(self, path: Path | str) -> Path:
         """Write the list, Parquet or CSV by its ending, with ``<name>.manifest.json`` beside it.
@@ -375,8 +375,14 @@ def replay(log: Path | str, *, manifest: Path | str | None = None) -> Replay:
     """
     import json
 
-    considered, rules, run_id = considered_from(read_log(log))
+    table = read_log(log)
+    considered, rules, run_id = considered_from(table)
     made = TargetList._decided(considered, rules, run_id)
+    erased = log_facts(table).get("erased", [])
+    if erased:
+        told = f"{len(erased)} customers were" if len(erased) > 1 else "a customer was"
+        said = f"{log}: {told} erased from it since, and the list cannot be made again without them"
+        return Replay(made, (f"{said} (tombstones {', '.join(erased)}); 'regulars erase' did that on purpose",))
     differences = []
     if run_id_of(considered, rules) != run_id:
         differences.append(f"{log}: its inputs are not those of run {run_id}: the file was changed")
@@ -463,7 +469,8 @@ def _with_versions() -> str:
     return f"; the packages are now {versions(_PACKAGES)}, the manifest names those of then"
 
 
-def _parquet(table: "pa.Table") -> bytes:
+def parquet_bytes(table: "pa.Table") -> bytes:
+    """Return a list or log as the bytes of its Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -472,7 +479,8 @@ def _parquet(table: "pa.Table") -> bytes:
     return buffer.getvalue().to_pybytes()
 
 
-def _csv(table: "pa.Table") -> bytes:
+def csv_bytes(table: "pa.Table") -> bytes:
+    """Return a list as the bytes of its CSV file."""
     import pyarrow as pa
     from pyarrow import csv
 
