@@ -381,7 +381,10 @@ def _draw_health(rows: Rows, currency: str, scheme: theme.Scheme) -> go.Figure: 
                 x=x,
                 y=[row[name] or 0 for row in inside],
                 name=label,
-                marker={"color": colours.models[colour], "pattern": {"shape": pattern, "fgcolor": colours.surface}},
+                marker={
+                    "color": colours.models[colour],
+                    "pattern": {"shape": pattern, "fillmode": "overlay", "fgcolor": colours.surface, "fgopacity": 0.55},
+                },
                 hovertemplate=f"{label}: %{{y:,.0f}}<extra></extra>",
             )
         )

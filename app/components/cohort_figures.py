@@ -35,7 +35,11 @@ def triangle_height(rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def triangle_figure(
-    rows: Sequence[Mapping[str, Any]], period: str, measure: str, scheme: theme.Scheme
+    rows: Sequence[Mapping[str, Any]],
+    period: str,
+    measure: str,
+    scheme: theme.Scheme,
+    marked: date | None = None,
 ) -> tuple[go.Figure, int]:
     """Return the triangle and how many ages it has: cohorts downwards, the newest last; age to the right, from 1.
 
@@ -48,6 +52,8 @@ def triangle_figure(
     period : {"month", "quarter"}
     measure : {"share", "count"}
     scheme : {"light", "dark"}
+    marked : date, optional
+        Cohorts before it carry a dagger.
     """
     colours = theme.PALETTES[scheme]
     cohorts = sorted({row["cohort"] for row in rows})[-MOST_COHORTS:]
@@ -125,7 +131,10 @@ def triangle_figure(
         yaxis={
             **axis,
             "tickvals": list(range(len(cohorts))),
-            "ticktext": [f"{cohort_name(one, period)} · {formats.count(sizes[one])}" for one in cohorts],
+            "ticktext": [
+                f"{cohort_name(one, period)}{'†' if marked and one < marked else ''} · {formats.count(sizes[one])}"
+                for one in cohorts
+            ],
             "range": [len(cohorts) - 0.5, -0.5],
         },
     )
@@ -153,7 +162,7 @@ def triangle_message(rows: Sequence[Mapping[str, Any]], period: str) -> str:
         if by_age.get(age):
             said.append(f"{formats.share(float(np.median(by_age[age])))} {_aged(age, period)}")
     unfinished = any(not row["is_complete"] and row["age"] > 0 for row in rows)
-    text = f"Of the middle cohort {' and '.join(said)} bought." if said else "No cohort has a whole period behind it."
+    text = f"In the middle cohort {' and '.join(said)} bought." if said else "No cohort has a whole period behind it."
     return text + (f" * The {period} is not over: it will still grow." if unfinished else "")
 
 
@@ -253,9 +262,11 @@ def trend_figure(
     mean = np.array([row["revenue"] for row in rows], dtype=float) / n
     squared = np.array([row["revenue_squared"] for row in rows], dtype=float) / n
     share = (again * n + 0.5) / (n + 1)
+    likely = 1.96 * np.sqrt(share * (1 - share) / n)
+    spread = 1.96 * np.sqrt(np.maximum(squared - mean**2, 0) / n)
     panels = (
-        ("came_again", again, 1.96 * np.sqrt(share * (1 - share) / n), "", "%{y:.1%}", colours.accent),
-        ("revenue", mean, 1.96 * np.sqrt(np.maximum(squared - mean**2, 0) / n), "2", "%{y:,.2f}", colours.models[1]),
+        ("came_again", again, np.minimum(likely, 1 - again), "", "%{y:.1%}", colours.accent),
+        ("revenue", mean, spread, "2", "%{y:,.2f}", colours.models[1]),
     )
     inside = [one for one in x if one not in left_out]
     for name, values, reach, axis, said, colour in panels:
@@ -265,7 +276,15 @@ def trend_figure(
                 y=values,
                 yaxis=f"y{axis}",
                 mode="markers",
-                error_y={"type": "data", "array": reach, "color": colours.muted, "thickness": 1.2, "width": 3},
+                error_y={
+                    "type": "data",
+                    "array": reach,
+                    # nothing lies below nobody, and no axis should reach there
+                    "arrayminus": np.clip(likely if name == "came_again" else spread, 0, np.maximum(values, 0)),
+                    "color": colours.muted,
+                    "thickness": 1.2,
+                    "width": 3,
+                },
                 marker={
                     "color": [colours.surface if one in left_out else colour for one in x],
                     "size": 8,
@@ -289,6 +308,7 @@ def trend_figure(
                     hoverinfo="skip",
                 )
             )
+    top = float(min(1.0, np.max(again + np.minimum(likely, 1 - again), initial=0.0)))
     figure.update_layout(
         template=theme.template(scheme),
         showlegend=False,
@@ -298,7 +318,7 @@ def trend_figure(
             "domain": [0.55, 1],
             "title": {"text": "Came again"},
             "tickformat": ".0%",
-            "rangemode": "tozero",
+            "range": [0, 1.06 * (top or 1.0)],
             "nticks": 4,
         },
         yaxis2={

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PERIODS: Mapping[str, str] = {"month": "Monthly", "quarter": "Quarterly"}
 MEASURES: Mapping[str, str] = {"share": "Share", "count": "Customers"}
 WITHIN: tuple[int, ...] = (30, 91, 182, 365)
+_LOOK_NEW = "Many of them look new only because the data begin (check left_censored)."
 _TREND_HEIGHT = 300
 _CURVES_HEIGHT = 340
 _AUDIT_HEIGHT = 330
@@ -201,8 +202,8 @@ def _answer(data: "SnapshotData", by: str, within: int, scheme: theme.Scheme) ->
     if censored:
         notes.append(
             html.P(
-                f"Hollow: first seen before {formats.day(censored)}, in the first {_FIRST_SEEN_DAYS} days of the data. "
-                "Many of them look new only because the data begin (check left_censored): the test leaves them out."
+                f"Hollow, and left out of the test: fewer than {FEWEST_CUSTOMERS} customers, or first seen before "
+                f"{formats.day(censored)}, in the first {_FIRST_SEEN_DAYS} days of the data. {_LOOK_NEW}"
             )
         )
     return [
@@ -236,8 +237,8 @@ def _said(
         usable = len(rows) - len(few)
         return (
             "These data cannot say.",
-            f"{usable} cohort{'s are' if usable != 1 else ' is'} old enough for {within} days and of "
-            f"{FEWEST_CUSTOMERS} customers or more; {FEWEST_COHORTS} are needed.",
+            f"{usable} cohort{'s hold' if usable != 1 else ' holds'} {FEWEST_CUSTOMERS} customers or more who have "
+            f"been seen for {within} days; {FEWEST_COHORTS} are needed. A lower age may do.",
         )
     again, revenue = trends["came_again"], trends["revenue"]
     directions = {again.direction, revenue.direction}
@@ -284,7 +285,8 @@ def _triangle(data: "SnapshotData", by: str, show: str, scheme: theme.Scheme) ->
         rows = [{**row, "age": row["age_months"]} for row in found.records]
     if not any(row["age"] > 0 for row in rows):
         return states.state("No cohort is a period old", f"The history is shorter than one {by}.", compact=True)
-    drawn, ages = cohort_figures.triangle_figure(rows, by, show, scheme)
+    censored = _first_seen(data)
+    drawn, ages = cohort_figures.triangle_figure(rows, by, show, scheme, censored)
     says = cohort_figures.triangle_message(rows, by)
     source = Source.of(
         data,
@@ -303,7 +305,10 @@ def _triangle(data: "SnapshotData", by: str, show: str, scheme: theme.Scheme) ->
             role="region",
             **aria(label="Who comes back"),
         ),
-        cards.footer(html.P(says + cut), disclosure("Who comes back", source)),
+        cards.footer(
+            html.Div([html.P(says + cut), html.P(f"† {_LOOK_NEW}") if censored else None]),
+            disclosure("Who comes back", source),
+        ),
     ]
 
 
@@ -319,6 +324,10 @@ def _curves(data: "SnapshotData", by: str, scheme: theme.Scheme) -> Component | 
         rows = [{**row, "revenue_per_customer": float(row["revenue_per_customer"] or 0)} for row in found.records]
     if not any(row["is_complete"] for row in rows):
         return states.state("No whole period yet", f"The history is shorter than one {by}.", compact=True)
+    censored = _first_seen(data)
+    truly = [row for row in rows if censored is None or row["cohort"] >= censored]
+    left_out = f" Left out: cohorts before {formats.day(censored)}. {_LOOK_NEW}" if censored and truly else ""
+    rows = truly or rows
     drawn = cohort_figures.curves_figure(rows, by, data.currency, scheme)
     says = cohort_figures.curves_message(rows, by, data.currency)
     source = Source.of(
@@ -329,7 +338,7 @@ def _curves(data: "SnapshotData", by: str, scheme: theme.Scheme) -> Component | 
     )
     return [
         figure(drawn, says, height=_CURVES_HEIGHT),
-        cards.footer(html.P(says), disclosure("Value by age", source)),
+        cards.footer(html.P(says + left_out), disclosure("Value by age", source)),
     ]
 
 
