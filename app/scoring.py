@@ -56,8 +56,10 @@ def churn_scores(snapshot: "Snapshot") -> "pa.Table":
     ModelError
         It has none.
     """
-    _require_churn(snapshot)
-    return snapshot.read("customer_churn")
+    found = snapshot.read("customer_churn")
+    if not found.num_rows:
+        _require_churn(snapshot)
+    return found
 
 
 def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
@@ -94,11 +96,13 @@ def _require_churn(snapshot: "Snapshot") -> None:
     from ..clv.churn_forecast import ChurnForecast
 
     if ChurnForecast.name not in snapshot.models():
-        said = [note for note in snapshot.manifest["notes"] if note.startswith("[churn]")]
-        raise ModelError(
-            f"run {snapshot.run_id} has no churn models: "
-            f"{'; '.join(said) or '[churn] was not configured'}; build with a [churn] section"
+        said = [note for note in snapshot.manifest["notes"] if note.startswith("[churn] has no answer")]
+        asked = snapshot.manifest["settings"].get("churn")
+        why = "; ".join(said) or (
+            "it is of a version that did not store them" if asked else "[churn] was not configured"
         )
+        remedy = "build again" if asked else "build with a [churn] section"
+        raise ModelError(f"run {snapshot.run_id} has no churn models: {why}; {remedy}")
 
 
 def snapshot_sql(snapshot: "Snapshot") -> str:

@@ -1,5 +1,6 @@
 """Churn in a build: every customer has an answer, it is what the models say, and it is the same however one builds."""
 
+import json
 import shutil
 from datetime import date, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 
 from regulars.app import named_rows
 from regulars.app.build import run_build
-from regulars.app.scoring import churn_anew
+from regulars.app.scoring import churn_anew, churn_scores
 from regulars.clv import ParetoNBDModel, load_model
 from regulars.sql import connect
 from regulars.sql.contract import CHURN_REPORTS, CUSTOMER_CHURN
@@ -149,6 +150,18 @@ def test_a_stored_model_that_is_lost_or_changed_is_damage(built, tmp_path):
     assert copy.damage() == ["models/churn_forecast.json has other content than was published"]
     path.unlink()
     assert copy.damage() == ["models/churn_forecast.json is missing"]
+
+
+def test_a_run_of_a_version_that_stored_no_churn_models_can_be_read_but_not_scored_anew(built, tmp_path):
+    shop, result = built
+    folder = tmp_path / result.snapshot.run_id
+    shutil.copytree(result.snapshot.path, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["models"]["churn_forecast"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert churn_scores(Snapshot(folder)).equals(result.snapshot.read("customer_churn"))
+    with pytest.raises(ModelError, match="it is of a version that did not store them; build again"):
+        churn_anew(shop.settings(churn=SECTION), Snapshot(folder))
 
 
 def test_between_two_builds_the_stored_models_score_today(shop_at, tmp_path, lines_by_month, built):
