@@ -12,7 +12,8 @@ import secrets
 import shutil
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, jsonify, request
 
 from ..sql.durability import saying
-from ..sql.errors import RegularsError, SourceError, WarehouseError
+from ..sql.errors import RegularsError, SettingsError, SourceError, WarehouseError
 from ..sql.files import ENDINGS
 from .access import require
 from .start_settings import settings_target
@@ -207,13 +208,15 @@ def register(server: Flask, data: "AppData") -> None:
     @server.post("/upload")
     def begin_upload() -> Response:
         by = _asked_for()
-        target = settings_target(data)
-        target.must_be_writable()
+        with _refusing():
+            target = settings_target(data)
+            target.must_be_writable()
         name, size = request.args.get("name", ""), request.args.get("size", "")
         if not size.isascii() or not size.isdigit() or len(size) > 15:
             raise UploadRefused("the size of the file is missing")
-        data.state.audit(by, "upload", name[:200], bytes=int(size))
-        upload = uploads.begin(target.folder / FOLDER, name, int(size), target.max_upload_bytes, by)
+        with _refusing():
+            data.state.audit(by, "upload", name[:200], bytes=int(size))
+            upload = uploads.begin(target.folder / FOLDER, name, int(size), target.max_upload_bytes, by)
         return _answer({"id": upload.id, "piece": PIECE_BYTES, "name": upload.name})
 
     @server.post("/upload/<upload_id>")
@@ -222,11 +225,14 @@ def register(server: Flask, data: "AppData") -> None:
         offset = request.args.get("offset", "")
         if not offset.isascii() or not offset.isdigit() or len(offset) > 15:
             raise UploadRefused("the place of the piece is missing")
-        return _answer({"bytes": uploads.add(upload_id, int(offset), request.get_data(cache=False), by).bytes})
+        with _refusing():
+            return _answer({"bytes": uploads.add(upload_id, int(offset), request.get_data(cache=False), by).bytes})
 
     @server.post("/upload/<upload_id>/end")
     def end_upload(upload_id: str) -> Response:
-        path = uploads.end(upload_id, _asked_for())
+        by = _asked_for()
+        with _refusing():
+            path = uploads.end(upload_id, by)
         return _answer({"path": f"{FOLDER}/{path.name}"})
 
     @server.post("/upload/<upload_id>/stop")
@@ -328,6 +334,17 @@ def _asked_for() -> str:
     if origin and origin.partition("://")[2] != request.host:
         raise UploadRefused("a request from another site", 403)
     return require("admin").name
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Say to the page what is wrong with the place that files go to."""
+    try:
+        yield
+    except SettingsError as error:
+        raise UploadRefused(str(error), 409) from error
+    except WarehouseError as error:
+        raise UploadRefused(str(error), 507) from error
 
 
 def _answer(said: dict[str, Any]) -> Response:
