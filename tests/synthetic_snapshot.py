@@ -46,6 +46,8 @@ def write_snapshot(
     tables |= _beside("synthetic_churn").churn_tables()
     campaigns = _beside("synthetic_campaigns")
     tables |= campaigns.campaign_tables(tables["customer_summary"]["customer_id"])
+    prices = _beside("synthetic_prices")
+    tables |= prices.price_tables(as_of)
     tables["kpis"] = _kpis(tables, as_of)
     tables["money_reconciliation"] = _money(tables)
     tables["check_results"] = _checks()
@@ -61,6 +63,7 @@ def write_snapshot(
                 rows = _typed(name, columns)
                 facts[name] = writer.write_table(name, rows.to_batches(), rows.schema)
         models = {name: writer.write_text(f"models/{name}.json", text) for name, text in beside.model_texts().items()}
+        prices.save_plans(writer.path, as_of)
         writer.manifest.update(
             {
                 "as_of": as_of.isoformat(),
