@@ -83,7 +83,7 @@ def _effects() -> list[dict]:
         "decision": "rank",
         "ranking": "x",
         "sentence": "Rank by x: QINI 0.12 (95% interval 0.04 to 0.2) per head, p = 0.004 among 2 rankings. "
-        "Treating the first 60% gains most.",
+        "Treating the first 70% gains most.",
         "refused": False,
         "model_version": MODEL_VERSION,
     }
@@ -102,7 +102,7 @@ def _effects() -> list[dict]:
         {
             **shared, **unsure, "campaign": "newsletter", "arm": "letter", "customers": 800, "treated": 400,
             "effect": 0.2, "lower": -1.9, "upper": 2.3,
-            "sentence": "Not enough data: treating everyone with letter gains 0.06 (95% interval -0.6 to 0.7) per head.",
+            "sentence": "Not enough data: treating everyone with letter gains 0.06 (95% interval -0.6 to 0.7) a head.",
         },
         {**shared, **refused, "campaign": "spring", "arm": "mail", "customers": 1000, "treated": 600, "overlap": None},
     ]  # fmt: skip

@@ -49,21 +49,21 @@ def tool(currency: str, saved: Sequence[str]) -> Component:
                         [
                             _number("uplift-budget", "Budget", **money, step=100),
                             html.Div(
-                                dmc.Slider(
-                                    id="uplift-slider",
-                                    min=0,
-                                    max=100,
-                                    value=100,
-                                    step=1,
-                                    size="md",
-                                    label=None,
-                                    marks=[
-                                        {"value": 0, "label": "0"},
-                                        {"value": 50, "label": "half"},
-                                        {"value": 100, "label": "all that pays"},
-                                    ],
-                                    thumbLabel="Budget as a share of all that pays",
-                                ),
+                                [
+                                    dmc.Slider(
+                                        id="uplift-slider",
+                                        min=0,
+                                        max=100,
+                                        value=100,
+                                        step=1,
+                                        size="md",
+                                        label=None,
+                                        thumbLabel="Budget as a share of all that pays",
+                                    ),
+                                    html.Div(
+                                        [html.Span("nothing"), html.Span("all that pays")], className="slider-ends"
+                                    ),
+                                ],
                                 className="uplift-slider",
                             ),
                         ],
