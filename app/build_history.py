@@ -108,6 +108,9 @@ def recording(warehouse: Path) -> "Iterator[Recorder]":
         recorder.end("cancelled", "it was told to stop", 130)
         raise
     except Exception as error:
+        if _is_interrupt(error):
+            recorder.end("cancelled", "it was told to stop", 130)
+            raise KeyboardInterrupt from error
         said = str(error).partition("\n\n")[0]
         if not isinstance(error, RegularsError):
             said = f"unforeseen {type(error).__name__}: {said}"
@@ -167,6 +170,18 @@ class Recorder:
                 replace_text(path, "\n".join(kept) + "\n")
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(_plain(record), ensure_ascii=False) + "\n")
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it was told to stop while the database worked, which then says so in its own way."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt) or type(seen).__name__ == "InterruptException":
+            return True
+        if str(seen).strip() in {"Query interrupted", "INTERRUPT Error: Interrupted!"}:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _plain(record: BuildRecord) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def build_state(status: Status) -> Component:
     """Return where the builds of a warehouse stand."""
     build = status.build
     if build is None:
-        return html.P("No build has run here yet.", className="build-line")
+        return html.P("No build is on record here.", className="build-line")
     if status.phase == "starting" or (status.phase == "running" and status.is_stopping):
         said = "Stopping: what was begun is cleared away" if status.is_stopping else "Starting the build"
         return html.Div([_line("box", said, build), _bar(build)], className="build-works")

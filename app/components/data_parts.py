@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 from ...sql.contract import SET_ASIDE_REASONS
 from .. import formats, theme
 from ..build_history import BuildRecord
+from .aria import aria
 from .build_panel import seconds, when
 from .icons import icon
 from .kpi import label
@@ -144,6 +145,9 @@ def money_table(rows: Sequence[Mapping[str, Any]], currency: str) -> Component:
             className="table data-table",
         ),
         className="table-scroll",
+        tabIndex=0,
+        role="region",
+        **aria(label="Money by where it went"),
     )
 
 
@@ -286,7 +290,7 @@ def files_table(inputs: Mapping[str, Any], rows: Mapping[str, int]) -> Component
                 )
             )
     heads = [("File", None), ("Feeds", None), ("Lines", "num"), ("Size", "num"), ("SHA-256", None)]
-    return _table(heads, body)
+    return _table("Input files", heads, body)
 
 
 def builds_table(builds: Sequence[BuildRecord]) -> Component:
@@ -305,7 +309,7 @@ def builds_table(builds: Sequence[BuildRecord]) -> Component:
         for build in builds
     ]
     heads = [("Ended", None), ("Outcome", None), ("Run", None), ("Took", "num"), ("Started by", None), ("Reason", None)]
-    return _table(heads, body)
+    return _table("Builds that ended", heads, body)
 
 
 def runs_table(runs: Sequence[Mapping[str, Any]]) -> Component:
@@ -331,10 +335,10 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> Component:
         ("Customers", "num"),
         ("Model", None),
     ]
-    return _table(heads, body)
+    return _table("Snapshots that stand", heads, body)
 
 
-def _table(heads: Sequence[tuple[str, str | None]], body: Sequence[Component]) -> Component:
+def _table(said: str, heads: Sequence[tuple[str, str | None]], body: Sequence[Component]) -> Component:
     return html.Div(
         html.Table(
             [
@@ -344,6 +348,9 @@ def _table(heads: Sequence[tuple[str, str | None]], body: Sequence[Component]) -
             className="table data-table",
         ),
         className="table-scroll",
+        tabIndex=0,
+        role="region",
+        **aria(label=said),
     )
 
 

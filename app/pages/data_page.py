@@ -148,7 +148,7 @@ def report(data: "SnapshotData", search: str) -> Sequence[tuple[str, Component]]
         ("Is a day missing?", html.Div(_days(data, "light"))),
         ("Builds", html.Div(_builds(data))),
         ("Input files", html.Div(_files(data))),
-        ("Rejected lines", listing_table(data, filters) if not data.lacks("rejected_order_lines") else _no_lines(data)),
+        ("Rejected lines", _listed(data, filters)),
     ]
 
 
@@ -193,7 +193,7 @@ def _money(data: "SnapshotData") -> list[Component]:
 
 def _checks(data: "SnapshotData") -> list[Component]:
     rows = data.check_results().records
-    failed = [row for row in rows if not row["passed"]]
+    failed = sorted((row for row in rows if not row["passed"]), key=_gravity)
     passed = [row for row in rows if row["passed"]]
     verdict = f"{len(passed)} of {len(rows)} checks found nothing"
     parts: list[Component] = [
@@ -205,6 +205,11 @@ def _checks(data: "SnapshotData") -> list[Component]:
         folded = html.Ul([_check(data, row) for row in passed], className="data-findings data-passed")
         parts.append(html.Details([html.Summary(verdict), folded], className="data-fold"))
     return parts
+
+
+def _gravity(row: Mapping[str, Any]) -> int:
+    order = ("blocking", "warning", "info")
+    return order.index(row["severity"]) if row["severity"] in order else len(order)
 
 
 def _check(data: "SnapshotData", row: Mapping[str, Any]) -> Component:
@@ -309,7 +314,7 @@ def _builds_card() -> Component:
 
 
 def _rejected_card(data: "SnapshotData", filters: Any) -> Component:
-    missing = data.lacks("rejected_order_lines")
+    missing = bool(data.lacks("rejected_order_lines")) or data.count(REJECTED.everything) == 0
     body = (
         [_no_lines(data)]
         if missing
@@ -393,7 +398,17 @@ def _export_links() -> list[Component]:
     ]
 
 
+def _listed(data: "SnapshotData", filters: Any) -> Component:
+    if data.lacks("rejected_order_lines") or data.count(REJECTED.everything) == 0:
+        return _no_lines(data)
+    return listing_table(data, filters)
+
+
 def _no_lines(data: "SnapshotData") -> Component:
+    if not data.lacks("rejected_order_lines"):
+        return states.state(
+            "No line was set aside", "Figures and models are made of all of them.", symbol="check", compact=True
+        )
     return states.state(
         "The lines set aside are not in this snapshot",
         f"Run {data.run_id} {data.lacks('rejected_order_lines')}: another version of regulars made it.",
