@@ -11,6 +11,7 @@ import re
 import threading
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -218,5 +219,6 @@ def _replace_private(path: Path, text: str) -> None:
         beside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise SettingsError(f"the users file {path} cannot be written: {error.strerror or error}") from None
