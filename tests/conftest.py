@@ -52,6 +52,25 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
+# Files whose tests run on Spark, besides single tests called test_spark_*: one worker runs them all, on one Spark.
+SPARK_FILES = ("test_engines_agree.py", "test_staging_on_spark.py", "test_spark.py", "test_campaign_queries.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """``--dist loadfile``, with Spark's tests as one file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileAndSpark(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::", 1)[0]
+            return "spark" if Path(path).name in SPARK_FILES or "::test_spark_" in nodeid else path
+
+    return ByFileAndSpark(config, log)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_the_environment(monkeypatch):
     for name in list(os.environ):
