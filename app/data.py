@@ -25,7 +25,7 @@ from ..sql.engine import DuckDBEngine, QueryError
 from ..sql.errors import RegularsError, SettingsError, WarehouseError
 from ..sql.snapshot import Warehouse
 from .listing import Column, ListFilters, Listing
-from .listings import CUSTOMERS, LISTINGS
+from .listings import AT_RISK, CUSTOMERS, LISTINGS
 from .state import State
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ MOST_ROWS = 200
 ENOUGH_CUSTOMERS = 500
 ENOUGH_DAYS = 180
 _KEPT_SNAPSHOTS = 3
+# what the first click of a morning is about
+_READ_AHEAD = (CUSTOMERS, AT_RISK)
 _KEPT_ANSWERS = 256
 _EXPORT_BATCH = 20_000
 _T = TypeVar("_T")
@@ -162,9 +164,13 @@ class AppData:
         return Settings.from_toml(self.settings_path, build={"warehouse": str(self.path)})
 
     def warm(self) -> None:
-        """Read the customers of the current snapshot ahead of the first page; nothing where there is no snapshot."""
+        """Read the lists of the current snapshot ahead of the first page; nothing where there is no snapshot."""
         try:
-            self.snapshot().enough_data()
+            current = self.snapshot()
+            current.enough_data()
+            for listing in _READ_AHEAD:
+                if not any(current.lacks(name) for name in query(listing.name).inputs if name not in listing.optional):
+                    current.count(listing.everything)
         except RegularsError as error:
             log.info("nothing to read ahead: %s", error)
 

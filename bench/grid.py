@@ -23,7 +23,7 @@ def section(*, small: bool = False) -> Section:
     """Requests through the whole WSGI application, without a network, each with a new question."""
     customers = 5_000 if small else CUSTOMERS
     with tempfile.TemporaryDirectory() as folder:
-        _synthetic().write_snapshot(Path(folder), customers=customers)
+        synthetic_snapshots().write_snapshot(Path(folder), customers=customers)
         app = create_server(folder, warm=False)
         client = app.server.test_client()
         first = _milliseconds(lambda: client.get("/rows/customers?end=100"))
@@ -90,7 +90,8 @@ def _milliseconds(work: Callable[[], object]) -> float:
     return 1_000 * (time.perf_counter() - begun)
 
 
-def _synthetic() -> Any:
+def synthetic_snapshots() -> Any:
+    """Return the module that writes made-up snapshots."""
     path = Path(__file__).parent.parent / "tests" / "synthetic_snapshot.py"
     spec = importlib.util.spec_from_file_location("synthetic_snapshot", path)
     if spec is None or spec.loader is None:

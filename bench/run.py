@@ -38,6 +38,7 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
         "imports": partial(import_section, runs),
         "build": build_section,
         "grid": partial(_grid_section, small=small),
+        "analysts": partial(_analysts_section, small=small),
         "api": partial(_api_section, small=small),
         "allocation": partial(
             _of, "uplift_speed", "allocation_section", *((2_000, 500, 100) if small else ALLOCATION), few
@@ -64,6 +65,12 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
 def _grid_section(*, small: bool) -> Section:
     # imported when it is run: the app takes a while
     from grid import section
+
+    return section(small=small)
+
+
+def _analysts_section(*, small: bool) -> Section:
+    from analysts import section
 
     return section(small=small)
 

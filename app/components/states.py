@@ -1,7 +1,9 @@
 """What a page shows when there is no number to show, and which command helps."""
 
 import logging
+import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -18,6 +20,10 @@ from ..listing import FilterError
 from .icons import icon
 
 log = logging.getLogger(__name__)
+
+# what is kept of each callback
+_MOST_KEPT = 24
+_LONGEST_KEY = 2_000
 
 _COMMANDS = {
     "regulars demo": "a snapshot from a public grocery data set, to look around",
@@ -104,6 +110,33 @@ def guarded(view: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except Exception as error:  # noqa: BLE001 - the place of the answer shows it, the log keeps it
             return problem(error, compact=True)
+
+    return shown
+
+
+def kept(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a callback give its answer again for the same run and inputs: a snapshot never changes, nor what it shows.
+
+    Only for what a run alone decides. The first input is the run's id; without one nothing is kept, nor is an error.
+    """
+    answers: OrderedDict[str, Any] = OrderedDict()
+    lock = threading.Lock()
+
+    @wraps(view)
+    def shown(*args: Any) -> Any:
+        key = repr(args)
+        if not (args and isinstance(args[0], str) and args[0]) or len(key) > _LONGEST_KEY:
+            return view(*args)
+        with lock:
+            if key in answers:
+                answers.move_to_end(key)
+                return answers[key]
+        answer = view(*args)
+        with lock:
+            answers[key] = answer
+            while len(answers) > _MOST_KEPT:
+                answers.popitem(last=False)
+        return answer
 
     return shown
 

@@ -235,6 +235,7 @@ def register(app: Dash, data: "AppData") -> None:
 
     @app.callback(Output("churn-totals", "children"), Input("run", "data"))
     @states.guarded
+    @states.kept
     def totals(run: str) -> Component:
         return _totals(data.snapshot(run))
 
@@ -245,11 +246,13 @@ def register(app: Dash, data: "AppData") -> None:
         Input("scheme", "data"),
     )
     @states.guarded
+    @states.kept
     def curves(run: str, after: Any, scheme: Any) -> list[Component] | Component:
         return _survival(data.snapshot(run), after, theme.scheme(scheme))
 
     @app.callback(Output("churn-distribution", "children"), Input("run", "data"), Input("scheme", "data"))
     @states.guarded
+    @states.kept
     def distribution(run: str, scheme: Any) -> list[Component] | Component:
         return _distribution(data.snapshot(run), theme.scheme(scheme))
 
@@ -260,11 +263,13 @@ def register(app: Dash, data: "AppData") -> None:
         Input("scheme", "data"),
     )
     @states.guarded
+    @states.kept
     def calibration(run: str, models: Any, scheme: Any) -> list[Component] | Component:
         return _reliability(data.snapshot(run), models, theme.scheme(scheme))
 
     @app.callback(Output("churn-reports", "children"), Input("run", "data"))
     @states.guarded
+    @states.kept
     def reports(run: str) -> list[Component] | Component:
         return _judged(data.snapshot(run))
 

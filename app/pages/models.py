@@ -215,11 +215,13 @@ def register(app: Dash, data: "AppData") -> None:
         Input("scheme", "data"),
     )
     @states.guarded
+    @states.kept
     def by_tenths(run: str, shown: Any, scheme: Any) -> list[Component] | Component:
         return _deciles(data.snapshot(run), shown, theme.scheme(scheme))
 
     @app.callback(Output("models-lineage", "children"), Input("run", "data"), Input("models-table", "value"))
     @states.guarded
+    @states.kept
     def lineage(run: str, table: Any) -> list[Component] | Component:
         return _lineage(data.snapshot(run), table)
 

@@ -169,21 +169,25 @@ def register(app: Dash, data: "AppData") -> None:
         Input("scheme", "data"),
     )
     @states.guarded
+    @states.kept
     def order_tracking(run: str, view: Any, models: Any, scheme: Any) -> Component | list[Component]:
         return _tracking(data.snapshot(run), view, models, theme.scheme(scheme))
 
     @app.callback(Output("overview-concentration", "children"), Input("run", "data"), Input("scheme", "data"))
     @states.guarded
+    @states.kept
     def value_concentration(run: str, scheme: Any) -> list[Component]:
         return _concentration(data.snapshot(run), theme.scheme(scheme))
 
     @app.callback(Output("overview-segments", "children"), Input("run", "data"))
     @states.guarded
+    @states.kept
     def segments(run: str) -> list[Component]:
         return _segments(data.snapshot(run))
 
     @app.callback(Output("overview-trust", "children"), Input("run", "data"))
     @states.guarded
+    @states.kept
     def trusted(run: str) -> list[Component]:
         return _trust(data.snapshot(run))
 
