@@ -33,9 +33,9 @@ PAGES: tuple[Page, ...] = (
     cohorts.PAGE,
     churn.PAGE,
     uplift.PAGE,
-    models.PAGE,
     pricing.PAGE,
     data_page.PAGE,
+    models.PAGE,
     start.PAGE,
 )
 _LARGEST_REQUEST = 1 << 20
