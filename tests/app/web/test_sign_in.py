@@ -2,15 +2,20 @@
 
 import re
 import shutil
+import socket
+import subprocess
+import sys
+from contextlib import closing
 from datetime import datetime
 from html import unescape
+from http.client import HTTPConnection
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from itsdangerous import TimestampSigner
 
 from regulars.app import sign_in
-from regulars.app.server import create_server, serve
+from regulars.app.server import create_server, serve, served
 from regulars.app.throttle import WINDOW_SECONDS, Throttle
 from regulars.app.users import UsersFile
 from regulars.sql.errors import SettingsError
@@ -493,3 +498,54 @@ def test_times_in_the_audit_have_a_zone(app):
     (line,) = app.server.extensions["regulars"].state.audit_lines()
     assert isinstance(line.at, datetime)
     assert line.at.utcoffset() is not None
+
+
+# ---------------------------------------------------------------- over the wire
+
+
+def over_the_wire(address: str, path: str, *headers: tuple[str, str]) -> int:
+    """The status of a request whose headers are sent just as they are, twice or with underscores."""
+    connection = HTTPConnection(address.partition("://")[2])
+    with closing(connection):
+        connection.putrequest("GET", path)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+def test_a_header_that_a_client_slips_past_the_proxy_is_not_believed(make):
+    user, groups = ("X-Forwarded-User", "ann"), ("X-Forwarded-Groups", "admin")
+    with served(make("proxy", 'trusted_proxies = ["127.0.0.1"]\n')) as address:
+        assert over_the_wire(address, "/rows/customers", user, groups) == 200
+        assert over_the_wire(address, "/rows/customers", user, ("X-Forwarded-User", "adam"), groups) == 401
+        assert over_the_wire(address, "/rows/customers", ("X_Forwarded_User", "ann"), groups) == 401
+        assert over_the_wire(address, "/rows/customers", groups) == 401
+        assert over_the_wire(address, "/metrics") == 401  # from a proxy's address nobody is this machine
+
+
+def test_the_command_serves_off_loopback_to_who_signs_in(folder, make):
+    make()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["app", "-s", str(folder / "regulars.toml"), "-w", str(folder / "warehouse"), "--host", "0.0.0.0"]
+    program = subprocess.Popen(
+        [sys.executable, "-c", "from regulars.app.cli import main; main()", *words, "--port", str(port)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    try:
+        assert program.stderr is not None
+        assert f":{port}" in program.stderr.readline()
+        address = f"http://127.0.0.1:{port}"
+        assert over_the_wire(address, "/healthz") == 200
+        assert over_the_wire(address, "/rows/customers") == 401
+        assert over_the_wire(address, "/") == 303
+        assert over_the_wire(address, "/api/v1/snapshot") == 401
+    finally:
+        program.terminate()
+        assert program.wait(20) == 0
+        program.stderr.close()
