@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, ctx, html, no_update
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
-from flask import Response, send_file
+from flask import Response
 
 from ...sql.errors import RegularsError, SettingsError, StaleSnapshotError, WarehouseError
 from .. import access, formats
@@ -83,9 +83,9 @@ def register(app: Dash, data: "AppData", jobs: Jobs) -> None:
         if path is None:
             raise WarehouseError(f"there is no price file {name[:80]!r} on record")
         data.state.audit(person.name, "export price file", name)
-        answer = send_file(path, as_attachment=True, download_name=name)
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+        kind = "text/csv" if path.suffix == ".csv" else "application/vnd.apache.parquet"
+        headers = {"Content-Disposition": f'attachment; filename="{path.name}"', "Cache-Control": "no-store"}
+        return Response(path.read_bytes(), mimetype=kind, headers=headers)
 
     @app.callback(
         Output("price-on", "placeholder"),
