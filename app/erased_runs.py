@@ -117,9 +117,7 @@ def without(table: "pa.Table", name: str, person: Redactor) -> "pa.Table":
         place = table.schema.get_field_index("ordered_at")
         day = pc.floor_temporal(table["ordered_at"], unit="day")
         table = table.set_column(place, table.schema.field(place), pc.if_else(theirs, day, table["ordered_at"]))
-        order = pc.sort_indices(
-            table, [(column, "ascending") for column in table.column_names], null_placement="at_start"
-        )
+        order = pc.sort_indices(table, [(column, "ascending", "at_start") for column in table.column_names])
         table = table.take(order)
     for column in sentence_columns(table):
         named = person.naming(table[column])
