@@ -1,4 +1,4 @@
-"""Write what is read off the code: data dictionary, queries and checks, and the SQL user's door (sql/open.sql).
+"""Write what is read off the code: data dictionary, queries, checks, the SQL user's door, the API's description.
 
 ``python docs/generate.py`` rewrites them; ``--check`` fails where one is out of date (a test runs that).
 """
@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from regulars.app.api_description import description
 from regulars.sql import catalog, contract, door
+from regulars.sql.durability import canonical_json
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- made by `make docs`; edit the code it is read from instead -->\n"
@@ -80,6 +82,7 @@ PAGES = {
     "data-dictionary.md": data_dictionary,
     "queries.md": query_reference,
     "../sql/open.sql": door.open_script,
+    "openapi.json": lambda: canonical_json(description()),
 }
 
 
