@@ -103,17 +103,15 @@ def register(app: Dash, data: "AppData") -> None:
         except Exception as error:  # noqa: BLE001 - shown in place of the rows
             return _mistake(error), "", "", True, True
         writable = _writable(made.target)
-        shown: list[Any] = [
-            start_mapping.preview_table(preview(settings_of(made.target, made.said), made.target.folders))
-        ]
+        shown: list[Any] = []
         try:
+            shown.append(start_mapping.preview_table(preview(settings_of(made.target, made.said), made.target.folders)))
             made.must_be_whole()
-        except RegularsError as error:
-            shown.append(_mistake(error))
-            return shown, _text(made), "", True, False
+        except Exception as error:  # noqa: BLE001 - shown in place of the rows
+            return [*shown, _mistake(error)], made.text, "", True, not shown
         if writable:
             shown.append(html.P([icon("alert", 15), html.Span(writable)], className="caution"))
-        return shown, _text(made), made.shown, bool(writable), False
+        return shown, made.text, made.shown, bool(writable), False
 
     @app.callback(
         Output("start-check-id", "data"),
@@ -296,10 +294,6 @@ def _writable(target: SettingsTarget) -> str:
     except SettingsError as error:
         return str(error)[:1].upper() + str(error)[1:]
     return ""
-
-
-def _text(made: _Draft) -> str:
-    return made.text
 
 
 def _mistake(error: Exception) -> Component:
