@@ -30,7 +30,7 @@ _WELL_KNOWN = (
     "insecure", "development", "testing", "letmein", "qwerty", "admin", "your", "here", "super", "django", "flask",
     "key", "please", "this", "not", "for", "production", "session", "cookie", "string", "random", "long", "very",
 )  # fmt: skip
-_IN_ORDER = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+_IN_ORDER = "abcdefghijklmnopqrstuvwxyz", "0123456789", "qwertyuiop", "asdfghjkl", "zxcvbnm"
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,14 @@ def secret_problem(secret: str) -> str:
     if size < SHORTEST_SECRET:
         return f"has {size} bytes, and needs {SHORTEST_SECRET} or more"
     lowered = secret.lower()
-    left = re.sub("|".join(sorted(_WELL_KNOWN, key=len, reverse=True)), "", lowered)
+    plain = re.sub(r"\W|_", "", lowered)
+    left = re.sub("|".join(sorted(_WELL_KNOWN, key=len, reverse=True)), "", plain)
     for order in _IN_ORDER:
         for length in range(len(order), 3, -1):
             for start in range(len(order) - length + 1):
                 left = left.replace(order[start : start + length], "")
-    repeats = re.fullmatch(r"(.{1,16}?)\1+.{0,15}", lowered) is not None
-    if repeats or len(set(lowered)) < _FEWEST_CHARACTERS or len(re.sub(r"\W|_", "", left)) < SHORTEST_SECRET // 2:
+    repeats = re.fullmatch(r"(.{1,16}?)\1+.{0,15}", plain) is not None
+    if repeats or len(set(lowered)) < _FEWEST_CHARACTERS or len(left) < SHORTEST_SECRET // 2:
         return "is well known or easily guessed"
     return ""
 

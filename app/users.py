@@ -51,6 +51,15 @@ class UsersFile:
     Parameters
     ----------
     path : Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = UsersFile(Path(tempfile.mkdtemp()) / "users.toml")
+    >>> file.add("ann", "analyst", "correct horse battery").role
+    'analyst'
+    >>> file.check("Ann", "correct horse battery").name, file.check("ann", "wrong")
+    ('ann', None)
     """
 
     def __init__(self, path: Path) -> None:

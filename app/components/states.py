@@ -17,6 +17,7 @@ from ...sql.errors import RegularsError
 from ..access import NotAllowed
 from ..data import NoSnapshot, SnapshotGap
 from ..listing import FilterError
+from ..state import NotAudited
 from .icons import icon
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,9 @@ def problem(error: Exception, *, compact: bool = False) -> Component:
             symbol="filter",
             compact=compact,
         )
+    if isinstance(error, NotAudited):
+        log.error("%s", error)
+        return state("Not done, for it cannot be put on record", _sentence(error), symbol="alert", compact=compact)
     if isinstance(error, NotAllowed):
         return state("Not allowed", _sentence(error), symbol="alert", compact=compact)
     if isinstance(error, RegularsError):

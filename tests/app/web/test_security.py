@@ -222,6 +222,16 @@ def test_what_cannot_be_audited_is_not_exported(own_app, house, spoil, path):
         State(house).audit("ann", "export", "x")
 
 
+def test_a_page_says_that_nothing_was_done_without_a_record():
+    from regulars.app.components import states
+
+    text = str(
+        states.problem(NotAudited("write target list of winback: not done, for it cannot be audited: disk full"))
+    )
+    assert "Not done" in text
+    assert "disk full" in text
+
+
 def test_looking_needs_no_audit(own_app, house):
     broken(house)
     assert own_app.server.test_client().get("/rows/customers").status_code == 200

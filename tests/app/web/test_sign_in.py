@@ -414,6 +414,7 @@ WEAK = [
     ("change-me-in-production-please-secret", "well known"),
     ("0123456789abcdefghijklmnopqrstuvwxyz", "well known"),
     ("0123456789abcdef" * 2, "well known"),
+    ("qwertyuiopasdfghjklzxcvbnm1234567890", "well known"),
     ("your-very-long-random-secret-key-goes-here", "well known"),
 ]
 
