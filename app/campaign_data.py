@@ -1,5 +1,6 @@
 """What a campaign is learnt from: its customers' features, arms and outcomes as one table, and how to read it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..sql.campaign_settings import CampaignSettings
+    from ..sql.engine import Engine
     from ..sql.pipeline import Pipeline
     from ..uplift.experiment import Experiment
 
@@ -26,6 +28,7 @@ _COVARIATE_TYPES = ("VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIG
 # A text or number with a value of its own for most customers names them: an address, a card, a phone.
 _MOST_DISTINCT = 0.5
 _COVARIATES = "campaign_covariates"
+_ADDRESS_NAME = re.compile(r"(.*[-_ ])?e[-_ ]?mail([-_ ]?addr(ess)?)?", re.IGNORECASE)
 
 
 class CampaignRefused(ModelError):
@@ -316,6 +319,9 @@ def store_covariates(pipeline: "Pipeline") -> tuple[tuple[str, ...], tuple[str, 
     further = {n: t for n, t in engine.columns("customers").items() if n not in CUSTOMERS.column_names}
     kept = [name for name, type_ in further.items() if type_.startswith(_COVARIATE_TYPES)]
     left = {name: f"is {further[name]}" for name in further if name not in kept}
+    addresses = [name for name in kept if _holds_addresses(engine, name, further[name])]
+    left |= dict.fromkeys(addresses, "holds e-mail addresses, which no model reads")
+    kept = [name for name in kept if name not in addresses]
     if kept:
         counts = ", ".join(f"count(DISTINCT {_quoted(n)}) AS {_quoted(n)}" for n in kept)
         (seen,) = engine.query(f"SELECT {counts}, count(*) AS {_quoted(_COVARIATES)} FROM customers").to_pylist()
@@ -335,6 +341,13 @@ def store_covariates(pipeline: "Pipeline") -> tuple[tuple[str, ...], tuple[str, 
         )
     notes = tuple(f"customers.{name} is no feature of campaigns: it {why}" for name, why in sorted(left.items()))
     return tuple(_feature_name(name) for name in kept), notes
+
+
+def _holds_addresses(engine: "Engine", name: str, type_: str) -> bool:
+    if _ADDRESS_NAME.fullmatch(name):
+        return True
+    some = f"SELECT 1 AS one FROM customers WHERE {_quoted(name)} LIKE '%_@_%' LIMIT 1"
+    return type_ == "VARCHAR" and engine.query(some).num_rows > 0
 
 
 def with_covariates(pipeline: "Pipeline", features: "pa.Table", covariates: tuple[str, ...]) -> "pa.Table":

@@ -135,6 +135,8 @@ class AppData:
         if not found.path.is_dir():
             raise WarehouseError(f"the files of run {found.run_id} are gone; make a new snapshot: regulars build")
         with self._lock:
+            for gone in [name for name, one in self._opened.items() if not one.snapshot.path.is_dir()]:
+                del self._opened[gone]  # pruned, or a person was erased from it: nothing of it stays in memory
             opened = self._opened.get(found.run_id)
             if opened is None:
                 engine = _shut_in(found.path, self._threads, self._memory_limit, f"{self._spill}/{found.run_id}")

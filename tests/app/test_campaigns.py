@@ -444,6 +444,8 @@ class TestLearntFrom:
                 "region": [("north", "south", None)[i % 3] for i in range(CUSTOMERS)],
                 "score": pa.array([Decimal(i % 7) for i in range(CUSTOMERS)], pa.decimal128(9, 2)),
                 "email": [f"{i}@example.com" for i in range(CUSTOMERS)],
+                "contact": ["a@example.com" if i == 5 else "none" for i in range(CUSTOMERS)],
+                "phone": [f"+44 {i}" for i in range(CUSTOMERS)],
                 "seen_on": [SENT] * CUSTOMERS,
             }
         )
@@ -453,9 +455,21 @@ class TestLearntFrom:
             (campaign,) = learn_campaigns(Pipeline(engine, settings_parameters(made, AS_OF)), made)
         features = set(campaign.effects.experiment.features)
         assert {"customer region", "customer score", "days_since_joined"} <= features
-        assert not {"customer email", "customer seen_on", "customer email_consent", "email_consent"} & features
+        assert (
+            not {
+                "customer email",
+                "customer contact",
+                "customer phone",
+                "customer seen_on",
+                "customer email_consent",
+                "email_consent",
+            }
+            & features
+        )
         assert [note for note in campaign.notes if note.startswith("customers.")] == [
-            "customers.email is no feature of campaigns: it has a value of its own for most customers",
+            "customers.contact is no feature of campaigns: it holds e-mail addresses, which no model reads",
+            "customers.email is no feature of campaigns: it holds e-mail addresses, which no model reads",
+            "customers.phone is no feature of campaigns: it has a value of its own for most customers",
             "customers.seen_on is no feature of campaigns: it is DATE",
         ]
 

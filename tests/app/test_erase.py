@@ -1,10 +1,12 @@
 """A person erased: gone from every file, the rest as it was, and not back with the next build."""
 
+import gc
 import json
 import shutil
 import sqlite3
 import subprocess
 import sys
+import weakref
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +19,9 @@ from typer.testing import CliRunner
 
 from regulars.app.api import create_api
 from regulars.app.cli import cli
+from regulars.app.data import AppData
 from regulars.app.erase import erase
+from regulars.app.listings import CUSTOMERS
 from regulars.app.state import State
 from regulars.sql import contract
 from regulars.sql.errors import SettingsError, WarehouseError
@@ -206,6 +210,18 @@ def test_the_api_answers_the_person_no_more(warehouse):
     assert again.status_code == 404
     other = client.get("/api/v1/customers/C0001235", headers={"If-None-Match": first.headers["ETag"]})
     assert (other.status_code, other.get_json()["run_id"]) == (200, "5eed000000000001.2")
+
+
+def test_a_running_app_lets_go_of_what_it_had_read(warehouse):
+    data = AppData(warehouse, threads=1)
+    one = CUSTOMERS.parse("q=C0001234")
+    before = weakref.ref(data.snapshot())
+    assert before().count(one) == 1
+    erase(warehouse, "C0001234")
+    assert data.snapshot().count(one) == 0
+    gc.collect()
+    assert before() is None
+    data.close()
 
 
 def test_erasing_can_be_killed_at_any_moment(tmp_path):
