@@ -108,6 +108,10 @@ class ListWriting:
 def register_files(server: Flask, data: "AppData") -> None:
     """Add the route ``/lists/NAME``: the files of written lists, audited, for analysts."""
 
+    @server.get("/lists/<path:rest>")
+    def no_list(rest: str) -> Response:
+        raise WarehouseError(f"there is no list {rest[:80]!r}; the page Uplift shows those that stand")
+
     @server.get("/lists/<name>")
     def written_list(name: str) -> Response:
         person = access.require("analyst")

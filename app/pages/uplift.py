@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from ...sql.errors import RegularsError, SettingsError
@@ -22,7 +22,7 @@ from ..components.listing_table import listing_table
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
 from ..list_files import decided, standing_lists
-from ..list_writing import ListWriting, register_files
+from ..list_writing import PATIENCE, ListWriting, register_files
 from ..state import State as StateFile
 from ..uplift_listing import UPLIFT_CUSTOMERS
 from . import Page
@@ -290,18 +290,15 @@ def register(app: Dash, data: "AppData") -> None:
         prevent_initial_call=True,
     )
     def write(clicked: Any, tried: Any, run: Any, campaign: Any, replace: Any, *values: Any) -> tuple[Any, Any, bool]:
-        from dash import ctx
-
-        button = ctx.triggered_id
-        if button not in (uplift_tool.WRITE, uplift_tool.CHECK):
-            return no_update, no_update, True
-        if not _is_click(clicked if button == uplift_tool.WRITE else tried):
-            return no_update, no_update, True
         try:
+            button = ctx.triggered_id
+            clicks = {uplift_tool.WRITE: clicked, uplift_tool.CHECK: tried}.get(str(button))
+            if not _is_click(clicks):
+                return no_update, no_update, True
             snapshot = data.snapshot(run)
             asked = _asked(snapshot, planner, campaign, values)
             token = writing.begin(asked, snapshot.run_id, replace=replace is True, dry_run=button == uplift_tool.CHECK)
-            return _outcome(writing, token, snapshot.currency, seconds=1.5)
+            return _outcome(writing, token, snapshot.currency, seconds=PATIENCE)
         except Exception as error:  # noqa: BLE001 - shown in place of the outcome
             return uplift_lists.trouble(error), None, True
 
