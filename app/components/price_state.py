@@ -5,6 +5,7 @@ All of it comes from a client and may be made up.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -172,14 +173,16 @@ def progress(text: str) -> Component:
 def refusal(error: Exception) -> Component:
     """What stands in place of a plan: rules that conflict, terms that cannot be, prices that stand."""
     text = str(error).replace(" and run 'regulars build'", "")
-    text = text[:1].upper() + text[1:]
     if isinstance(error, AlreadyDecided):
+        # where files lie on the server is nobody's business here; the record below leads to them
+        text = re.sub(r"(?<=[ ;])/[^;,]*/(?=[^/;, ]+\.(?:csv|parquet))", "", f" {text}").strip()
         text = text.replace("; or record these prices in their place: --force", "").replace(
             ", or replace it: --force", ""
         )
         return states.state(
             "Other prices stand", f"{text}. Tick “Replace what stands” to write these.", symbol="alert", compact=True
         )
+    text = text[:1].upper() + text[1:]
     titles: dict[type[Exception], str] = {
         ModelError: "These cannot all hold",
         StaleSnapshotError: "Not on this day",

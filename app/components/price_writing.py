@@ -79,7 +79,10 @@ def register(app: Dash, data: "AppData", jobs: Jobs) -> None:
     @app.server.get("/price-files/<name>")
     def price_file_of(name: str) -> Response:
         person = access.require("viewer")
-        path = find_price_file(data.settings(), name)
+        try:
+            path = find_price_file(data.settings(), name)
+        except SettingsError:
+            path = None  # without settings nothing was written from here
         if path is None:
             raise WarehouseError(f"there is no price file {name[:80]!r} on record")
         data.state.audit(person.name, "export price file", name)

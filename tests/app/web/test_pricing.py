@@ -287,14 +287,12 @@ class TestTheTool:
         assert answer["price-hand"]["data"] == []
         assert data.state.draft("markdown", PLAN).content["overrides"] == []
 
-    @pytest.mark.parametrize(
-        ("week", "price"), [(None, "1"), ("2018-01-01", "0.01"), ("2018-01-02", "5"), ([], {}), ("x", "y")]
-    )
-    def test_a_price_that_cannot_be_is_refused(self, shop, week, price):
+    def test_a_price_that_cannot_be_is_refused(self, shop):
         app, data, _ = shop
-        state = {"url": "?item=item 04", "price-hand-week": week, "price-hand-price": price, "price-hand": []}
-        answer = press(app, "price-set", state)
-        assert "price-hand" not in answer or answer["price-hand"].get("data") is None
+        for week, price in ((None, "1"), ("2018-01-01", "0.01"), ([], {}), ("x", "y")):
+            state = {"url": "?item=item 04", "price-hand-week": week, "price-hand-price": price, "price-hand": []}
+            answer = press(app, "price-set", state)
+            assert "data" not in answer.get("price-hand", {})
         assert data.state.draft("markdown", PLAN) is None
 
 
@@ -366,9 +364,13 @@ class TestTheFile:
         bare = create_server(synthetic_warehouse, threads=1, warm=False)
         assert "started on a warehouse alone" in self.write(bare)
 
-    @pytest.mark.parametrize(
-        "name",
-        [
+    def test_no_other_file_is_ever_handed_out(self, shop, client):
+        app, data, path = shop
+        folder = price_folder(data.settings())
+        folder.mkdir(parents=True)
+        (folder / "stray.csv").write_text("secret")
+        (folder / "link.csv").symlink_to(path)
+        names = [
             "regulars.toml",
             "../regulars.toml",
             "..%2Fregulars.toml",
@@ -376,21 +378,15 @@ class TestTheFile:
             ".lock",
             "stray.csv",
             "link.csv",
-            "a" * 400,
-        ],
-    )
-    def test_no_other_file_is_ever_handed_out(self, shop, name):
-        app, data, path = shop
-        folder = price_folder(data.settings())
-        folder.mkdir(parents=True)
-        (folder / "stray.csv").write_text("secret")
-        (folder / "link.csv").symlink_to(path)
-        answer = app.server.test_client().get(f"/price-files/{name}")
-        # a path that leads out of the route ends at the pages, never at a file
-        assert answer.status_code == 404 or b"<!DOCTYPE html>" in answer.data
-        assert b"secret" not in answer.data
-        assert b"[pricing]" not in answer.data
-        assert find_price_file(data.settings(), name) is None
+        ]
+        for name in [*names, "a" * 400]:
+            answer = app.server.test_client().get(f"/price-files/{name}")
+            # a path that leads out of the route ends at the pages, never at a file
+            assert answer.status_code == 404 or b"<!DOCTYPE html>" in answer.data
+            assert b"secret" not in answer.data
+            assert b"[pricing]" not in answer.data
+            assert find_price_file(data.settings(), name) is None
+        assert client.get("/price-files/stray.csv").status_code == 404
 
 
 def test_forged_values_never_write_and_never_fail(shop):
