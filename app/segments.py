@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .state import Segment, State
 
 LONGEST_NAME = 100
-MOST_SEGMENTS = 500
+MOST_SEGMENTS = 100
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
