@@ -1,6 +1,7 @@
 """Who asks: by password, by the header of a trusted proxy, or from an OpenID provider; nobody else gets past this."""
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from werkzeug.wrappers import Response
 from ..sql.errors import RegularsError, SettingsError, WarehouseError
 from . import sign_in_page
 from .access import LOCAL, NotAllowed, Person
+from .routes import json_answer
 from .security import host_name, is_loopback, path_here
 from .sessions import Session, Sessions, how_to_make_one, read_secret
 from .throttle import Throttle
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 # Wrong passwords within five minutes: of one name from one address, from one address, of one name.
 _ATTEMPTS = (5, 20, 50)
 _LONGEST_NAME = 200
+_NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
 _OPEN = frozenset({"health", "metrics", "sign_in", "sign_in_with", "signed_in", "sign_out"})
 
 
@@ -119,7 +122,7 @@ class SignIn:
                 g.person = self.way.person()
             except NotAllowed as error:
                 if request.endpoint not in _OPEN:
-                    return _refusal(403, str(error))
+                    return self._refuse(403, str(error))
             if g.person is None and request.endpoint not in _OPEN:
                 return self._ask_in()
             return None
@@ -149,11 +152,14 @@ class SignIn:
         answer = redirect(leads_to, 303)
         text = self.sessions.issue(name, self.way.name, role, proof)
         self._set_cookie(answer, "session", text, self.sessions.seconds, same_site="Lax")
+        self._set_cookie(answer, "form", "", 0, same_site="Strict")
         return answer
 
     def page(self, status: int = 200, problem: str = "", *, wait: float = 0.0, name: str = "") -> Response:
         """Return the page on which one signs in."""
-        nonce = secrets.token_urlsafe(16)
+        nonce = request.cookies.get(self._cookie("form"), "")
+        if not _NONCE.fullmatch(nonce):  # one for all pages that are open, so that none makes another's form void
+            nonce = secrets.token_urlsafe(16)
         leads_to = path_here(request.values.get("next"))
         provider = f"/sign-in/with?next={quote(leads_to, safe='')}" if self.way.name == "oidc" else ""
         answer = sign_in_page.answer(
@@ -226,15 +232,19 @@ class SignIn:
 
     def _ask_in(self) -> Response:
         """Answer who is not signed in: a page leads to the sign-in, everything else says 401."""
-        is_page = request.endpoint in {"/", "/<path:path>"} and request.method in {"GET", "HEAD"}
-        if is_page and self.way.name != "proxy":
-            asked = request.full_path.rstrip("?")
-            answer = redirect(f"/sign-in?next={quote(asked, safe='')}" if asked != "/" else "/sign-in", 303)
-            answer.headers["Cache-Control"] = "no-store"
-            return answer
         if self.way.name == "proxy":
-            return _refusal(401, "nobody is signed in: the proxy in front of this app says who asks, and did not")
-        return _refusal(401, "nobody is signed in; sign in at /sign-in")
+            return self._refuse(401, "nobody is signed in: the proxy in front of this app says who asks, and did not")
+        if not _is_page():
+            return self._refuse(401, "nobody is signed in; sign in at /sign-in")
+        asked = request.full_path.rstrip("?")
+        answer = redirect(f"/sign-in?next={quote(asked, safe='')}" if asked != "/" else "/sign-in", 303)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    def _refuse(self, status: int, text: str) -> Response:
+        if _is_page():
+            return sign_in_page.refusal(status, f"{text[:1].upper()}{text[1:]}.")
+        return json_answer({"error": text}, status=status)
 
     def _cookie(self, kind: str) -> str:
         # a name that browsers let nobody but this host set, over https alone
@@ -369,7 +379,6 @@ def readable(text: str) -> str:
     return text if text.isprintable() else ""
 
 
-def _refusal(status: int, text: str) -> Response:
-    from .routes import json_answer
-
-    return json_answer({"error": text}, status=status)
+def _is_page() -> bool:
+    """Whether a browser asks for one of the pages, and not a page for what it shows."""
+    return request.endpoint in {"/", "/<path:path>"} and request.method in {"GET", "HEAD"}

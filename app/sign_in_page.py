@@ -20,7 +20,7 @@ main { width: 100%; max-width: 372px; background: var(--surface); border: 1px so
 .brand { display: flex; align-items: center; gap: 10px; margin: 0 0 22px; font-size: 17px; font-weight: 700;
   letter-spacing: -0.02em; }
 .brand img { width: 24px; height: 24px; border-radius: 6px; display: block; }
-h1 { font-size: 22px; line-height: 1.2; font-weight: 680; letter-spacing: -0.022em; margin: 0 0 4px; }
+h1 { font-size: 22px; line-height: 1.2; font-weight: 680; letter-spacing: -0.022em; margin: 0 0 6px; }
 .lead { color: var(--muted); margin: 0 0 20px; }
 label { display: block; font-weight: 560; font-size: 13px; margin: 0 0 6px; }
 input { width: 100%; height: 40px; padding: 0 12px; margin: 0 0 16px; border: 1px solid var(--field);
@@ -30,8 +30,9 @@ input { width: 100%; height: 40px; padding: 0 12px; margin: 0 0 16px; border: 1p
   text-decoration: none; cursor: pointer; }
 .go:hover { filter: brightness(1.07); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.problem { margin: 0 0 18px; padding: 10px 12px; border-radius: 9px; background: var(--warn-soft); color: var(--warn);
-  font-weight: 540; }
+.problem { margin: 12px 0 18px; padding: 10px 12px; border-radius: 9px; background: var(--warn-soft);
+  color: var(--warn); font-weight: 540; overflow-wrap: anywhere; }
+.problem:last-child { margin-bottom: 0; }
 [hidden] { display: none; }
 :root { --ground: #f6f7f9; --surface: #fff; --line: #e2e5ea; --field: #8a94a3; --ink: #14181f; --muted: #5a6472;
   --accent: #2f5fb3; --go: #2f5fb3; --on-go: #fff; --warn: #8a4b00; --warn-soft: #fdf3e3; color-scheme: light; }
@@ -86,11 +87,20 @@ def answer(status: int, problem: str, *, token: str, leads_to: str, name: str = 
             f'autocomplete="current-password" required maxlength="1024"{described}{second}>'
             '<button class="go" type="submit">Sign in</button></form>'
         )
+    return _page(status, "Sign in", body)
+
+
+def refusal(status: int, problem: str) -> Response:
+    """Return the page for who cannot be let in, and cannot do anything about it here."""
+    return _page(status, "No way in", f'<p class="problem" role="alert">{escape(problem)}</p>')
+
+
+def _page(status: int, heading: str, body: str) -> Response:
     text = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Sign in · regulars</title>'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{heading} · regulars</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
         f'<link rel="icon" href="{_icon()}"><style>{_font()}{_STYLE}</style><script>{_script()}</script></head>'
-        f'<body><main><p class="brand"><img src="{_icon()}" alt="">regulars</p><h1>Sign in</h1>'
+        f'<body><main><p class="brand"><img src="{_icon()}" alt="">regulars</p><h1>{heading}</h1>'
         '<p class="problem" id="plain" hidden>This page came without https, and the sign-in will not hold. '
         "Open it at its https:// address.</p>"
         f"{body}</main></body></html>\n"

@@ -302,6 +302,15 @@ def test_a_form_of_another_page_signs_nobody_in(app):
     assert client.post("/sign-in", data={**form(client), "name": "ann"}, headers=headers).status_code == 403
 
 
+def test_two_pages_that_are_open_do_not_spoil_each_other(app):
+    client = app.server.test_client()
+    first, second = form(client), form(client)
+    assert first == second
+    assert client.post("/sign-in", data={**first, "name": "ann", "password": PASSWORD}).status_code == 303
+    assert cookie(client, "regulars_form") is None  # used up: the next one is another
+    assert form(app.server.test_client()) != first
+
+
 @pytest.mark.parametrize("body", [b"\xff" * 100, b"name=ann&name=bob", b"name=" + b"a" * 100_000, b"=&&=;"])
 def test_a_form_of_nonsense_signs_nobody_in(app, body):
     client = app.server.test_client()
@@ -356,6 +365,17 @@ def test_forwarded_addresses_do_not_make_a_trusted_one(make):
         ).status_code
         == 401
     )
+
+
+def test_a_page_says_why_there_is_no_way_in(make):
+    server = make("proxy", PROXY).server
+    nobody = server.test_client().get("/customers")
+    assert nobody.status_code == 401
+    assert "Nobody is signed in" in nobody.get_data(as_text=True)
+    outsider = {"X-Forwarded-User": "<b>eve</b>", "X-Forwarded-Groups": "none"}
+    refused = server.test_client().get("/", headers=outsider, environ_base={"REMOTE_ADDR": "10.0.0.7"})
+    assert refused.status_code == 403
+    assert "&lt;b&gt;eve&lt;/b&gt; is in no group with a role here" in refused.get_data(as_text=True)
 
 
 def test_the_proxy_signs_out_where_it_says(make):
