@@ -3,11 +3,13 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
+from ...sql.contract import MARKDOWN_PLANS
 from ...sql.errors import RegularsError
 from .. import formats
 from ..markdown import Change, MarkdownResult
@@ -31,6 +33,7 @@ from .price_state import (
     start_plan,
     terms_of_url,
 )
+from .provenance import Source, disclosure
 
 if TYPE_CHECKING:
     from ..data import AppData, SnapshotData
@@ -169,7 +172,7 @@ def _result(data: "AppData", jobs: Jobs, snapshot: "SnapshotData", search: Any, 
             changes = changes_between(last, found)
         else:
             against = "the build's plan (none is kept yet)"
-    return _shown(snapshot, found, changes, worth, against, over), True
+    return _shown(snapshot, found, changes, worth, against, over, _kept_link(data, account["plan"])), True
 
 
 def changes_between(before: MarkdownResult, after: MarkdownResult) -> tuple[Change, ...]:
@@ -196,6 +199,7 @@ def _shown(
     worth: float | None,
     against: str,
     over: Sequence[str],
+    kept: Component | None,
 ) -> Component:
     account, currency = found.account, data.currency
     more = None if worth is None else float(account["objective"]) - worth
@@ -209,20 +213,37 @@ def _shown(
         ("Markdown spend", formats.money(spend, currency), f"{account['markdowns']:,} price changes"),
         ("Prices that differ", formats.count(len(changes)), f"{by_hand:,} by hand" if by_hand else ""),
     ]
+    made = f"-- planned anew of models/markdown_{found.plan} of the run, as this does:\n-- {_command(found)}\n"
+    source = Source.of(
+        data,
+        made + data.table(MARKDOWN_PLANS.name, "plan").sql,
+        meaning="What the plan is worth on these terms, with these prices by hand, and what it differs by.",
+        model=account["model_version"],
+        interval="none: an expectation, with a bound on any better plan",
+    )
     late = (
         f"{len(over)} prices by hand are of weeks or items that this plan no longer has, and left out." if over else ""
     )
     return html.Div(
         [
-            price_words.totals(terms),
+            price_words.totals(terms, disclosure("The plan made otherwise", source)),
             html.P([icon("alert", 15), html.Span(late)], className="caution") if late else None,
             price_words.changes_table(changes, currency, against),
+            kept,
             html.Details(
                 [html.Summary("The same on the command line"), html.Pre(html.Code(_command(found)), tabIndex=0)],
                 className="price-more",
             ),
         ]
     )
+
+
+def _kept_link(data: "AppData", plan: str) -> Component | None:
+    kept = price_by_hand.kept_plan(data, plan)
+    if kept is None:
+        return None
+    href = "/pricing?" + "&".join(part for part in (urlencode({"plan": plan}), str(kept.get("search") or "")) if part)
+    return html.P(dcc.Link("Open the plan kept last", href=href, className="text-link"), className="price-kept")
 
 
 def _command(found: MarkdownResult) -> str:

@@ -183,7 +183,7 @@ class TestTheForm:
             {"ladder": "deep"}, {"ladder": ["0"]}, {"ladder": "100"}, {"weeks": "0"}, {"weeks": "9999999"},
             {"budget": "-1"}, {"budget": "nan"}, {"budget": {}}, {"budget": True}, {"cuts": "1.5"}, {"step": "1e9"},
             {"rise": "<b>"}, {"more": "{"}, {"more": "x" * 9_000}, {"weeks": "2", "scope": "none"},
-            {"weeks": "2", "scope": []}, {"drop": [1]}, {"ends": "a"},
+            {"weeks": "2", "scope": ["all"]}, {"drop": [1]}, {"ends": "a"},
             {"weeks": "2", "scope": "picked", "pick": "a"}, {"weeks": "2", "scope": "picked"},
             {"weeks": "2", "scope": "picked", "pick": [None]},
         ],
