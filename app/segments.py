@@ -6,6 +6,7 @@ A segment is its filter, not its customers: whom it holds is read from the snaps
 import unicodedata
 from typing import TYPE_CHECKING
 
+from ..sql.contract import SEGMENTS
 from ..sql.errors import nearest
 from ..sql.snapshot import Snapshot
 from .listing import FilterError, ListFilters
@@ -147,7 +148,7 @@ def segment_name(name: str) -> str:
     Raises
     ------
     FilterError
-        It is empty, too long or not in one line.
+        It is empty, too long, not in one line, or that of one of the contract's segments.
 
     Examples
     --------
@@ -165,6 +166,8 @@ def segment_name(name: str) -> str:
         raise FilterError(f"the name has {len(given):,} characters; at most {LONGEST_NAME} are allowed")
     if any(unicodedata.category(letter) in _UNSEEN for letter in given):
         raise FilterError("the name holds a line break or a character that cannot be shown")
+    if given.casefold() in SEGMENTS:
+        raise FilterError(f"{given!r} is a segment that every snapshot has: choose another name")
     return unicodedata.normalize("NFC", given)
 
 

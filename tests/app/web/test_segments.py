@@ -2,9 +2,10 @@
 
 import pytest
 
-from regulars.app import segments
+from regulars.app import access, segments
 from regulars.app.data import AppData, SnapshotGap
 from regulars.app.listing import FilterError
+from regulars.app.server import create_server
 from regulars.app.state import State
 
 NAMES = ['<img src=x onerror="alert(1)">', 'O\'Brien & "friends"', "Zoë/Ω漢字 🎁 %26", "=HYPERLINK(1)", "L" * 100]
@@ -63,6 +64,7 @@ def test_any_name_in_one_line_is_kept_as_it_is(state, name):
         ("two\nlines", "line break"),
         ("nul\x00", "line break"),
         ("\ud800", "cannot be shown"),
+        ("At_Risk", "every snapshot has"),
     ],
 )
 def test_other_names_are_refused_and_nothing_is_written(state, name, why):
@@ -99,3 +101,72 @@ def test_an_unknown_segment_names_those_there_are(state):
     segments.save_segment(state, "VIP", "", "ann")
     with pytest.raises(FilterError, match=r"did you mean 'VIP'.* There are: VIP"):
         segments.segment_named(state, "VPI")
+
+
+@pytest.fixture(scope="module")
+def own(synthetic, tmp_path_factory):
+    """An app over a warehouse that may be written to, and its state."""
+    path = tmp_path_factory.mktemp("own") / "warehouse"
+    synthetic.write_snapshot(path, customers=600)
+    app = create_server(path, threads=2, warm=False)
+    yield app, State(path)
+    app.server.extensions["regulars"].close()
+
+
+def saving(app, call, clicks, name, *, replace=False, search="?segment=best", run="5eed000000000001"):
+    return call(app, "segment-said", clicks, state=(name, replace, search, run))
+
+
+@pytest.mark.parametrize("clicks", [None, 0, -1, True, 1.5, "1", [1], {"a": 1}, 10**30])
+def test_nothing_is_written_without_a_click(own, call, clicks):
+    app, state = own
+    app.server.test_client().get("/_dash-layout")
+    name = next(key for key in app.callback_map if "segment-said.children" in key)
+    spec = app.callback_map[name]
+    outputs = [{"id": i, "property": p} for i, p in (("segment-said", "children"), ("segments-changed", "data"))]
+    body = {
+        "output": name,
+        "outputs": outputs,
+        "inputs": [{**spec["inputs"][0], "value": clicks}],
+        "state": [{**one, "value": value} for one, value in zip(spec["state"], ("x", True, "", ""), strict=True)],
+        "changedPropIds": [],
+    }
+    assert app.server.test_client().post("/_dash-update-component", json=body).status_code == 204
+    assert state.segments() == []
+
+
+def test_a_click_saves_and_says_how_many(own, call):
+    app, state = own
+    said = str(saving(app, call, 1, "<b>VIP</b>"))
+    assert "Saved " in said
+    assert "'<b>VIP</b>'" in said
+    saved = segments.segment_named(state, "<b>VIP</b>")
+    held = len(segments.segment_customers(app.server.extensions["regulars"].snapshot(), saved.filter))
+    assert f"{held:,} customers today" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "search", "said"),
+    [
+        ({"a": 1}, "", "needs a name"),
+        ("fine", "?valeu=1..", "did you mean"),
+        ("fine", ["?segment=best"], None),
+        ("L" * 10_000, "", "at most 100"),
+    ],
+)
+def test_forged_names_and_filters_write_nothing_wrong(own, call, name, search, said):
+    app, state = own
+    answer = str(saving(app, call, 1, name, search=search))
+    if said is None:
+        # a filter that is no text is none
+        assert segments.segment_named(state, "fine").filter == ""
+    else:
+        assert said in answer
+
+
+def test_a_viewer_may_not_save_or_delete(own, call, monkeypatch):
+    app, state = own
+    before = state.segments()
+    monkeypatch.setattr(access, "current_person", lambda: access.Person("vic", "viewer"))
+    assert "needs the role analyst" in str(saving(app, call, 1, "mine"))
+    assert state.segments() == before
