@@ -6,7 +6,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from regulars.sql import threads as module
 from regulars.sql.threads import one_blas_thread, usable_threads
-from regulars.uplift.nuisances import cross_fit_propensities
+from regulars.uplift.nuisances import cross_fit_outcomes
 
 
 def blas_threads() -> set[int]:
@@ -23,13 +23,14 @@ def test_blas_has_one_thread_and_then_what_it_had():
         assert blas_threads() == {2}
 
 
-def test_propensities_are_the_same_to_the_byte_at_one_blas_thread_and_two():
+def test_expected_outcomes_are_the_same_to_the_byte_at_one_blas_thread_and_two():
     rng = np.random.default_rng(3)
     features, arm = rng.normal(size=(6000, 40)), rng.integers(0, 2, 6000)
+    outcome = features.sum(axis=1) + rng.normal(size=6000)
     found = []
     for asked in (1, 2):
         with threadpool_limits(asked, "blas"):
-            found.append(cross_fit_propensities(features, arm, 2).tobytes())
+            found.append(cross_fit_outcomes(features, arm, outcome, 2, model="linear").tobytes())
     assert found[0] == found[1]
 
 
