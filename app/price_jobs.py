@@ -60,7 +60,7 @@ class Jobs:
     (True, 3, True, None)
     """
 
-    def __init__(self, *, most: int = 8, kept: int = 24) -> None:
+    def __init__(self, *, most: int = 8, kept: int = 12) -> None:
         self._most, self._kept = most, kept
         self._pool: ThreadPoolExecutor | None = None
         self._jobs: OrderedDict[str, Job] = OrderedDict()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from dash.development.base_component import Component
 from ...sql.contract import MARKDOWN_PLANS
 from ...sql.errors import AlreadyDecided, ModelError, RegularsError, SettingsError, StaleSnapshotError
 from ..listing import FilterError
-from ..markdown import changed_plan
+from ..markdown import MarkdownResult, changed_plan
 from ..price_jobs import Job, Jobs
 from ..price_listing import PRICE_ITEMS
 from ..price_overrides import Override, parse_override
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 AT_ONCE = 1.6  # seconds that a page waits before it looks again
 TICK = 700  # milliseconds
 MOST_BY_HAND = 500
+
+_SHOWN = ("item", "store_id", "week", "price", "regular_price", "units", "revenue", "reason")
 
 
 class NoSuchPlan(RegularsError):
@@ -144,8 +147,14 @@ def start_plan(jobs: Jobs, snapshot: "SnapshotData", plan: str, terms: PlanTerms
     """Have a plan made on these terms, or take the one that was."""
     told = [snapshot.run_id, plan, terms.to_dict(), sorted(str(one) for one in overrides)]
     return jobs.start(
-        "plan:" + digest(told), lambda: changed_plan(snapshot.snapshot, plan, overrides, terms, told=False)
+        "plan:" + digest(told), lambda: _slim(changed_plan(snapshot.snapshot, plan, overrides, terms, told=False))
     )
+
+
+def _slim(found: MarkdownResult) -> MarkdownResult:
+    """A plan with what is shown of it alone: a few of them are kept in memory."""
+    rows = [{key: row[key] for key in _SHOWN} for row in found.rows if not row["reason"]]
+    return replace(found, rows=rows)
 
 
 def digest(told: Any) -> str:
