@@ -95,8 +95,8 @@ class Provider:
             try:
                 self._check_metadata(client.load_server_metadata())
                 answer = client.authorize_redirect(_return_address())
-            except Exception:
-                log.exception("the provider %s cannot be asked", self.settings.issuer)
+            except Exception as error:  # noqa: BLE001 - away, or no provider: nobody can sign in
+                log.error("the provider %s cannot be asked: %s", self.settings.issuer, error)
                 return sign_in.page(503, "The sign-in provider cannot be reached. The log says why.")
             session["next"] = path_here(request.args.get("next"))
             return answer
