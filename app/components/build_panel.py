@@ -119,9 +119,10 @@ def ended_line(build: "BuildRecord") -> Component:
     """Return how a build ended, with its run and the reason where it published nothing."""
     run = f"run {build.run_id}" if build.run_id else "before its inputs were read"
     if build.outcome in {"published", "unchanged"}:
+        # a link that loads the page anew: the page that has nothing to show may stand at that address itself
         said = "Published" if build.outcome == "published" else "Nothing to do: this snapshot is current already,"
         return html.Div(
-            [_line("check", f"{said} {run}", build), dcc.Link("See the overview", href="/", className="text-link")],
+            [_line("check", f"{said} {run}", build), html.A("See the overview", href="/", className="text-link")],
             className="build-ended build-good",
         )
     what = {"cancelled": "was cancelled", "killed": "was killed"}.get(build.outcome, "failed")
