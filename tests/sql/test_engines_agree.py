@@ -173,6 +173,7 @@ def engines(spark):
         # few rows: compiling each plan would take longer than running it
         other.session.conf.set("spark.sql.shuffle.partitions", "1")
         other.session.conf.set("spark.sql.codegen.wholeStage", "false")
+        other.session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         other.session.conf.set("spark.sql.adaptive.enabled", "false")
         yield duck, other
 
