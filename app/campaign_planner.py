@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ..sql.errors import RegularsError, SettingsError, StaleSnapshotError
-from .campaign_planning import Candidates, CurvePoint, HeldOut, Plan, Terms, budget_curve, plan_list
+from .campaign_planning import Candidates, CurvePoint, HeldOut, Plan, Terms, budget_curve, most_spend, plan_list
 from .list_options import ListOptions, cost_changes, exclusion, restriction, segment_filter
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Whom:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan with what it was made of."""
+    """A plan with what it was made of; ``most`` is the largest sum that could pay."""
 
     asked: Asked
     said: "CampaignSettings"
@@ -75,6 +75,7 @@ class Planned:
     candidates: Candidates = field(repr=False)
     whom: Whom
     plan: Plan
+    most: float
 
 
 class Planner:
@@ -184,7 +185,8 @@ class Planner:
         terms, whom, candidates, said = self._ready(data, asked)
         held_out = self.held_out(data, asked.campaign)
         plan = plan_list(candidates, whom.is_open, terms, held_out, whom.contacts)
-        return Planned(asked, said, terms.budget, candidates, whom, plan)
+        most = most_spend(candidates, whom.is_open, terms)
+        return Planned(asked, said, terms.budget, candidates, whom, plan, most)
 
     def _curve(self, data: "SnapshotData", asked: Asked) -> list[CurvePoint]:
         terms, whom, candidates, _ = self._ready(data, asked)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 LEAST_HELD_OUT = 30  # judged by fewer, an interval is a guess
 LARGEST_EXACT = 250_000  # customers up to whom stock is allocated exactly while one waits
-_CURVE_CUSTOMERS, _CURVE_CUSTOMERS_WITH_STOCK = 30_000, 6_000
+_SAMPLED_FOR_STOCK = 60_000
+# stock and contacts take a linear programme for each budget: fewer customers, fewer budgets
+_CURVE_CUSTOMERS, _CURVE_CUSTOMERS_WITH_STOCK = 30_000, 3_000
 _CURVE_SHARES = (0.03, 0.07, 0.12, 0.18, 0.25, 0.33, 0.42, 0.52, 0.63, 0.75, 0.87, 1.0)
+_CURVE_SHARES_WITH_STOCK = (0.08, 0.2, 0.4, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,7 @@ def budget_curve(
 ) -> list[CurvePoint]:
     """Return what budgets from nothing to all that could pay bring; arguments as of `plan_list`.
 
-    Of more than 30,000 customers who may get something (6,000 where stock or contacts are limited) a random part
+    Of more than 30,000 customers who may get something (3,000 where stock or contacts are limited) a random part
     stands for all. ``marks`` are further budgets.
 
     Examples
@@ -322,7 +325,8 @@ def budget_curve(
     if largest <= 0:
         return []
     points = [CurvePoint(0.0, 0.0, 0.0, 0.0, None if held_out is None else interval(0.0, 0.0, units=2))]
-    asked = sorted({*(share * largest for share in _CURVE_SHARES), *(mark for mark in marks if 0 < mark < largest)})
+    shares = _CURVE_SHARES_WITH_STOCK if limited else _CURVE_SHARES
+    asked = sorted({*(share * largest for share in shares), *(mark for mark in marks if 0 < mark < largest)})
     for budget in asked:
         try:
             found = most if budget >= largest else _allocate(mine, price, may, replace(small, budget=budget / scale))
@@ -335,6 +339,23 @@ def budget_curve(
         profit = None if held_out is None else judge(promised, used - drawn, drawn, held_out, small, found)[0]
         points.append(CurvePoint(budget, float(np.asarray(found.spend)) * scale, float(used.sum()), promised, profit))
     return points
+
+
+def most_spend(candidates: Candidates, is_open: np.ndarray, terms: Terms) -> float:
+    """Return what it costs to give each customer who may get something what is worth most, stock left aside.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> scores = Candidates(pa.array(["a", "b"]), ("mail",), np.array([[3.0], [-2.0]]), np.ones((2, 1)))
+    >>> most_spend(scores, np.ones(2, dtype=bool), Terms(None, (np.inf,), (0.0,)))
+    1.0
+    """
+    worth, cost, offered = _priced(candidates, terms, None)
+    net = np.where(offered & is_open[:, None], worth, -np.inf)
+    best = net.argmax(axis=1)
+    row = np.arange(len(net))
+    return float(cost[row, best][net[row, best] > 0].sum())
 
 
 def compared(now: Plan, before: Mapping[str, np.ndarray] | None, arms: Sequence[str]) -> dict[str, int]:
@@ -400,7 +421,7 @@ def _stock_binds(worth: np.ndarray, cost: np.ndarray, offered: np.ndarray, terms
 def _by_sampled_prices(worth: np.ndarray, cost: np.ndarray, offered: np.ndarray, terms: Terms) -> Allocation:
     """Prices from a random part of the customers, at them the choice of all: a list's exact plan takes longer."""
     n = len(worth)
-    part = np.sort(np.random.default_rng(terms.seed).choice(n, LARGEST_EXACT // 2, replace=False))
+    part = np.sort(np.random.default_rng(terms.seed).choice(n, _SAMPLED_FOR_STOCK, replace=False))
     scale = n / len(part)
     found = _allocate(
         worth[part],

@@ -182,14 +182,21 @@ def _core_programme(
             sparse.hstack([sparse.csr_array(used[finite] / scale[:, None]), -sparse.eye_array(len(finite))]),
         ]
     ).tocsr()
-    answer = linprog(
-        np.concatenate([-worth, np.full(len(finite), penalty)]),
-        A_ub=matrix,
-        b_ub=np.concatenate([np.ones(n), limits[finite] / scale]),
-        bounds=(0, None),
-        method="highs-ds" if len(row) < 50_000 else "highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    # once in thousands of programmes the simplex gives up where numbers of all sizes meet; another way then goes on
+    for method, options in (("highs-ds" if len(row) < 50_000 else "highs", tight), ("highs-ipm", tight), ("highs", {})):
+        answer = linprog(
+            np.concatenate([-worth, np.full(len(finite), penalty)]),
+            A_ub=matrix,
+            b_ub=np.concatenate([np.ones(n), limits[finite] / scale]),
+            bounds=(0, None),
+            method=method,
+            options=options,
+        )
+        if answer.x is not None:
+            break
+    else:
+        raise Infeasible(["the limits, by any of the solvers"])
     shares = np.zeros((n, k))
     shares[row, offer] = answer.x[: len(row)]
     short = np.zeros(len(limits), np.bool_)

@@ -1,8 +1,6 @@
 """Uplift answers whom to send what, and at what budget."""
 
-import math
 from collections.abc import Mapping
-from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -14,7 +12,7 @@ from ...sql.errors import RegularsError, SettingsError
 from .. import formats, theme
 from ..campaign_planner import Asked, Planned, Planner
 from ..components import card as cards
-from ..components import grid, states, uplift_figures, uplift_lists, uplift_tool, uplift_verdict
+from ..components import grid, states, uplift_figures, uplift_inputs, uplift_lists, uplift_tool, uplift_verdict
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 _GRID = "uplift-grid"
 _HEIGHT = 320
-_LONGEST_TEXT = 100
 _INTERVAL_95 = "95%, from held-out customers"
 _HOW_JUDGED = (
     "The scores' sum, corrected by held-out customers: the plan's own rule is put to those whom no score had learnt "
@@ -355,55 +352,9 @@ def _campaign(data: "SnapshotData", given: Any) -> str:
 
 
 def _asked(data: "SnapshotData", planner: Planner, campaign: Any, values: Any) -> Asked:
-    """Read the tool's inputs, as a client sent them.
-
-    Raises
-    ------
-    SettingsError
-        One is not what it should be.
-    """
     name = _campaign(data, campaign)
-    said = dict(zip((field.key for field in uplift_tool.FIELDS), values, strict=True))
-    arms = _arms(data, name)
-    slots = list(zip(uplift_tool.SLOTS, arms, strict=False))
-    costs = [(arm, _number(f"cost of {arm}", said[f"cost{slot}"])) for slot, arm in slots]
-    stock = [(arm, _number(f"stock of {arm}", said[f"stock{slot}"], least=0, whole=True)) for slot, arm in slots]
-    quiet = _number("days since the last send", said["quiet"], least=1, most=3650, whole=True)
-    without = said["without"] if isinstance(said["without"], list) else []
-    names = sorted({one for one in without if isinstance(one, str) and 0 < len(one) <= _LONGEST_TEXT})
-    only = said["only"] if isinstance(said["only"], str) and len(said["only"]) <= _LONGEST_TEXT else ""
-    return Asked(
-        campaign=name,
-        on=_day(said["on"]) or planner.usual_day(data, name)[0],
-        budget=_number("budget", said["budget"], least=0),
-        costs=tuple((arm, cost) for arm, cost in costs if cost is not None),
-        stock=tuple((arm, int(pieces)) for arm, pieces in stock if pieces is not None),
-        segment=only,
-        exclude_segments=tuple(names[:20]),
-        quiet_days=None if quiet is None else int(quiet),
-    )
-
-
-def _number(what: str, given: Any, *, least: float = -1e12, most: float = 1e12, whole: bool = False) -> float | None:
-    if given is None or given == "" or isinstance(given, bool) or not isinstance(given, str | int | float):
-        return None
-    try:
-        value = float(given) if not isinstance(given, str) else float(given[:40])
-    except (ValueError, OverflowError):
-        raise SettingsError(f"the {what} is {str(given)[:40]!r}; write a number, or leave it empty") from None
-    if not math.isfinite(value) or not least <= value <= most or (whole and value != int(value)):
-        kind = "a whole number" if whole else "a number"
-        raise SettingsError(f"the {what} is {str(given)[:40]}; it is {kind} from {least:g} to {most:g}")
-    return value
-
-
-def _day(given: Any) -> date | None:
-    if not isinstance(given, str) or not given:
-        return None
-    try:
-        return date.fromisoformat(given[:40])
-    except ValueError:
-        raise SettingsError(f"the day of the sends is {given[:40]!r}; write it as 2026-05-04") from None
+    given = dict(zip((field.key for field in uplift_tool.FIELDS), values, strict=True))
+    return uplift_inputs.read_inputs(name, _arms(data, name), given, lambda: planner.usual_day(data, name)[0])
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------
@@ -544,12 +495,9 @@ def _plan(data: "SnapshotData", asked: Asked, planner: Planner) -> tuple[Any, An
             "The app was started without settings: consent, sends and limits are not known here, and no list can be "
             "written. Start it with: regulars app --settings regulars.toml"
         )
-    curve = planner.curve(data, asked)
-    most = max((point.budget for point in curve), default=0.0)
-    budget = planned.budget
     foot = cards.footer(html.P(note or "Re-reckoned at every change; the list reads consent and sends anew."),
                         disclosure("Expected profit of this list", source))  # fmt: skip
-    return [shown, foot], {"most": most, "budget": budget}
+    return [shown, foot], {"most": planned.most, "budget": planned.budget}
 
 
 def _last(data: "SnapshotData", planned: Planned, planner: Planner) -> Mapping[str, Any] | None:
