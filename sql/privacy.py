@@ -211,7 +211,8 @@ def _links(engine: "Engine") -> list[tuple[str, str]]:
 def _without(engine: "Engine", table: str, held_in: tuple[str, ...], sql: str) -> str:
     columns: dict[str, Any] = engine.columns(table)
     if table != "order_lines":
-        known = " AND ".join(f'coalesce("{c}" NOT IN (SELECT erased_id FROM {_IDS}), TRUE)' for c in held_in)
+        # NOT IN drops NULL on one engine and keeps it on the other
+        known = " AND ".join(f'NOT EXISTS (SELECT 1 FROM {_IDS} WHERE erased_id = given."{c}")' for c in held_in)
         return f"SELECT * FROM ({sql}\n) AS given WHERE {known}"
     guest = f"'{GUEST}' || CASE WHEN revenue < 0 THEN coalesce(original_order_id, order_id) ELSE order_id END"
     known_as = f"CASE WHEN customer_id IS NULL OR trim(customer_id) = '' THEN {guest} ELSE customer_id END"
