@@ -45,6 +45,7 @@ _KEPT_SNAPSHOTS = 3
 # what the first click of a morning is about
 _READ_AHEAD = (CUSTOMERS, AT_RISK)
 _KEPT_ANSWERS = 256
+_EXPORT_PART = 50_000
 _EXPORT_BATCH = 20_000
 _T = TypeVar("_T")
 
@@ -398,12 +399,31 @@ class SnapshotData:
 
     def stream(self, filters: ListFilters) -> "pa.RecordBatchReader":
         """Return all chosen rows of a listing in their sort, read as they are asked for."""
+        import pyarrow as pa
+
         self._make(filters.listing)
         condition, values = self._where(filters)
-        cursor = self.engine.connection.cursor()
+        name = filters.listing.name
         columns = ", ".join(self._listed(filters.listing)).replace("segment", "CAST(segment AS VARCHAR) AS segment")
-        sql = f"SELECT {columns} FROM {filters.listing.name} WHERE {condition} ORDER BY {filters.order_by()}"
-        return self._saying(lambda: cursor.sql(sql, params=values).to_arrow_reader(_EXPORT_BATCH))
+        # only the places of the rows are sorted in memory; the rows come part by part
+        sort = f"SELECT rowid AS _place FROM {name} WHERE {condition} ORDER BY {filters.order_by()}"
+        places = self._run(sort, values).column(0)
+        sql = f"SELECT {columns} FROM _asked JOIN {name} ON {name}.rowid = _asked._place ORDER BY _asked._turn"
+
+        def part(start: int) -> "pa.Table":
+            asked = places.slice(start, _EXPORT_PART)
+            turns = pa.array(range(len(asked)), pa.int64())
+            with self.engine.cursor() as cursor:
+                cursor.register("_asked", pa.table({"_place": asked, "_turn": turns}))
+                return self._saying(lambda: cursor.sql(sql).to_arrow_table())
+
+        schema = part(len(places)).schema
+        rows = (
+            batch
+            for start in range(0, len(places), _EXPORT_PART)
+            for batch in part(start).cast(schema).to_batches(_EXPORT_BATCH)
+        )
+        return pa.RecordBatchReader.from_batches(schema, rows)
 
     def columns(self, listing: Listing) -> list[Column]:
         """Return the columns of a listing that this snapshot can fill."""

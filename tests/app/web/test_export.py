@@ -120,3 +120,21 @@ def test_rows_are_read_only_as_the_file_is_taken():
 def test_spreadsheet_safe_leaves_numbers_and_dates_alone():
     batch = pa.record_batch({"n": [-1, None], "text": pa.array(["-1", None], pa.string())})
     assert spreadsheet_safe(batch).to_pydict() == {"n": [-1, None], "text": ["'-1", None]}
+
+
+def test_parts_follow_each_other_in_the_sort_whatever_their_size(snapshot, monkeypatch):
+    filters = CUSTOMERS.parse("segment=lapsed,one_time&sort=-churn_no_order,frequency")
+    whole = snapshot.stream(filters).read_all()
+    monkeypatch.setattr("regulars.app.data._EXPORT_PART", 37)
+    monkeypatch.setattr("regulars.app.data._EXPORT_BATCH", 10)
+    parts = snapshot.stream(filters).read_all()
+    assert parts.equals(whole)
+    assert len(parts) == snapshot.count(filters) > 100
+    page, _ = snapshot.page(filters, 0, 100)
+    assert parts.slice(0, 100)["customer_id"].to_pylist() == [row["customer_id"] for row in page]
+
+
+def test_nobody_gives_a_file_with_its_columns(snapshot):
+    nobody = snapshot.stream(CUSTOMERS.parse("q=nobody-is-called-this")).read_all()
+    assert nobody.num_rows == 0
+    assert nobody.column_names == [column.name for column in snapshot.columns(CUSTOMERS)]
