@@ -16,7 +16,10 @@ from regulars.app.server import create_server
 
 CUSTOMERS = 1_000_000
 REQUESTS = 60
-COLUMNS = ("customer_value", "probability_alive", "expected_orders", "last_order_on", "frequency", "revenue", "segment")
+COLUMNS = (
+    "customer_value", "probability_alive", "expected_orders", "last_order_on", "frequency", "revenue", "segment",
+    "churn_no_order", "churn_median_days", "money_high_80",
+)  # fmt: skip
 
 
 def section(*, small: bool = False) -> Section:
@@ -63,6 +66,7 @@ def _questions(customers: int, rng: random.Random) -> list[tuple[str, str, Calla
         ("the first block of another sort", "500 ms", lambda: f"{block(0)}&{sort()}"),
         ("a block anywhere of another sort", "500 ms", lambda: f"{block(somewhere())}&{sort()}"),
         ("another filter", "500 ms", lambda: f"{block(0)}&value={20 * rng.random():.4f}..&alive={rng.random():.4f}.."),
+        ("a filter on churn", "500 ms", lambda: f"{block(0)}&no_order={rng.random():.4f}..&sort=-churn_no_order"),
         ("a search in the ids", "500 ms", lambda: f"{block(0)}&q={rng.randrange(1_000, 99_999)}"),
     ]
 
