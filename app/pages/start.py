@@ -79,9 +79,10 @@ def register(app: Dash, data: "AppData") -> None:
     def open_page(opened: Any, search: Any) -> Any:  # noqa: ARG001
         return _body(data, search if isinstance(search, str) else "")
 
-    @app.callback(Output("start-look", "children"), Input("start-path", "value"))
+    # with the address alone as its source it would not run for a link: the address then changes nothing
+    @app.callback(Output("start-look", "children"), Input("start-path", "value"), Input("start-opened", "data"))
     @states.guarded
-    def look(path: Any) -> Any:
+    def look(path: Any, opened: Any) -> Any:  # noqa: ARG001
         require("admin")
         return _look(settings_target(data), path)
 

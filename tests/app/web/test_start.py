@@ -90,7 +90,7 @@ def test_every_page_of_an_app_without_a_snapshot_is_this_one(app, call):
 
 
 def test_a_file_is_looked_into_guessed_and_shown_as_it_will_be_read(app, place):
-    seen = text(post(app, "start-look.children", ("orders.csv",)))
+    seen = text(post(app, "start-look.children", ("orders.csv", True)))
     assert "1 CSV file" in seen
     for said in MAPPING.values():
         assert json.dumps(said) in seen
@@ -165,7 +165,7 @@ def test_only_admins_look_draft_check_and_build(app, place, monkeypatch, role):
     monkeypatch.setattr("regulars.app.access.current_person", lambda: eve)
     monkeypatch.setattr("regulars.app.pages.start.current_person", lambda: eve)
     assert "needs the role admin" in text(draft(app))
-    assert "Not allowed" in text(post(app, "start-look.children", ("orders.csv",)))
+    assert "Not allowed" in text(post(app, "start-look.children", ("orders.csv", True)))
     assert "needs the role admin" in build(app, shown)
     assert "needs the role admin" in text(post(app, "start-check-id.data", (1,), values(), "start-check.n_clicks"))
     assert "An admin says here" in text(post(app, "start-body.children", (True,), ("",)))
@@ -209,7 +209,7 @@ def test_forged_values_write_nothing_and_are_answered(app, place):
     for _ in range(40):
         some = tuple(rng.choice(nasty) for _ in range(len(COLUMNS) + 3))
         post(app, "start-preview.children", some[:-1], some[-1:])
-        post(app, "start-look.children", some[:1])
+        post(app, "start-look.children", some[:2])
         post(app, "start-result.children", (rng.choice(nasty),), (rng.choice(nasty), *some))
         post(app, "start-check-id.data", (rng.choice(nasty),), some)
         post(app, "build-message.children...", (rng.choice(nasty),))
