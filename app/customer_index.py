@@ -10,6 +10,7 @@ one run and never changes: whoever took it answers from that run alone, whatever
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 KEY = "customer_id"
 _FEW_TEXTS = 1_000
+_AGAIN_SECONDS = 30.0
 _DIGITS_OF_INT64 = 18
 
 
@@ -154,6 +156,7 @@ class CurrentCustomers:
         self._stamp: tuple[int, int] | None = None
         self._run = ""
         self._reading = ""
+        self._again_at = 0.0
         self._lock = threading.Lock()
 
     def index(self) -> CustomerIndex:
@@ -169,7 +172,7 @@ class CurrentCustomers:
             return index
         # a run whose files are gone was erased from, or pruned: nobody is answered from it any more
         if index is not None and index.snapshot.path.is_dir():
-            if self._reading != run:
+            if self._reading != run and time.monotonic() >= self._again_at:
                 self._reading = run
                 threading.Thread(target=self._read_ahead, args=(run,), name="regulars-index", daemon=True).start()
             return index
@@ -196,6 +199,7 @@ class CurrentCustomers:
         try:
             self._switched(run)
         except RegularsError as error:
+            self._again_at = time.monotonic() + _AGAIN_SECONDS
             log.warning("run %s cannot be read, answers stay those of the one before: %s", run, error)
         finally:
             self._reading = ""

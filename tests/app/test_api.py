@@ -300,6 +300,22 @@ def test_a_new_snapshot_is_taken_whole_while_requests_go_on(synthetic, tmp_path)
     assert all(same for _, same in seen)
 
 
+def test_a_new_run_that_cannot_be_read_leaves_the_answers_of_the_one_before(synthetic, tmp_path, monkeypatch):
+    synthetic.write_snapshot(tmp_path, f"{1:016}", customers=50)
+    client = create_api(tmp_path, open_api=True).test_client()
+    assert client.get(f"{V1}/snapshot").get_json()["run_id"] == f"{1:016}"
+    second = synthetic.write_snapshot(tmp_path, f"{2:016}", customers=50)
+    (second.path / "customer_scores.parquet").write_bytes(b"PAR1")
+    begun = []
+    real = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (begun.append(thread), real(thread)))
+    for _ in range(20):
+        assert client.get(f"{V1}/snapshot").get_json()["run_id"] == f"{1:016}"
+        for thread in begun:
+            thread.join()
+    assert len(begun) == 1  # not read anew for each request
+
+
 def test_no_snapshot_and_a_warehouse_that_goes(synthetic, tmp_path):
     warehouse = tmp_path / "w"
     token = Tokens(warehouse).create("t", "ann")
