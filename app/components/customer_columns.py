@@ -48,6 +48,6 @@ def columns_control(columns: list[Column]) -> Component:
         if name in there
     ]
     return html.Fieldset(
-        [html.Legend("Columns", className="unseen"), dmc.ChipGroup(chips, id=SHOW, multiple=True, value=[])],
-        className="chips",
+        [html.Legend("Columns"), dmc.ChipGroup(chips, id=SHOW, multiple=True, value=[])],
+        className="chips columns-choice",
     )
