@@ -157,8 +157,16 @@ def spans(weeks: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]:
     return found
 
 
-def stock_figure(case: ItemCase, weeks: Sequence[Mapping[str, Any]], scheme: theme.Scheme) -> tuple[go.Figure, str]:
-    """Return the stock at each week's start, as planned and without a change, and the same in words."""
+def stock_figure(
+    case: ItemCase,
+    weeks: Sequence[Mapping[str, Any]],
+    scheme: theme.Scheme,
+    otherwise: Sequence[float] | None = None,
+) -> tuple[go.Figure, str]:
+    """Return the stock at each week's start, as planned and without a change, and the same in words.
+
+    ``otherwise`` is what sells week by week on other terms, where these change the item.
+    """
     colours = theme.PALETTES[scheme]
     days = [case.starts + timedelta(weeks=t) for t in range(len(case.units) + 1)]
     sold = [float(week["units"] or 0.0) for week in weeks]
@@ -167,10 +175,14 @@ def stock_figure(case: ItemCase, weeks: Sequence[Mapping[str, Any]], scheme: the
     start = planned[0]
     unchanged = start - np.concatenate([[0.0], np.minimum(case.sold(case.before).cumsum(), start)])
     figure = go.Figure()
-    for name, y, x, colour, dash in (
-        ("Without a change", unchanged, days, colours.muted, "dot"),
+    lines = [
+        ("Without a change", unchanged.tolist(), days, colours.muted, "dot"),
         ("As advised", planned, days[: len(planned)], colours.accent, "solid"),
-    ):
+    ]
+    anew = [] if otherwise is None else [max(start - sum(otherwise[:t]), 0.0) for t in range(len(otherwise) + 1)]
+    if anew:
+        lines.append(("Planned otherwise", anew, days[: len(anew)], colours.models[1], "dash"))
+    for name, y, x, colour, dash in lines:
         figure.add_trace(
             go.Scatter(
                 x=x, y=y, name=name, mode="lines+markers", marker={"size": 6},
@@ -186,7 +198,8 @@ def stock_figure(case: ItemCase, weeks: Sequence[Mapping[str, Any]], scheme: the
     )
     says = (
         f"Of {formats.count(start)} units {formats.count(planned[-1])} are left after {len(weeks)} weeks; "
-        f"{formats.count(float(unchanged[-1]))} without a change."
+        f"{formats.count(float(unchanged[-1]))} without a change"
+        + (f", {formats.count(anew[-1])} as planned otherwise below." if anew else ".")
     )
     return figure, says
 

@@ -151,6 +151,26 @@ def start_plan(jobs: Jobs, snapshot: "SnapshotData", plan: str, terms: PlanTerms
     )
 
 
+def sold_otherwise(
+    jobs: Jobs, snapshot: "SnapshotData", search: Any, hand: Any, item: Mapping[str, Any]
+) -> list[float] | None:
+    """Return what an item sells week by week on the page's terms; None where nothing is changed, or not planned yet."""
+    try:
+        account, inputs = planned(snapshot, search)
+        terms = terms_of_url(snapshot, search, inputs)
+        overrides, _ = fitting_overrides(hand, inputs)
+        if not terms and not overrides:
+            return None
+        job = start_plan(jobs, snapshot, account["plan"], terms, overrides)
+        if not job.within(AT_ONCE):
+            return None
+        rows = job.result().rows
+    except RegularsError:
+        return None
+    key = (item["item"], item["store_id"])
+    return [float(row["units"]) for row in rows if (row["item"], row["store_id"]) == key]
+
+
 def _slim(found: MarkdownResult) -> MarkdownResult:
     """A plan with what is shown of it alone: a few of them are kept in memory."""
     rows = [{key: row[key] for key in _SHOWN} for row in found.rows if not row["reason"]]

@@ -83,7 +83,6 @@ def tool(data: "SnapshotData", account: Mapping[str, Any], inputs: PlanInputs) -
                 ],
                 className="price-tool",
             ),
-            dcc.Store(id="price-hand", data=[]),
             dcc.Store(id="price-write-job"),
             dcc.Interval(id="price-tick", interval=TICK, disabled=True),
             dcc.Interval(id="price-write-tick", interval=TICK, disabled=True),
@@ -93,9 +92,8 @@ def tool(data: "SnapshotData", account: Mapping[str, Any], inputs: PlanInputs) -
     )
 
 
-def register(app: Dash, data: "AppData") -> None:
+def register(app: Dash, data: "AppData", jobs: Jobs) -> None:
     """Add the tool's callbacks, and the route of the files it has written."""
-    jobs = Jobs()
     _register_planning(app, data, jobs)
     price_by_hand.register(app, data)
     price_writing.register(app, data, jobs)

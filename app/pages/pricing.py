@@ -20,6 +20,7 @@ from ..components.listing_table import listing_table
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
 from ..listing import LONGEST_SEARCH
+from ..price_jobs import Jobs
 from ..price_listing import PRICE_ITEMS, STATUS
 from . import Page
 
@@ -59,6 +60,7 @@ def layout(data: "SnapshotData", search: str) -> Component:
         [
             url_store("pricing", FIELDS, {"on": ""}),
             dcc.Store(id="price-item"),
+            dcc.Store(id="price-hand", data=[]),
             _other_plans(accounts, account),
             html.Div(states.skeleton(72), id="price-head", className="totals-place"),
             _list_card(data, account, search),
@@ -84,7 +86,8 @@ def register(app: Dash, data: "AppData") -> None:
         Input("run", "data"),
         Input(f"{GRID}-endpoint", "data"),
     )
-    price_tool.register(app, data)
+    jobs = Jobs()
+    price_tool.register(app, data, jobs)
 
     @app.callback(Output("price-head", "children"), Input("run", "data"), Input("price-item", "data"))
     @_guarded
@@ -92,8 +95,25 @@ def register(app: Dash, data: "AppData") -> None:
         snapshot = data.snapshot(run)
         return _head(snapshot, _account(snapshot, shown))
 
+    @app.callback(
+        Output("price-part-stock", "children"),
+        Input("run", "data"),
+        Input("price-item", "data"),
+        Input("scheme", "data"),
+        Input("url", "search"),
+        Input("price-hand", "data"),
+    )
+    @_guarded
+    def stock(run: Any, asked: Any, scheme: Any, search: Any, hand: Any) -> Any:
+        snapshot = data.snapshot(run)
+        account = _account(snapshot, asked)
+        item = price_state.item_of(snapshot, account["plan"], asked)
+        otherwise = price_state.sold_otherwise(jobs, snapshot, search, hand, item)
+        return _stock(snapshot, account, item, theme.scheme(scheme), otherwise)
+
     for part, (_, _, _, view) in _PARTS.items():
-        _register_part(app, data, part, view)
+        if part != "stock":
+            _register_part(app, data, part, view)
 
 
 def _guarded(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -351,12 +371,16 @@ def _worth(
 
 
 def _stock(
-    data: "SnapshotData", account: Mapping[str, Any], item: Mapping[str, Any], scheme: theme.Scheme
+    data: "SnapshotData",
+    account: Mapping[str, Any],
+    item: Mapping[str, Any],
+    scheme: theme.Scheme,
+    otherwise: Sequence[float] | None = None,
 ) -> list[Component] | Component:
     answer, case = _weeks(data, account, item), _case(data, account, item)
     if case is None or answer.records[0]["reason"]:
         return _not_planned(answer.records, item)
-    drawn, says = price_curve.stock_figure(case, answer.records, scheme)
+    drawn, says = price_curve.stock_figure(case, answer.records, scheme, otherwise)
     source = Source.of(
         data,
         answer.sql,

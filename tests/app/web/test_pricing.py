@@ -254,6 +254,23 @@ class TestTheTool:
         nobody = ask(call, app, "?scope=filtered&q=nobody&weeks=2")
         assert "The filter leaves no planned item" in nobody
 
+    def test_the_stock_of_the_chosen_item_is_shown_on_other_terms_too(self, shop, call):
+        app, data, _ = shop
+        snapshot = data.snapshot()
+        item = price_state.item_of(snapshot, PLAN, "?item=item 04")
+        search = "?item=item 04&cuts=0"
+        assert price_state.sold_otherwise(Jobs(), snapshot, "?item=item 04", [], item) is None
+        job = Jobs()
+        price_state.sold_otherwise(job, snapshot, search, [], item)
+        terms = price_state.terms_of_url(snapshot, search, price_state.inputs_of(snapshot, PLAN))
+        rows = changed_plan(snapshot.snapshot, PLAN, (), terms, told=False).rows
+        units = [row["units"] for row in rows if row["item"] == "item 04"]
+        case = ItemCase.of(price_state.inputs_of(snapshot, PLAN), "item 04")
+        assert units == pytest.approx(case.sold(case.before).tolist())
+        asked = ("?item=item 04", "light", search, [])
+        shown = json.dumps(call(app, "price-part-stock", data.current_run(), *asked))
+        assert "Planned otherwise" in shown
+
     def test_conflicts_name_the_smallest_set(self, shop, call):
         app, data, _ = shop
         shown = ask(call, app, "?sell=100&cuts=0")
