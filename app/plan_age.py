@@ -1,4 +1,4 @@
-"""Whether a plan may still be approved: how old its snapshot is, and whether today's settings would shape it otherwise."""
+"""Whether a plan may still be approved: how old its snapshot is, whether today's settings would shape it otherwise."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
