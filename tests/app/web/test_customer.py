@@ -243,3 +243,12 @@ def test_probability_is_one_for_who_bought_once_under_bg_nbd():
     path = clv.probability_alive_path(model, [date(2017, 1, 1)], date(2017, 3, 1))
     thin = customer_record._thinned(path)
     assert np.all(np.asarray(thin.probability) == 1.0)
+
+
+def test_the_report_is_one_file_with_every_number(client, busy, tables):
+    answer = client.get("/report/customer.html", query_string={"id": busy})
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert text.count("Plotly.newPlot") == 3
+    assert busy in text
+    assert f"{100 * tables['customer_churn'].loc[busy, 'probability_no_order']:.0f}%" in text
