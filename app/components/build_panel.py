@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dash import Dash, Input, Output, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from .. import build_history
@@ -51,14 +51,17 @@ def register(app: Dash, data: "AppData") -> None:
         Output("build-now", "disabled"),
         Output("build-poll", "interval"),
         Input("build-poll", "n_intervals"),
+        State("build-cancel", "hidden"),
     )
-    def watch(ticks: Any) -> tuple[Any, bool, bool, int]:  # noqa: ARG001
+    def watch(ticks: Any, hidden: Any) -> tuple[Any, Any, bool, int]:  # noqa: ARG001
         status = jobs_of(data).status()
         works = status.phase in {"starting", "running"}
         may = current_person().may("admin")
+        hide = not (works and may and status.is_ours and not status.is_stopping)
         return (
             build_state(status),
-            not (works and may and status.is_ours and not status.is_stopping),
+            # what hangs on it is asked for anew only when a build begins or ends
+            no_update if hide is hidden else hide,
             works or not may,
             _FAST if works else _SLOW,
         )

@@ -6,7 +6,7 @@
 WITH written AS (
     SELECT
         reason,
-        customer_id,
+        nullif(trim(customer_id), '') AS customer_id,
         CAST(ordered_at AS DATE) AS ordered_on,
         coalesce(strftime(ordered_at, '%Y-%m-%d %H:%M'), ordered_at_text) AS ordered_at,
         revenue,

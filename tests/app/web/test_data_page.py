@@ -237,7 +237,7 @@ def test_a_build_that_failed_is_named_with_run_and_reason_and_the_snapshot_stays
         assert "dangerously" not in text.lower()
     assert "The last good snapshot stays" in ask(call, app, "verdict")
     assert "gather customers" in ask(call, app, "verdict")
-    panel = texts(call(app, "..build-state.children", 1))
+    panel = texts(call(app, "..build-state.children", 1, state=(True,)))
     assert "deadbeef00000000" in panel
     assert call(app, "..page.children", "/data", None, state=("",))["run"]["data"] == RUN
 
@@ -255,7 +255,7 @@ def test_a_run_whose_log_and_files_are_gone_is_said(make_app, call):
     for page in ("/", "/data", "/customers", "/churn", "/start"):
         shown = texts(call(app, "..page.children", page, None, state=("",)))
         assert "No snapshot yet" in shown, page
-    assert "No build is on record" in texts(call(app, "..build-state.children", 1))
+    assert "No build is on record" in texts(call(app, "..build-state.children", 1, state=(True,)))
 
 
 def test_build_now_without_settings_leads_to_where_they_are_made(make_app):
