@@ -32,7 +32,8 @@ def test_groups_of_columns_show_and_the_address_knows(watch):
     page.get_by_text("Churn", exact=True).last.click()
     seen.until("location.search === '?show=intervals,churn'")
     expect(page.locator(".ag-header-cell[col-id=churn_no_order]")).to_contain_text("P(no order in 30 d)")
-    expect(page.locator(".ag-header-cell[col-id=reason_1]")).to_have_count(1)
+    # further to the right than the window reaches
+    assert page.evaluate("dash_ag_grid.getApi('customers-grid').getColumn('reason_1').isVisible()")
     page.go_back()
     expect(page.locator(".ag-header-cell[col-id=churn_no_order]")).to_have_count(0)
     assert seen.accessibility_findings() == []
