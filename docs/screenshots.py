@@ -5,6 +5,7 @@ The warehouse is the demo's where none is named (``regulars demo --no-serve`` ma
 
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -21,13 +22,23 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
-PICTURES = {"overview": ("/", 1010), "customers": ("/customers?segment=best,active&frequency=15..&color=value", 1130)}
+PICTURES = {
+    "overview": ("/", 1010),
+    "customers": ("/customers?segment=best,active&frequency=15..&color=value", 1130),
+    "customer": ("/customer?id=1", 1080),
+    "cohorts": ("/cohorts", 1010),
+    "churn": ("/churn", 1010),
+    "uplift": ("/uplift", 1080),
+    "pricing": ("/pricing", 1080),
+    "data": ("/data", 1010),
+    "models": ("/models", 1010),
+}
 WIDTH = 1360
 LARGEST = 300_000
 
 
-def take(warehouse: Path, images: Path = IMAGES) -> list[Path]:
-    """Write one picture a page; returns their paths.
+def take(warehouse: Path, images: Path = IMAGES, names: Iterable[str] = PICTURES) -> list[Path]:
+    """Write one picture for each name; returns their paths.
 
     Raises
     ------
@@ -37,7 +48,7 @@ def take(warehouse: Path, images: Path = IMAGES) -> list[Path]:
     images.mkdir(parents=True, exist_ok=True)
     with served(create_server(warehouse, warm=False)) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        written = [_picture(browser, address, name, images / f"{name}.png") for name in PICTURES]
+        written = [_picture(browser, address, name, images / f"{name}.png") for name in names]
         browser.close()
     return written
 
