@@ -16,7 +16,7 @@ _AT_STAKE = Column(
     "value_at_stake",
     "At stake",
     "money",
-    "A year's revenue so far times P(no order); of younger customers all revenue so far",
+    "What the customer usually brings in the horizon (a year's revenue, shared out) times P(no order) in it",
     predicted=True,
     width=115,
 )

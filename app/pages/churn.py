@@ -314,30 +314,33 @@ def _totals(data: "SnapshotData") -> Component:
         return _no_answers(data)
     answer = data.ask("churn_totals")
     row = answer.records[0]
-    leavers, half = float(row["expected_leavers"] or 0), 1.2816 * math.sqrt(max(float(row["variance"] or 0), 0.0))
+    leavers = float(row["expected_leavers"] or 0)
     days = f"{row['horizon_days']} days"
-    stake, revenue = float(row["value_at_stake"] or 0), float(row["revenue"] or 0)
+    stake = float(row["value_at_stake"] or 0)
     parts = [
         (
             f"No order in {days}",
             formats.count(leavers, short=True),
-            f"{formats.share(leavers / max(row['customers'], 1))} of {formats.count(row['customers'])}, "
-            f"80% {formats.count(max(leavers - half, 0))} – {formats.count(leavers + half)}",
+            f"{formats.share(leavers / max(row['customers'], 1))} of {formats.count(row['customers'])}{_held_out(data)}",
         ),
-        ("More likely gone than not", formats.count(row["more_likely_not"]), "P(no order) of 50% and more"),
         (
-            "At stake a year",
+            "More likely silent than not",
+            formats.count(row["more_likely_not"]),
+            f"P(no order in {days}) of 50% and more",
+        ),
+        (
+            f"At stake in {days}",
             formats.money(stake, data.currency, short=True),
-            f"{formats.share(stake / revenue)} of past revenue" if revenue > 0 else "",
+            "what these days usually bring, times P(no order)",
         ),
         ("Foretold by", _title(row["chosen"]), "the best on customers not seen"),
     ]
     source = Source.of(
         data,
         answer.sql,
-        meaning="The sum of every customer's P(no order), and of a year's revenue times it.",
+        meaning=f"The sum of every customer's P(no order in {days}), and of what {days} usually bring times it.",
         model=_title(row["chosen"]),
-        interval="80%, each customer's own chance; the models' errors are not in it",
+        interval="none: how far off the total was on customers not seen stands beside it",
     )
     return html.Div(
         [
@@ -353,6 +356,15 @@ def _totals(data: "SnapshotData") -> Component:
         className="totals-row",
         role="status",
     )
+
+
+def _held_out(data: "SnapshotData") -> str:
+    """How the best model's mean compared with what came, where it was judged."""
+    best = next((row for row in _reports(data) if row["rank"] == 1), None)
+    if best is None or best["predicted"] is None or best["observed"] is None:
+        return ""
+    said, came = (formats.share(best[name], decimals=1) for name in ("predicted", "observed"))
+    return f"; of customers not seen {said} were foretold, {came} came true"
 
 
 def _survival(data: "SnapshotData", after: Any, scheme: theme.Scheme) -> list[Component] | Component:

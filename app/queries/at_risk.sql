@@ -1,5 +1,5 @@
 -- Who may be leaving, a row a customer: P(no order) by what was chosen and by both models, the time to the next order,
--- reasons, and what is at stake: a year's revenue so far times P(no order).
+-- reasons, and what is at stake: the usual revenue of so many days times P(no order) in them.
 -- inputs: customer_churn, customer_scores, customer_summary
 -- output: at_risk
 -- grain: customer_id
@@ -8,7 +8,7 @@ SELECT
   churn.customer_id,
   churn.probability_no_order,
   churn.probability_no_order
-    * CAST(summary.revenue AS DOUBLE) * 365 / greatest(summary.T_days, 365) AS value_at_stake,
+    * CAST(summary.revenue AS DOUBLE) * churn.horizon_days / greatest(summary.T_days, 365) AS value_at_stake,
   scores.customer_value,
   scores.segment,
   churn.days_since_order,

@@ -6,9 +6,7 @@
 SELECT
   count(*) AS customers,
   sum(probability_no_order) AS expected_leavers,
-  sum(probability_no_order * (1 - probability_no_order)) AS variance,
   sum(value_at_stake) AS value_at_stake,
-  sum(CAST(revenue AS DOUBLE)) AS revenue,
   count(*) FILTER (WHERE probability_no_order >= 0.5) AS more_likely_not,
   min(horizon_days) AS horizon_days,
   min(chosen) AS chosen

@@ -17,8 +17,8 @@ from regulars.app.pages import churn
 def frame(snapshot) -> pd.DataFrame:
     read = {name: snapshot.snapshot.read(name).to_pandas() for name in ("customer_churn", "customer_summary")}
     both = read["customer_churn"].merge(read["customer_summary"], on="customer_id")
-    yearly = both["revenue"].astype(float) * 365 / np.maximum(both["T_days"], 365)
-    both["stake"] = both["probability_no_order"] * yearly
+    usual = both["revenue"].astype(float) * both["horizon_days"] / np.maximum(both["T_days"], 365)
+    both["stake"] = both["probability_no_order"] * usual
     return both
 
 
@@ -36,8 +36,6 @@ def test_totals_are_those_of_the_customers(snapshot, frame):
     assert row["expected_leavers"] == pytest.approx(frame["probability_no_order"].sum(), rel=1e-12)
     assert row["value_at_stake"] == pytest.approx(frame["stake"].sum(), rel=1e-12)
     assert row["more_likely_not"] == (frame["probability_no_order"] >= 0.5).sum()
-    p = frame["probability_no_order"]
-    assert row["variance"] == pytest.approx((p * (1 - p)).sum(), rel=1e-12)
 
 
 def test_the_list_is_sorted_by_what_is_at_stake_and_filtered(snapshot, frame):
