@@ -321,7 +321,8 @@ def _totals(data: "SnapshotData") -> Component:
         (
             f"No order in {days}",
             formats.count(leavers, short=True),
-            f"{formats.share(leavers / max(row['customers'], 1))} of {formats.count(row['customers'])}{_held_out(data)}",
+            f"{formats.share(leavers / max(row['customers'], 1))} of {formats.count(row['customers'])}"
+            + _held_out(data),
         ),
         (
             "More likely silent than not",
