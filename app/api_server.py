@@ -1,5 +1,6 @@
 """Serving the read API alone, in a process of its own: no page of the web app can hold it up."""
 
+import gc
 import logging
 import signal
 import socket
@@ -38,8 +39,11 @@ def serve_api(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8051, 
         if not any(token.state(datetime.now(UTC)) == "valid" for token in Tokens(Path(warehouse)).all()):
             raise SettingsError(f"host {host!r}: nobody has a token yet; make one: regulars token create NAME")
     api = create_api(warehouse, open_api=open_api)
+    # requests take less than a millisecond: none should wait five for a thread that reads the next run
+    sys.setswitchinterval(0.0005)
     with suppress(WarehouseError):  # the first request says so; a build may come before it
         api.extensions["regulars"].index()
+    gc.freeze()
     try:
         server = _listen(api, host, port)
     except OSError as error:

@@ -93,8 +93,9 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Check, summarise, fit, score and publish a snapshot."""
-    from .build import run_build
+    from .build import give_way, run_build
 
+    give_way()
     with told_to_stop():
         result = run_build(
             _settings(settings, warehouse), force=force, incremental=not full, progress=not quiet, wait=wait

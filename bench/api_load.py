@@ -26,6 +26,7 @@ import psutil
 import pyarrow as pa
 from report import Section
 
+from regulars.app.build import give_way
 from regulars.app.tokens import Tokens
 from regulars.sql.snapshot import Warehouse
 
@@ -289,6 +290,7 @@ def main() -> None:
     parser.add_argument("--publish", nargs=2, metavar=("WAREHOUSE", "CUSTOMERS"))
     options = parser.parse_args()
     if options.publish:
+        give_way()  # as regulars build does
         _publish(Path(options.publish[0]), RUNS[1], int(options.publish[1]), 2)
     else:
         print(section(small=options.small).markdown())
