@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import ContractError, MissingExtraError, ModelError
+from ..sql.errors import ContractError, ModelError
 from ..sql.frames import columns_of
 from .arguments import require_count, require_day, require_level
+from .boosted_text import boosting_library, read_trees, trees_sha256, trees_text
 from .columns import read_columns
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ _TREES = {
     "force_row_wise": True,
     "num_threads": 1,
     "verbosity": -1,
+}
+# What each part has learnt, as LightGBM calls it.
+_LEARNT = {
+    "orders": "poisson",
+    "whether": "binary",
+    "how_much": "gamma",
+    "log_amount": "regression",
+    "variance": "gamma",
 }
 _ROUNDS = 150
 _FEWEST_BUYERS = 50
@@ -219,8 +228,10 @@ class BoostedValueModel(ABC):
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values, trees as LightGBM's text; `from_dict` takes it back."""
         self._require_fitted()
-        trees = {part.removeprefix("_"): getattr(self, part).model_to_string() for part in self._parts}
-        return {"seed": self.seed, "rounds": self.rounds, "features": list(self.features_), "trees": trees}
+        trees = {part.removeprefix("_"): trees_text(getattr(self, part)) for part in self._parts}
+        seals = {name: trees_sha256(text) for name, text in trees.items()}
+        features = list(self.features_)
+        return {"seed": self.seed, "rounds": self.rounds, "features": features, "trees": trees, "trees_sha256": seals}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
@@ -228,7 +239,9 @@ class BoostedValueModel(ABC):
         model = cls(seed=int(state["seed"]), rounds=int(state["rounds"]))
         model.features_ = tuple(state["features"])
         for part in cls._parts:
-            setattr(model, part, _trees(state["trees"][part.removeprefix("_")]))
+            name = part.removeprefix("_")
+            text, seal = state["trees"][name], state["trees_sha256"][name]
+            setattr(model, part, read_trees(text, seal, _LEARNT[name], len(model.features_)))
         return model
 
     def save(self, path: str | Path) -> None:
@@ -358,23 +371,9 @@ class ZILNModel(BoostedValueModel):
 
 
 def _boost(X: Array, y: Array, objective: str, seed: int, rounds: int) -> Any:
-    try:
-        import lightgbm
-    except ImportError:
-        raise MissingExtraError("boosting needs lightgbm: pip install 'regulars[churn]'") from None
+    lightgbm = boosting_library()
     parameters = {**_TREES, "objective": objective, "seed": seed}
     return lightgbm.train(parameters, lightgbm.Dataset(X, label=y, free_raw_data=True), num_boost_round=rounds)
-
-
-def _trees(text: str) -> Any:
-    try:
-        import lightgbm
-    except ImportError:
-        raise MissingExtraError("boosting needs lightgbm: pip install 'regulars[churn]'") from None
-    try:
-        return lightgbm.Booster(model_str=text)
-    except lightgbm.basic.LightGBMError as error:
-        raise ValueError(f"its trees cannot be read: {error}") from error
 
 
 def _outcome(name: str, values: Any) -> Array:

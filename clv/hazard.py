@@ -6,15 +6,15 @@ One censored within a bin counts there by the part that it outlasted, as in a li
 a bin the hazard is constant. Memory is bounded by bins and by sampling customers, never intervals.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.errors import MissingExtraError, ModelError, nearest
+from ..sql.errors import ModelError, nearest
 from .arguments import require_count
+from .boosted_text import boosting_library, read_trees, trees_sha256, trees_text
 from .survival import SurvivalModel, held_out, time_bins
 
 Array = NDArray[np.float64]
@@ -30,7 +30,6 @@ _FEWEST_HELD_OUT_EVENTS = 20
 _FEWEST_TO_SAMPLE = 10
 _BLOCK = 200_000
 _LEAST_HAZARD = 1e-9
-_THREADS = re.compile(r"^\[num_threads: -?\d+\]$", re.MULTILINE)
 # LightGBM's parameters of learning by their main names; it would pass over one that it does not know in silence.
 _OPTIONS = frozenset(
     {
@@ -142,9 +141,8 @@ class DiscreteHazard(SurvivalModel):
         self.booster, self.rounds_ = booster, rounds
 
     def state(self) -> dict[str, Any]:
-        # how many threads grew the trees is no part of them
-        text = _THREADS.sub("[num_threads: 1]", self.booster.model_to_string())
-        return {"edges": self.edges, "rounds": self.rounds_, "trees": text}
+        text = trees_text(self.booster)
+        return {"edges": self.edges, "rounds": self.rounds_, "trees": text, "trees_sha256": trees_sha256(text)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         edges = np.array(state["edges"], dtype=np.float64)
@@ -152,10 +150,8 @@ class DiscreteHazard(SurvivalModel):
             raise ValueError("its bins of time do not ascend from 0")
         self.edges, self.last_time, self.rounds_ = edges, float(edges[-1]), int(state["rounds"])
         self._own = self._own_gaps()
-        self.booster = read_booster(str(state["trees"]))
         columns = len(self.names) + 1 + len(self._own)
-        if self.booster.num_feature() != columns:
-            raise ValueError(f"its trees read {self.booster.num_feature()} columns, not {columns}")
+        self.booster = read_trees(state["trees"], state["trees_sha256"], "binary", columns)
 
     def _own_gaps(self) -> tuple[int, ...]:
         return tuple(self.names.index(name) for name in _OWN_GAPS if name in self.names)
@@ -272,47 +268,3 @@ def _trained(options: dict[str, Any], *given: Any, **more: Any) -> Any:
         raise ModelError(
             f"LightGBM cannot learn the hazard: {str(error).strip()[:300]}; look at the options"
         ) from error
-
-
-def read_booster(text: str) -> Any:
-    """Read trees that LightGBM wrote as text.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed.
-    ValueError
-        The text is none of its models.
-
-    Examples
-    --------
-    >>> read_booster("no trees")
-    Traceback (most recent call last):
-    ...
-    ValueError: its trees cannot be read: ...
-    """
-    lightgbm = boosting_library()
-    try:
-        return lightgbm.Booster(model_str=text)
-    except lightgbm.basic.LightGBMError as error:
-        raise ValueError(f"its trees cannot be read: {error}") from error
-
-
-def boosting_library() -> Any:
-    """Import LightGBM.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed.
-
-    Examples
-    --------
-    >>> boosting_library().__name__
-    'lightgbm'
-    """
-    try:
-        import lightgbm
-    except ImportError:
-        raise MissingExtraError("the hazard model needs LightGBM: pip install 'regulars[churn]'") from None
-    return lightgbm

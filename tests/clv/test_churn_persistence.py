@@ -240,7 +240,7 @@ def _other_columns(state):
         ("random_survival_forest", _in_a_circle, "trees lead nowhere"),
         ("random_survival_forest", _shorter_leaves, "cannot reshape|lead nowhere"),
         ("random_survival_forest", _backwards, "times do not ascend"),
-        ("hazard", _cut_text, "trees cannot be read"),
+        ("hazard", _cut_text, "trees are not as they were saved"),
         ("hazard", _other_columns, "columns, not"),
     ],
 )
