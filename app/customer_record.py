@@ -51,7 +51,7 @@ def alive_path(data: "SnapshotData", purchase_days: "Sequence[date]") -> AlivePa
     name = str((data.manifest.get("model") or {}).get("name") or "")
     if not name:
         raise ModelError("no model of orders could be fitted in this run")
-    model = _model(data.snapshot.model_path(name))
+    model = _model(data.snapshot.whole_model_path(name))
     if not isinstance(model, BTYDModel):
         raise ModelError(f"{type(model).__name__} needs more of a customer than the days of purchase: no path is drawn")
     path = probability_alive_path(model, purchase_days, data.as_of)

@@ -26,6 +26,8 @@ def score_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     ------
     ModelError
         The snapshot has no model of orders, or one in another time unit than the settings ask for.
+    WarehouseError
+        A stored model is not what was published.
     """
     from ..clv.calibration import DispersionCalibration
     from ..clv.score import score_customers
@@ -78,6 +80,8 @@ def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
         The snapshot has no churn models.
     MissingExtraError
         They are trees of LightGBM, which is not installed.
+    WarehouseError
+        They are not what was published.
     """
     from dataclasses import replace
 
@@ -85,7 +89,7 @@ def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     from .churn import churn_table
 
     _require_churn(snapshot)
-    stored = ChurnForecast.load(snapshot.model_path(ChurnForecast.name))
+    stored = ChurnForecast.load(snapshot.whole_model_path(ChurnForecast.name))
     explained = snapshot.manifest["settings"]["churn"]["explained"]
     with connect(settings) as database:
         forecast = replace(stored, as_of=database.as_of)
@@ -112,6 +116,8 @@ def snapshot_sql(snapshot: "Snapshot") -> str:
     ------
     ModelError
         The snapshot has no model of orders.
+    WarehouseError
+        A stored model is not what was published.
     """
     from ..clv.sql_scores import score_sql
 
@@ -129,6 +135,8 @@ def snapshot_models(snapshot: "Snapshot") -> "tuple[BTYDModel, GammaGammaModel |
     ------
     ModelError
         The snapshot has no model of orders.
+    WarehouseError
+        A stored model is not what was published.
     """
     from ..clv.persistence import load_model
 
@@ -137,5 +145,5 @@ def snapshot_models(snapshot: "Snapshot") -> "tuple[BTYDModel, GammaGammaModel |
         raise ModelError(
             f"run {snapshot.run_id} has no model: {'; '.join(snapshot.manifest['notes'])}; build with more orders"
         )
-    spend = load_model(snapshot.model_path("gamma_gamma")) if "gamma_gamma" in snapshot.models() else None
-    return load_model(snapshot.model_path(name)), spend
+    spend = load_model(snapshot.whole_model_path("gamma_gamma")) if "gamma_gamma" in snapshot.models() else None
+    return load_model(snapshot.whole_model_path(name)), spend

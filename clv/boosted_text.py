@@ -41,7 +41,7 @@ def trees_sha256(text: str) -> str:
     Examples
     --------
     >>> trees_sha256("no trees")[:12]
-    'bc7fb6690eb0'
+    'ae5c87fe0a84'
     """
     return hashlib.sha256(text.encode()).hexdigest()
 

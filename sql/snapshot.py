@@ -127,6 +127,23 @@ class Snapshot:
             raise WarehouseError(f"run {self.run_id} has no model {name!r}; it has {self.models()}")
         return self.path / "models" / f"{name}.json"
 
+    def whole_model_path(self, name: str) -> Path:
+        """Return the JSON file of a stored model, its content compared with the manifest's hash.
+
+        Raises
+        ------
+        WarehouseError
+            The snapshot has no such model, or its file is missing or not what was published.
+        """
+        path = self.model_path(name)
+        wrong = _damage(path, f"models/{name}.json", self.manifest["models"][name])
+        if wrong:
+            raise WarehouseError(
+                f"run {self.run_id}: {wrong}; 'regulars build --force' makes the run anew, "
+                "'regulars runs rollback ID' goes back to a whole one"
+            )
+        return path
+
     def read(self, name: str, columns: list[str] | None = None) -> "pa.Table":
         """Read a table, or some of its columns, into memory.
 
@@ -155,22 +172,14 @@ class Snapshot:
         WarehouseError
             The manifest itself cannot be read.
         """
-        wrong = []
         expected = {f"{name}.parquet": facts for name, facts in self.manifest["tables"].items()}
         expected |= {f"models/{name}.json": facts for name, facts in self.manifest["models"].items()}
         for folder, saved in self.manifest.get("effects", {}).items():
             expected |= {f"models/{folder}/{name}": facts for name, facts in saved["files"].items()}
         for plan in self.manifest.get("markdowns", {}).values():
             expected |= {f"models/{plan['folder']}/{name}": facts for name, facts in plan.get("files", {}).items()}
-        for name, facts in sorted(expected.items()):
-            path = self.path / name
-            if not path.is_file():
-                wrong.append(f"{name} is missing")
-            elif path.stat().st_size != facts["bytes"]:
-                wrong.append(f"{name} has {path.stat().st_size} bytes, not {facts['bytes']}")
-            elif file_sha256(path) != facts["sha256"]:
-                wrong.append(f"{name} has other content than was published")
-        return wrong
+        found = (_damage(self.path / name, name, facts) for name, facts in sorted(expected.items()))
+        return [wrong for wrong in found if wrong]
 
     @contextmanager
     def hold(self) -> Iterator["Snapshot"]:
@@ -189,6 +198,15 @@ class Snapshot:
             raise WarehouseError(f"run {self.run_id} is being removed; read the warehouse's current one")
         with lease:
             yield self
+
+
+def _damage(path: Path, name: str, facts: Mapping[str, Any]) -> str:
+    """What is wrong with a file, '' where it is as the manifest says."""
+    if not path.is_file():
+        return f"{name} is missing"
+    if path.stat().st_size != facts["bytes"]:
+        return f"{name} has {path.stat().st_size} bytes, not {facts['bytes']}"
+    return "" if file_sha256(path) == facts["sha256"] else f"{name} has other content than was published"
 
 
 class Warehouse:

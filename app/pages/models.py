@@ -391,7 +391,7 @@ def _fitted(data: "SnapshotData") -> list[Component] | Component:
     for name in data.snapshot.models():
         facts = data.manifest["models"][name]
         try:
-            model = load_model(data.snapshot.model_path(name))
+            model = load_model(data.snapshot.whole_model_path(name))
         except RegularsError as error:
             parts.append(html.P(f"{model_name(name)}: {error}", className="caution"))
             continue

@@ -234,7 +234,7 @@ def test_a_run_without_its_model_says_why_there_is_no_path(synthetic, tmp_path):
     customer_record._model.cache_clear()
     data = AppData(tmp_path)
     parts = dict(customer.report(data.snapshot(), "?id=C0000001"))
-    assert "No path of P(alive): cannot read the model" in text_of(parts["Timeline"])
+    assert "models/mbg_nbd.json is missing; 'regulars build --force'" in text_of(parts["Timeline"])
     data.close()
 
 
