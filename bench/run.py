@@ -53,6 +53,7 @@ def sections(*, small: bool) -> Mapping[str, Callable[[], Section]]:
             _of, "score_sql", "score_sql_section", *((3_000, 1_000, 1) if small else (10_000_000, 1_000_000, few))
         ),
         "interval-speed": partial(_of, "customer_studies", "speed_section", 3_000 if small else 1_000_000, ""),
+        "time-varying": partial(_of, "clv_seasons", "speed_section", 60 if small else 600, ""),
         "churn-million": partial(_of, "churn_studies", "million_section", 3_000 if small else 1_000_000, ""),
         "price-fits": partial(_of, "pricing_fits", "fits_section", 16_000 if small else 1_600_000),
         "markdown-paths": partial(_of, "markdown_plans", "paths_section", *((300, 1) if small else (100_000, few))),
