@@ -411,6 +411,11 @@ def _numeric(features: Any) -> Mapping[str, Array]:
 def _feature(name: str, values: Any) -> Array:
     import narwhals as nw
 
+    if type(values).__module__.partition(".")[0] == "pyarrow":
+        import pyarrow as pa
+
+        chunks = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+        values = nw.from_native(chunks, series_only=True)
     if isinstance(values, nw.Series) and values.dtype.is_decimal():
         values = values.cast(nw.Float64)
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)

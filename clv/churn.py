@@ -104,6 +104,9 @@ class ChurnModel:
             raise ModelError(f"no churn model {model!r}{nearest(model, CHURN_MODELS)}; there are {CHURN_MODELS}")
         if isinstance(features, str):
             raise ModelError(f"features is {features!r}; give a list of names, [{features!r}]")
+        if max_rows is not None and require_count("max_rows", max_rows) < 1:
+            raise ModelError("max_rows is 0; it must be a whole number from 1")
+        seed = require_count("seed", seed)
         self.model, self.features, self.max_rows, self.seed, self.options = model, features, max_rows, seed, options
 
     def __repr__(self) -> str:

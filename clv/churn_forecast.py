@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import ModelError
-from .arguments import require_count, require_time
+from .arguments import require_above_zero, require_count, require_time
 from .churn import ChurnModel
 from .churn_evaluate import ChurnReport, evaluate_churn, unfitted_btyd
 from .churn_reasons import order_reasons
 from .gaps import order_gaps
+from .persistence import require_possible
 from .recalibration import Method, Recalibration
 from .summary import rfm_summary
 
@@ -91,22 +92,30 @@ class ChurnForecast:
         Raises
         ------
         ValueError
-            What was chosen is none of the models.
+            What was chosen is none of the models, the model of orders has parameters that cannot be, or counts time
+            in other than weeks.
+        ModelError
+            A horizon that is no number of days above 0, or a recalibration that is none.
         """
         model = ChurnModel.from_dict(state["model"])
         btyd = type(unfitted_btyd(state["btyd"]["name"])).from_dict(state["btyd"]["state"])
-        chosen, map_ = str(state["chosen"]), state["recalibration"]
-        if not set(chosen.split(" + ")) <= {model.model, btyd.name}:
+        require_possible(btyd)
+        if btyd.time_unit_ != "week":
+            raise ValueError(f"the time unit of {btyd.name} is {btyd.time_unit_!r}, not 'week'")
+        chosen, map_, note = state["chosen"], state["recalibration"], state["note"]
+        if chosen not in (model.model, btyd.name, f"{model.model} + {btyd.name}"):
             raise ValueError(f"{chosen} was chosen of {model.model} and {btyd.name}")
+        if not isinstance(note, str):
+            raise ValueError(f"its note is {note!r}, no text")  # noqa: TRY004 - of a file, not of an argument
         return cls(
             model=model,
             btyd=btyd,
             chosen=chosen,
             report=None,
             recalibration=None if map_ is None else Recalibration.from_dict(map_),
-            horizon=float(state["horizon"]),
+            horizon=require_above_zero("horizon", state["horizon"], "a number of days above 0, such as 30"),
             as_of=date.fromisoformat(state["as_of"]),
-            note=str(state["note"]),
+            note=note,
         )
 
     def save(self, path: str | Path) -> None:

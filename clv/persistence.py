@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -84,7 +85,7 @@ def save_model(model: Any, path: str | Path) -> None:
     ...     load_model(f"{folder}/spend.json").params_
     {'p': 6.25, 'q': 3.74, 'v': 15.44}
     """
-    target = Path(path)
+    target = _file(path)
     try:
         replace_text(target, model_text(model))
     except OSError as error:
@@ -121,14 +122,14 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
     ...
     regulars.sql.errors.ModelError: cannot read the model no-such-model.json: No such file or directory; ...
     """
-    source = Path(path)
+    source = _file(path)
     try:
         document = json.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(
             f"cannot read the model {source}: {error.strerror or error}; fit one and save it with model.save(path)"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{source} is no JSON file ({error}); fit the model again and save it") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelError(f"{source} is JSON but no saved model: its 'format' must be {FORMAT!r}")
@@ -144,20 +145,51 @@ def load_model(path: str | Path, expected: type[Model] | None = None) -> Any:
         raise ModelError(f"{source} holds a {class_name}, not a {expected.__name__}; load it with {class_name}.load")
     try:
         model = cast("Any", model_class).from_dict(_decode(document["state"]))
-        _require_possible(model, source)
+        require_possible(model)
+        if model.name != name:
+            raise ValueError(f"it is headed {name} and holds a {model.name}")
         return model
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
         raise ModelError(
-            f"{source}: the state of the {class_name} is incomplete ({type(error).__name__}: {error}); fit it again"
+            f"{source}: the state of the {class_name} is incomplete: it has no {error}; fit it again"
         ) from error
+    except (TypeError, AttributeError, IndexError) as error:
+        raise ModelError(
+            f"{source}: a part of the {class_name} is of another kind than was saved ({error}); fit it again"
+        ) from error
+    except (ValueError, OverflowError, RecursionError, ModelError) as error:
+        raise ModelError(f"{source}: the {class_name} cannot be: {error}; fit it again") from error
 
 
-def _require_possible(model: Any, source: Path) -> None:
+def require_possible(model: Any) -> None:
+    """Refuse parameters of a loaded model that none could have been fitted to.
+
+    Raises
+    ------
+    ValueError
+        One is not positive, or not finite.
+
+    Examples
+    --------
+    >>> from regulars.clv.gamma_gamma import GammaGammaModel
+    >>> model = GammaGammaModel.from_parameters(p=6.25, q=3.74, v=15.44)
+    >>> model.params_["v"] = -1.0
+    >>> require_possible(model)
+    Traceback (most recent call last):
+    ...
+    ValueError: parameter v is -1.0; it must be positive and finite
+    """
     # models of trees, curves and log hazards have no parameters that must be positive: they look at their state
     for name, value in getattr(model, "params_", {}).items():
         # a part that the data do not identify is 0 or nan, and says so
         if not (math.isfinite(value) and value > 0) and (model.identified_ or value < 0):
-            raise ModelError(f"{source}: parameter {name} is {value!r}; it must be positive and finite; fit it again")
+            raise ValueError(f"parameter {name} is {value!r}; it must be positive and finite")
+
+
+def _file(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ModelError(f"path is {path!r}; it must be the name of a file, such as 'model.json'")
+    return Path(path)
 
 
 def model_fingerprint(model: Any) -> str:

@@ -16,6 +16,8 @@ METHODS = ("logistic", "isotonic")
 # Probabilities of exactly 0 or 1 have no log-odds.
 _EDGE = 1e-6
 _ITERATIONS = 50
+# No line of a file may be as steep: outcomes would be told apart without error.
+_STEEPEST = 1e6
 # Isotonic steps need some outcomes each; with fewer a line is what the data can say.
 _FEWEST_ISOTONIC = 1_000
 
@@ -24,7 +26,8 @@ class Recalibration:
     """A map from predicted to observed probability, fitted on outcomes of an earlier window.
 
     ``logistic`` fits logit(p) -> a + b logit(p) (Platt 1999; Cox 1958, Biometrika 45), ``isotonic`` the best monotone
-    steps (Zadrozny & Elkan 2002), which need a thousand outcomes. Fit it on customers that the model has not seen, and
+    steps (Zadrozny & Elkan 2002), which need a thousand outcomes and are never 0 or 1: half an outcome more or less is
+    taken to have come. Fit it on customers that the model has not seen, and
     on a window before the one that is judged.
 
     Attributes
@@ -56,7 +59,7 @@ class Recalibration:
         ------
         ModelError
             A probability is out of range, everything or nothing happened, all probabilities are one, they tell the
-            outcomes apart without error, or there is too little for isotonic steps.
+            outcomes apart without error or the wrong way round, or there is too little for isotonic steps.
         ContractError
             They are no numbers, or not one each.
         """
@@ -77,6 +80,12 @@ class Recalibration:
                     f"the probabilities tell all {len(p):,} outcomes apart without error, so no line is the likeliest; "
                     "take a longer window or more customers"
                 )
+            if slope <= 0:
+                raise ModelError(
+                    f"the slope is {slope:.3g}: where {len(p):,} outcomes were held likelier they came true no more "
+                    "often, so a line would turn every rank round; take another model, or leave the probabilities as "
+                    "they are"
+                )
             self.intercept_, self.slope_ = intercept, slope
             return self
         if len(p) < _FEWEST_ISOTONIC:
@@ -88,7 +97,7 @@ class Recalibration:
         levels, place = np.unique(p, return_inverse=True)
         counts = np.bincount(place)
         steps = isotonic_regression(np.bincount(place, y) / counts, weights=counts)
-        self.levels_, self.values_ = levels, np.asarray(steps.x)
+        self.levels_, self.values_ = levels, _never_certain(np.asarray(steps.x), counts)
         return self
 
     name: ClassVar[str] = "recalibration"
@@ -107,18 +116,22 @@ class Recalibration:
         Raises
         ------
         ValueError
-            The line is not finite, or the steps are none.
+            The line is not finite or falls, or the steps are none or fall.
         """
         made = cls(state["method"])
         if made.method == "logistic":
             made.intercept_, made.slope_ = float(state["intercept"]), float(state["slope"])
-            if not np.isfinite([made.intercept_, made.slope_]).all():
-                raise ValueError("its line is not finite")
+            if not (abs(made.intercept_) <= _STEEPEST and abs(made.slope_) <= _STEEPEST):
+                raise ValueError(f"its line is {made.intercept_:g} + {made.slope_:g} logit(p), which is none")
+            if made.slope_ <= 0:
+                raise ValueError(f"its slope is {made.slope_:g}, which turns every rank round")
             return made
         made.levels_, made.values_ = (np.array(state[name], dtype=np.float64) for name in ("levels", "values"))
         if not len(made.levels_) or made.levels_.shape != made.values_.shape or not (np.diff(made.levels_) > 0).all():
             raise ValueError("its steps do not ascend, or are not one each")
-        _probabilities(made.values_)
+        if (np.diff(_probabilities(made.values_)) < 0).any():
+            raise ValueError("its steps fall")
+        _probabilities(made.levels_)
         return made
 
     def save(self, path: str | Path) -> None:
@@ -186,6 +199,15 @@ def calibration_line(probability: Any, happened: Any) -> tuple[float, float]:
         if np.abs(step).max() < 1e-12:
             break
     return round(float(beta[0]), 12) + 0.0, round(float(beta[1]), 12)
+
+
+def _never_certain(steps: Array, counts: NDArray[np.int64]) -> Array:
+    """Steps of 0 and 1 by half an outcome of theirs, or the next step where that is nearer."""
+    none, all_ = steps <= 0, steps >= 1
+    between = steps[~none & ~all_]
+    low, high = (between[0], between[-1]) if len(between) else (0.5, 0.5)
+    steps = np.where(none, min(0.5 / max(int(counts[none].sum()), 1), low), steps)
+    return np.where(all_, max(1 - 0.5 / max(int(counts[all_].sum()), 1), high), steps)
 
 
 def _told_apart(x: Array, y: Array) -> bool:

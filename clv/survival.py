@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sql.errors import MissingExtraError, ModelError, nearest
+from .arguments import require_count
 from .survival_trees import SurvivalTrees
 
 Array = NDArray[np.float64]
@@ -342,6 +343,8 @@ class RandomForest(ScikitSurvival):
         self, seed: int = 0, *, bins: int | None = 60, memory_limit: float | None = None, **options: Any
     ) -> None:
         super().__init__(seed, **options)
+        if bins is not None and require_count("bins", bins) < 1:
+            raise ModelError("bins is 0; it must be a whole number from 1, or None for every time")
         self.bins, self.memory_limit = bins, memory_limit
         self.trees: SurvivalTrees | None = None
 

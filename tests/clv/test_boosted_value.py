@@ -125,6 +125,30 @@ def test_decimals_of_arrow_are_numbers():
     )
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([i % 2 == 0 for i in range(400)]),
+        pa.array([None, *(i % 2 == 0 for i in range(1, 400))]),
+        pa.array([None, *(Decimal(i % 7) / 4 for i in range(1, 400))], pa.decimal128(21, 2)),
+        pa.array([None, *range(1, 400)]),
+        pa.chunked_array([[1.0] * 150, [2.0] * 250]),
+    ],
+    ids=["booleans", "booleans and nulls", "decimals and nulls", "integers and nulls", "chunks"],
+)
+def test_columns_of_arrow_alone_are_read_as_those_of_a_table(column):
+    money = np.arange(400) % 2.0
+    model = TwoPartValueModel(rounds=3).fit(pa.table({"x": column}), money, money)
+    alone = TwoPartValueModel(rounds=3).fit({"x": column}, money, money)
+    assert alone.expected_money({"x": column}).tobytes() == model.expected_money(pa.table({"x": column})).tobytes()
+
+
+@pytest.mark.parametrize("column", [pa.array(["a"] * 400), pa.array([date(2024, 1, 1)] * 400), pa.array([[1]] * 400)])
+def test_columns_of_arrow_that_are_no_numbers_are_named(column):
+    with pytest.raises(ContractError, match="feature 'x' "):
+        TwoPartValueModel(rounds=3).fit({"x": column}, np.arange(400) % 2.0, np.arange(400) % 2.0)
+
+
 @pytest.fixture
 def shop(tmp_path):
     def open_(lines):

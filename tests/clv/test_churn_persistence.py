@@ -288,7 +288,7 @@ def test_a_recalibration_comes_back_bit_by_bit(method, tmp_path):
     np.testing.assert_array_equal(again.apply(at), fitted.apply(at))
     name = "slope" if method == "logistic" else "levels"
     _change(tmp_path / "map.json", lambda state: state.update({name: {"not_finite": "inf"} if name == "slope" else []}))
-    with pytest.raises(ModelError, match=r"line is not finite|steps do not ascend"):
+    with pytest.raises(ModelError, match=r"its line is|steps do not ascend"):
         load_model(tmp_path / "map.json")
 
 
@@ -321,3 +321,56 @@ def test_a_forecast_comes_back_and_scores_as_it_did(shop, model, tmp_path):
     _change(tmp_path / "forecast.json", lambda state: state.update(chosen="nbd"))
     with pytest.raises(ModelError, match="nbd was chosen of"):
         load_model(tmp_path / "forecast.json")
+
+
+def _order_model(**parameters):
+    return lambda state: state["btyd"]["state"]["params"].update(parameters)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_order_model(r=-1.0), "parameter r is -1.0; it must be positive and finite"),
+        (_order_model(r=0.0), "parameter r is 0.0"),
+        (_order_model(alpha={"not_finite": "nan"}), "parameter alpha is nan"),
+        (_order_model(s={"not_finite": "inf"}), "parameter s is inf"),
+        (lambda state: state["btyd"]["state"].update(time_unit="day"), "time unit of pareto_nbd is 'day', not 'week'"),
+        (lambda state: state.update(horizon=-30), "horizon is -30; it must be a number of days above 0"),
+        (lambda state: state.update(horizon=0), "horizon is 0"),
+        (lambda state: state.update(horizon={"not_finite": "nan"}), "horizon is nan"),
+        (lambda state: state.update(horizon="30"), "horizon is '30'"),
+        (lambda state: state.update(chosen="kaplan_meier + kaplan_meier"), "was chosen of kaplan_meier and pareto_nbd"),
+        (lambda state: state.update(note=["x"]), "its note is .*no text"),
+        (lambda state: state["model"].update(seed=-1), "seed is -1; it must be a whole number from 0"),
+        (lambda state: state["model"].update(n_intervals={"not_finite": "inf"}), "cannot convert float infinity"),
+        (
+            lambda state: state.update(recalibration={"method": "logistic", "intercept": 0.0, "slope": -5.0}),
+            "slope is -5, which turns every rank round",
+        ),
+    ],
+)
+def test_a_forecast_of_models_that_cannot_be_is_refused(forecast_file, tmp_path, change, said):
+    path = tmp_path / "forecast.json"
+    path.write_bytes(forecast_file.read_bytes())
+    _change(path, change)
+    with pytest.raises(ModelError, match=f"forecast.json: the ChurnForecast cannot be: .*{said}"):
+        clv.ChurnForecast.load(path)
+
+
+@pytest.fixture(scope="module")
+def forecast_file(shop, tmp_path_factory):
+    path = tmp_path_factory.mktemp("forecast") / "forecast.json"
+    clv.forecast_churn(shop, horizon=30, model="kaplan_meier", choose=False).save(path)
+    return path
+
+
+@pytest.mark.parametrize("given", [{"seed": -1}, {"seed": "a"}, {"seed": None}, {"max_rows": 0}, {"max_rows": -3}])
+def test_seeds_and_rows_that_are_none_are_refused(given):
+    with pytest.raises(ModelError, match=f"{next(iter(given))} is .*must be a whole number from"):
+        ChurnModel("cox", **given)
+
+
+@pytest.mark.parametrize("bins", [-1, 0, 2.5])
+def test_bins_of_a_forest_are_whole_and_above_zero(data, bins):
+    with pytest.raises(ModelError, match=r"bins is .*whole number from"):
+        ChurnModel("random_survival_forest", bins=bins).fit(data)

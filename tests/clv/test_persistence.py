@@ -194,3 +194,42 @@ def test_impossible_parameters_are_refused(tmp_path, value):
     path.write_text(text.replace("0.243", json.dumps(value)))
     with pytest.raises(ModelError, match=r"parameter r is .*positive and finite"):
         clv.load_model(path)
+
+
+def _nested(depth):
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (lambda text: text.replace("0.243", "1" * 400), "cannot be: int too large to convert to float"),
+        (lambda text: text.replace('"n_iterations":', '"n_iterations": Infinity, "was":'), "cannot be: .*infinity"),
+        (lambda text: text.replace("0.243", _nested(200_000)), "is no JSON file"),
+        (lambda text: text.replace("0.243", "[0.243]"), "is of another kind than was saved"),
+    ],
+    ids=["400 digits", "infinity", "brackets", "a list"],
+)
+def test_numbers_and_lists_that_no_model_has_are_refused(saved, text, said):
+    broken = text(saved.read_text())
+    assert broken != saved.read_text()
+    saved.write_text(broken)
+    with pytest.raises(ModelError, match=said):
+        clv.load_model(saved)
+
+
+def test_a_file_headed_by_another_model_of_its_class_is_refused(tmp_path):
+    path = tmp_path / "churn.json"
+    data = clv.churn_frame([1, 2, 4, 5], [1, 1, 0, 1])
+    clv.ChurnModel("kaplan_meier").fit(data).save(path)
+    _change(path, model="churn_hazard")
+    with pytest.raises(ModelError, match="it is headed churn_hazard and holds a churn_kaplan_meier"):
+        clv.load_model(path)
+
+
+@pytest.mark.parametrize("path", [None, 3, ["model.json"]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ModelError, match=r"path is .*it must be the name of a file"):
+        clv.load_model(path)
+    with pytest.raises(ModelError, match=r"path is .*it must be the name of a file"):
+        clv.NBDModel.from_parameters(r=1, alpha=2).save(path)

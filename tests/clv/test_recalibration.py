@@ -1,5 +1,7 @@
 """Recalibration against scikit-learn, and what it may not be asked."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -33,8 +35,52 @@ def test_isotonic_steps_are_scikit_learns(outcomes):
 
     p, happened = outcomes
     found = IsotonicRegression(out_of_bounds="clip").fit(p, happened)
-    at = np.linspace(0, 1, 501)
-    assert Recalibration("isotonic").fit(p, happened).apply(at) == pytest.approx(found.predict(at), abs=1e-12)
+    theirs, ours = found.predict(p), Recalibration("isotonic").fit(p, happened).apply(p)
+    between = (theirs > 0) & (theirs < 1)
+    assert ours[between] == pytest.approx(theirs[between], abs=1e-12)
+    # their 0 and 1 are certain of what half an outcome would change
+    assert 0 < (~between).sum() < 0.05 * len(p)
+    assert (np.abs(ours - theirs)[~between] <= 0.5).all()
+    assert ((ours > 0) & (ours < 1)).all()
+
+
+def test_steps_of_nothing_and_of_all_keep_half_an_outcome():
+    p = np.repeat([0.1, 0.5, 0.9], [400, 400, 500])
+    happened = np.concatenate([np.zeros(400), np.arange(400) % 2, np.ones(500)])
+    fitted = Recalibration("isotonic").fit(p, happened)
+    assert fitted.apply([0.0, 0.1, 0.5, 0.9, 1.0]) == pytest.approx([0.5 / 400] * 2 + [0.5] + [1 - 0.5 / 500] * 2)
+    # a step of one outcome says no more than the step beside it
+    p = np.repeat([0.1, 0.5, 0.9], [1, 1_000, 1])
+    happened = np.concatenate([[0], np.arange(1_000) < 10, [1]])
+    assert Recalibration("isotonic").fit(p, happened).apply([0.1, 0.5, 0.9]) == pytest.approx([0.01, 0.01, 0.5])
+
+
+def test_outcomes_the_wrong_way_round_have_no_line():
+    p = np.repeat([0.2, 0.8], 100)
+    happened = np.concatenate([np.arange(100) < 70, np.arange(100) < 30])
+    with pytest.raises(ModelError, match=r"the slope is -0\.\d+: .*turn every rank round; take another model"):
+        Recalibration().fit(p, happened)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"method": "logistic", "intercept": 0.0, "slope": -5.0}, "slope is -5, which turns every rank round"),
+        ({"method": "logistic", "intercept": 0.0, "slope": 0.0}, "slope is 0"),
+        ({"method": "logistic", "intercept": 0.0, "slope": 1e308}, "line is 0"),
+        ({"method": "logistic", "intercept": 0.0, "slope": float("nan")}, "line is 0"),
+        ({"method": "logistic", "intercept": float("inf"), "slope": 1.0}, "line is inf"),
+        ({"method": "isotonic", "levels": [0.1, 0.5], "values": [0.4, 0.2]}, "its steps fall"),
+        ({"method": "isotonic", "levels": [float("nan")], "values": [0.4]}, "a probability is nan"),
+        ({"method": "isotonic", "levels": [-5.0, 0.5, 9.0], "values": [0.1, 0.2, 0.3]}, "a probability is -5"),
+    ],
+)
+def test_a_map_that_cannot_be_is_not_loaded(tmp_path, state, said):
+    path = tmp_path / "map.json"
+    Recalibration().fit(np.repeat([0.2, 0.8], 100), np.arange(200) % 100 < np.repeat([30, 70], 100)).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"state": state}))
+    with pytest.raises(ModelError, match=f"map.json: the Recalibration cannot be: .*{said}"):
+        Recalibration.load(path)
 
 
 @pytest.mark.parametrize("method", ["logistic", "isotonic"])
