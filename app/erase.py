@@ -58,7 +58,7 @@ class Erasure:
             "outcome": self.outcome,
             "ids": self.ids,
             "tombstones": list(self.tombstones),
-            "runs": {run.run_id: {"rows": run.rows, "texts": run.texts} for run in self.runs},
+            "runs": {run.run_id: {"rows": run.rows, "texts": run.texts, "units": run.units} for run in self.runs},
             "lists": {path.name: rows for path, rows in self.lists.lists.items()},
             "logs": {path.name: rows for path, rows in self.lists.logs.items()},
             "state": dict(self.state),
@@ -76,7 +76,8 @@ class Erasure:
         for run in self.runs:
             rows = ", ".join(f"{count:,} of {name}" for name, count in run.rows.items())
             texts = f"; blotted out of {', '.join(run.texts)}" if run.texts else ""
-            said.append(f"run {run.run_id}: rows that {done} taken out: {rows or 'none'}{texts}")
+            learnt = f"; a number made of the id out of {', '.join(run.units)}" if run.units else ""
+            said.append(f"run {run.run_id}: rows that {done} taken out: {rows or 'none'}{texts}{learnt}")
         said += [f"{path.name}: {rows:,} rows" for path, rows in {**self.lists.lists, **self.lists.logs}.items()]
         said += [f"{name}: {rows:,} rows" for name, rows in self.state.items()]
         if self.proof is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..sql.run_writer import LOG, MANIFEST
+from . import erased_effects
 from .redaction import Redactor, sentence_columns, strings, text_columns
 
 if TYPE_CHECKING:
@@ -27,16 +28,17 @@ _NAMING = ("customer_id", "order_id", "sku", "ordered_at_text", "revenue_text")
 
 @dataclass
 class RunErasure:
-    """What of a run holds a person: rows by table, and texts elsewhere."""
+    """What of a run holds a person: rows by table, texts elsewhere, and effects that were learnt from them."""
 
     run_id: str
     rows: dict[str, int] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
 
     @property
     def found(self) -> bool:
         """Whether there is anything."""
-        return bool(self.rows or self.texts)
+        return bool(self.rows or self.texts or self.units)
 
 
 def examine(run: "Snapshot", person: Redactor) -> RunErasure:
@@ -58,6 +60,7 @@ def examine(run: "Snapshot", person: Redactor) -> RunErasure:
     for path in _other_files(run.path):
         if _text_holds(path, person):
             found.texts.append(path.relative_to(run.path).as_posix())
+    found.units = erased_effects.units_files(run.path, person)
     return found
 
 
@@ -74,12 +77,14 @@ def rewrite(run: "Snapshot", found: RunErasure, person: Redactor, writer: "RunWr
     """Write a run without a person: what does not name them is the same file, by a link where the disk has them."""
     manifest = person.json(json.loads((run.path / MANIFEST).read_text(encoding="utf-8")))
     changed = {f"{name}.parquet" for name in found.rows} | set(found.texts)
+    learnt = {name.rpartition("/")[0] for name in found.units}
+    rewritten = {*found.units, *(f"{folder}/{erased_effects.DOCUMENT}" for folder in learnt)}
     for path in sorted(run.path.rglob("*")):
         name = path.relative_to(run.path).as_posix()
         target = writer.path / name
         if path.is_dir():
             target.mkdir(parents=True, exist_ok=True)
-        elif name not in changed and name not in {MANIFEST, LOG}:
+        elif name not in changed | rewritten and name not in {MANIFEST, LOG}:
             _link(path, target)
     for name in sorted(changed - {MANIFEST, LOG}):
         if name.endswith(".parquet") and name.removesuffix(".parquet") in manifest["tables"]:
@@ -89,6 +94,12 @@ def rewrite(run: "Snapshot", found: RunErasure, person: Redactor, writer: "RunWr
         else:
             text = person.text((run.path / name).read_text(encoding="utf-8"))
             _put_facts(manifest, name, writer.write_text(name, text))
+    for name in found.units:
+        erased_effects.forget(run.path, name, person, writer)
+    for folder in learnt:
+        saved = manifest.get("effects", {}).get(folder.removeprefix("models/"))
+        if saved:
+            saved["files"] = writer.files(folder)
     log = run.path / LOG
     if log.exists():
         writer.write_text(LOG, person.text(log.read_text(encoding="utf-8")))

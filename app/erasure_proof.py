@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..sql.errors import WarehouseError
+from . import erased_effects
 from .redaction import KEYS, Redactor, strings, text_columns
 
 _BLOCK = 1 << 24
@@ -88,6 +90,8 @@ def prove(warehouse: Path, person: Redactor) -> Proof:
             explained = _read_parquet(path, name, person, proof)
         elif path.suffix in _SQLITE:
             _read_sqlite(path, name, person, proof)
+        elif path.match(erased_effects.UNITS):
+            _read_units(path, name, person, proof)
         elif path.suffix == ".json" and _read_json(path, name, person, proof):
             continue  # numbers in it are no ids, whatever their digits
         if path.suffix != ".csv" or not _read_csv(path, name, person, proof):
@@ -152,6 +156,18 @@ def _read_sqlite(path: Path, name: str, person: Redactor, proof: Proof) -> None:
                         break
     except sqlite3.Error as error:
         proof.found.append(f"{name} cannot be read ({error}): unproven")
+
+
+def _read_units(path: Path, name: str, person: Redactor, proof: Proof) -> None:
+    try:
+        here = erased_effects.learnt_from(path, person)
+    except WarehouseError as error:
+        proof.found.append(f"{error}: unproven")
+        return
+    proof.columns += 1
+    proof.values += len(here)
+    if here.any():
+        proof.found.append(f"{name}, numbers made of ids")
 
 
 def _read_json(path: Path, name: str, person: Redactor, proof: Proof) -> bool:

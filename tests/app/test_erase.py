@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -140,6 +141,44 @@ def test_lists_and_logs_lose_the_person_and_a_replay_says_so(warehouse):
             assert not replayed.same
             assert "a customer was erased from it since" in replayed.differences[0]
     assert pq.read_table(log).schema.names == made.log.schema.names
+
+
+def test_effects_forget_whom_they_were_learnt_from(warehouse):
+    from regulars.sql.durability import canonical_json
+    from regulars.sql.lineage import file_sha256
+    from regulars.uplift.effects import Effects
+    from regulars.uplift.experiment import Experiment
+    from regulars.uplift.learners import fit_effects
+    from regulars.uplift.simulate import simulate
+
+    ids = [f"C{i:07}" for i in range(1_000)]
+    frame = simulate("linear", 1_000, seed=1).frame().assign(customer_id=ids)
+    fitted = fit_effects(Experiment(treatment="arm", outcome="outcome", control="control"), frame, "t", threads=1)
+    run = Warehouse(warehouse).current()
+    fitted.save(run.path / "models" / "campaign_spring")
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in (run.path / "models" / "campaign_spring").iterdir()
+    }
+    manifest = run.manifest | {"effects": {"campaign_spring": {"version": fitted.model_version, "files": files}}}
+    (run.path / "manifest.json").write_text(canonical_json(manifest))
+
+    theirs = np.array(["C0000234"], dtype=object)
+    assert fitted.seen(theirs).all()
+    done = erase(warehouse, "C0000234")
+    assert (done.outcome, done.exit_code) == ("erased", 0)
+    left = Warehouse(warehouse).current()
+    assert left.damage() == []
+    loaded = Effects.load(left.path / "models" / "campaign_spring", threads=1)
+    assert not loaded.seen(theirs).any()
+    assert loaded.seen(np.array([one for one in ids if one != "C0000234"], dtype=object)).all()
+    assert loaded.predict(frame).tobytes() == fitted.predict(frame).tobytes()
+    assert erase(warehouse, "C0000234").outcome == "erased before"
+    # what lies about is found, too
+    fitted.save(warehouse / "copy")
+    proof = erase(warehouse, "C0000234").proof
+    assert proof is not None
+    assert [where for where in proof.found if where.endswith("numbers made of ids")] == proof.found != []
 
 
 def test_the_state_forgets_the_person(warehouse):
