@@ -450,19 +450,19 @@ class SnapshotData:
         gaps: dict[str, str] = {}
         there = set(self.snapshot.tables())
         for name, table in contract.OUTPUT_TABLES.items():
-            if name not in there:
-                gaps[name] = f"has no table {name}"
-                self.engine.view(name, _nothing_of(table))
-                continue
             try:
-                self.engine.register_parquet(name, str(self.snapshot.table_path(name)))
-                missing = [column for column in table.column_names if column not in self.engine.columns(name)]
+                if name not in there:
+                    gaps[name] = f"has no table {name}"
+                else:
+                    self.engine.register_parquet(name, str(self.snapshot.table_path(name)))
+                    columns = self.engine.columns(name)
+                    missing = [column for column in table.column_names if column not in columns]
+                    gaps |= {name: f"has no {missing[0]} in table {name}"} if missing else {}
             except QueryError as error:
                 log.warning("run %s: %s cannot be read: %s", self.run_id, name, error)
                 gaps[name] = f"has no readable table {name}"
-                continue
-            if missing:
-                gaps[name] = f"has no {missing[0]} in table {name}"
+            if name in gaps:  # what can do without it finds it empty
+                self.engine.view(name, _nothing_of(table))
         self._bind_planned_items()
         self.engine.connection.execute("SET lock_configuration = true")
         return gaps

@@ -6,6 +6,7 @@ from datetime import date
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from regulars.app.data import MOST_ROWS, AppData, NoSnapshot, SnapshotGap, query
 from regulars.app.listing import FilterError, ListFilters, page_bounds
 from regulars.app.listings import CUSTOMERS
+from regulars.app.server import create_server
 from regulars.sql.contract import SEGMENTS
 from regulars.sql.engine import QueryError
 from regulars.sql.errors import WarehouseError
@@ -265,6 +267,25 @@ def test_a_column_that_is_missing_is_named(synthetic, tmp_path):
     with pytest.raises(SnapshotGap, match="has no segment in table customer_scores"):
         data.snapshot().segments()
     data.close()
+
+
+@pytest.mark.parametrize("harm", ["gone", "junk", "an older one"])
+@pytest.mark.parametrize("name", ["customer_churn", "customer_intervals"])
+def test_a_table_that_is_beside_the_point_takes_no_page_with_it(synthetic, tmp_path, name, harm):
+    house = tmp_path / "warehouse"
+    path = synthetic.write_snapshot(house, customers=600).table_path(name)
+    older = pq.read_table(path).select(["customer_id"])
+    path.unlink()
+    if harm == "junk":
+        path.write_bytes(b"junk")
+    elif harm == "an older one":
+        pq.write_table(older, path)
+    client = create_server(house, threads=1, warm=False).server.test_client()
+    for route in ("/rows/customers", "/export/customers.csv", "/report/overview.html", "/report/customers.html"):
+        assert client.get(route).status_code == 200
+    assert client.get("/rows/customers").get_json()["total"] == 600
+    assert client.get("/rows/at_risk").status_code == (404 if name == "customer_churn" else 200)
+    assert client.get("/report/churn.html").status_code in {200, 404}
 
 
 def test_a_warehouse_that_goes_away_says_so(synthetic, tmp_path):
