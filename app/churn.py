@@ -100,7 +100,7 @@ def learn_churn(
             share=asked.customers_share,
             seed=settings.build.seed,
         )
-        scores = forecast.score(tables, explain=asked.explained)
+        scores = forecast.score(tables, explain=asked.explained, weights=revenue_a_year(tables))
     except (ContractError, ModelError) as error:
         return Churn(nothing.scores, nothing.reports, nothing.calibration, notes=(f"[churn] has no answer: {error}",))
     return _told(forecast, scores, asked.explained)
@@ -116,6 +116,19 @@ def _of_reasons(forecast: "ChurnForecast", explained: int) -> tuple[str, ...]:
         f"[churn] {forecast.model.model} has no exact contributions of features: reasons are empty; "
         "model = 'hazard', 'cox' or 'coxnet' has them",
     )
+
+
+def revenue_a_year(database: "Database") -> dict[str, float]:
+    """Return what each customer brings in a year, as the page of churn holds it against P(no order).
+
+    Of those who came less than a year ago it is what they have brought so far.
+    """
+    import numpy as np
+
+    summary = database.query("customer_summary")
+    days = np.maximum(summary.column("T_days").to_numpy(), 365)
+    a_year = 365.0 * summary.column("revenue").cast("float64").to_numpy() / days
+    return dict(zip(summary.column("customer_id").to_pylist(), a_year.tolist(), strict=True))
 
 
 def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame") -> "pa.Table":

@@ -86,14 +86,15 @@ def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     from dataclasses import replace
 
     from ..clv.churn_forecast import ChurnForecast
-    from .churn import churn_table
+    from .churn import churn_table, revenue_a_year
 
     _require_churn(snapshot)
     stored = ChurnForecast.load(snapshot.whole_model_path(ChurnForecast.name))
     explained = snapshot.manifest["settings"]["churn"]["explained"]
     with connect(settings) as database:
         forecast = replace(stored, as_of=database.as_of)
-        return churn_table(forecast, forecast.score(database, explain=explained))
+        scores = forecast.score(database, explain=explained, weights=revenue_a_year(database))
+        return churn_table(forecast, scores)
 
 
 def _require_churn(snapshot: "Snapshot") -> None:

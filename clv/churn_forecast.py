@@ -21,6 +21,7 @@ from .summary import rfm_summary
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
     from ..sql.database import Database
     from .btyd import BTYDModel
@@ -150,7 +151,9 @@ class ChurnForecast:
             return self.model.reasons(gaps.iloc[rows], self.horizon, _REASONS, cohort=gaps)
         return order_reasons(self.btyd, summary, rows, self.horizon / _DAYS_A_WEEK, _REASONS, _DAYS_A_WEEK)
 
-    def score(self, db: "Database", *, explain: int = 0) -> "pd.DataFrame":
+    def score(
+        self, db: "Database", *, explain: int = 0, weights: "Mapping[Any, float] | pd.Series | ArrayLike | None" = None
+    ) -> "pd.DataFrame":
         """Score every customer as of the forecast's day.
 
         Parameters
@@ -160,6 +163,9 @@ class ChurnForecast:
         explain : int
             For how many, those with the highest probability, to say what moved it, by the model in `explained_by`; the
             others' reasons are "".
+        weights : mapping, pandas.Series or array, optional
+            What each customer counts, such as revenue a year, by customer_id or in the order of the rows: those with
+            the highest probability times weight are explained.
 
         Returns
         -------
@@ -168,6 +174,11 @@ class ChurnForecast:
             ``probability_no_order_survival``, ``probability_no_order_btyd``; ``median_days_survival`` and
             ``median_days_btyd`` until the next order, NaN where it may never come; ``beyond_range`` where the time
             since the last order is longer than the survival model has seen; with ``explain``, ``reason_1`` to ``_3``.
+
+        Raises
+        ------
+        ModelError
+            A customer has no weight, or one that is not finite.
         """
         import pandas as pd
 
@@ -196,7 +207,8 @@ class ChurnForecast:
             }
         )
         if require_count("explain", explain):
-            top = np.sort(np.argsort(-chosen, kind="stable")[:explain])
+            stake = chosen if weights is None else chosen * _weights(weights, scores["customer_id"])
+            top = np.sort(np.argsort(-stake, kind="stable")[:explain])
             told = self._reasons(gaps, summary, top)
             for k in range(1, _REASONS + 1):
                 reasons = np.full(len(scores), "", dtype=object)
@@ -304,6 +316,25 @@ def forecast_churn(
         as_of=day,
         note=note,
     )
+
+
+def _weights(given: Any, customers: Any) -> NDArray[np.float64]:
+    by_customer = dict(given.items()) if hasattr(given, "items") else None
+    try:
+        if by_customer is None:
+            found = np.asarray(given, dtype=np.float64)
+        else:
+            found = np.array([by_customer[customer] for customer in customers], dtype=np.float64)
+    except KeyError as error:
+        raise ModelError(f"customer {error} has no weight; give one for each of {len(customers):,}") from None
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"a weight is no number: {error}; give one for each customer") from None
+    if found.shape != (len(customers),):
+        raise ModelError(f"weights have shape {found.shape}; give one for each of {len(customers):,} customers")
+    if not np.isfinite(found).all():
+        place = int(np.argmin(np.isfinite(found)))
+        raise ModelError(f"the weight of {customers.iloc[place]!r} is {found[place]}; it must be a finite number")
+    return found
 
 
 def _noted(report: ChurnReport, note: str) -> ChurnReport:

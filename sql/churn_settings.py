@@ -23,7 +23,7 @@ class ChurnSettings(BaseModel):
     customers_share : float
         Share of the customers whose intervals are learnt from; all are scored.
     explained : int
-        For how many customers, the likeliest not to order, to say what moved the probability.
+        For how many customers, those with most at stake (P(no order) times revenue a year), to say what moved it.
 
     Examples
     --------

@@ -10,6 +10,9 @@ import pytest
 
 from regulars.app import named_rows
 from regulars.app.build import run_build
+from regulars.app.churn import revenue_a_year
+from regulars.app.churn_listing import AT_RISK
+from regulars.app.data import AppData
 from regulars.app.scoring import churn_anew, churn_scores
 from regulars.clv import ParetoNBDModel, load_model
 from regulars.sql import connect
@@ -68,10 +71,17 @@ def test_the_choice_is_that_of_the_least_brier_score_and_the_verdict_says_so(bui
     assert built[1].snapshot.manifest["churn"]["chosen"] == reports["model"].iloc[0]
 
 
-def test_reasons_are_told_of_the_likeliest_alone(scores):
+def test_reasons_are_told_of_those_with_most_at_stake_where_the_page_begins(built):
+    shop, result = built
+    data = AppData(shop.settings().warehouse)
+    rows, total = data.snapshot().page(AT_RISK.parse(""), 0, 1_000)
+    data.close()
+    assert [row["reason_1"] != "" for row in rows] == [True] * 5 + [False] * (total - 5)
+    likeliest = sorted(rows, key=lambda row: -row["probability_no_order"])
+    assert any(row["reason_1"] == "" for row in likeliest[:5])
+    scores = result.snapshot.read("customer_churn").to_pandas()
     told = scores["reason_1"] != ""
     assert told.sum() == 5
-    assert scores.loc[told, "probability_no_order"].min() >= scores.loc[~told, "probability_no_order"].max()
     # Where there is a first reason there are no more than three, and each is a sentence of its own
     for _, row in scores[told].iterrows():
         reasons = [row[f"reason_{k}"] for k in (1, 2, 3) if row[f"reason_{k}"]]
@@ -135,7 +145,7 @@ def test_the_stored_models_are_those_that_scored(built, scores):
     assert snapshot.manifest["models"]["churn_forecast"]["version"].startswith("churn_forecast:")
     assert snapshot.damage() == []
     with connect(shop.settings()) as database:
-        found = stored.score(database, explain=5)
+        found = stored.score(database, explain=5, weights=revenue_a_year(database))
     for name in set(found) - {"as_of"}:
         np.testing.assert_array_equal(found[name], scores[name], err_msg=name)
 

@@ -374,3 +374,38 @@ def test_seeds_and_rows_that_are_none_are_refused(given):
 def test_bins_of_a_forest_are_whole_and_above_zero(data, bins):
     with pytest.raises(ModelError, match=r"bins is .*whole number from"):
         ChurnModel("random_survival_forest", bins=bins).fit(data)
+
+
+def test_those_with_the_largest_probability_times_weight_are_explained(shop, tmp_path):
+    forecast = clv.forecast_churn(shop, horizon=30, model="cox", choose=False)
+    plain = forecast.score(shop)
+    p, customers = plain["probability_no_order"].to_numpy(), plain["customer_id"]
+    weight = np.random.default_rng(5).lognormal(sigma=2.0, size=len(p))
+    by_customer = pd.Series(weight, customers).sample(frac=1.0, random_state=1)
+    for given, stake in (
+        (None, p),
+        (weight, p * weight),
+        (by_customer, p * weight),
+        (by_customer.to_dict(), p * weight),
+    ):
+        scores = forecast.score(shop, explain=10, weights=given)
+        told = scores["reason_1"] != ""
+        assert set(np.flatnonzero(told)) == set(np.argsort(-stake)[:10])
+        pd.testing.assert_frame_equal(scores[list(plain)], plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weights: weights.iloc[:-1], "customer 'c199' has no weight"),
+        (lambda weights: weights.to_numpy()[:-1], r"weights have shape \(\d+,\); give one for each of"),
+        (lambda weights: weights.replace(1.0, np.nan), "the weight of 'c000' is nan"),
+        (lambda weights: weights.astype(str) + "x", "a weight is no number"),
+        (lambda weights: 1.0, r"weights have shape \(\)"),
+    ],
+)
+def test_weights_that_are_none_are_refused(shop, forecast_file, change, said):
+    forecast = load_model(forecast_file)
+    customers = forecast.score(shop)["customer_id"]
+    with pytest.raises(ModelError, match=said):
+        forecast.score(shop, explain=3, weights=change(pd.Series(1.0, customers)))
