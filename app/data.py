@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -253,15 +254,17 @@ class SnapshotData:
 
     def previous_kpis(self) -> "tuple[date, dict[str, float]] | None":
         """Return as-of date and figures of the latest snapshot of an earlier date; None where there is none."""
-        earlier = [run for run in self.warehouse.runs() if run.as_of < self.as_of and "kpis" in run.tables()]
-        if not earlier:
-            return None
-        before = max(earlier, key=lambda run: (run.as_of, run.run_id))
-        try:
-            rows = before.read("kpis").to_pylist()
-        except WarehouseError:
-            return None
-        return before.as_of, {row["kpi"]: row["value"] for row in rows if row.get("value") is not None}
+        earlier = []
+        for run in self.warehouse.runs():
+            with suppress(WarehouseError):  # one that is damaged is no other's fault
+                if run.as_of < self.as_of and "kpis" in run.tables():
+                    earlier.append(run)
+        with suppress(WarehouseError):
+            before = max(earlier, key=lambda run: (run.as_of, run.run_id), default=None)
+            rows = before.read("kpis").to_pylist() if before else []
+            found = {row["kpi"]: row["value"] for row in rows if row.get("value") is not None}
+            return (before.as_of, found) if before else None
+        return None
 
     # whole tables, small ones
 

@@ -93,7 +93,7 @@ def _earlier(warehouse: "Warehouse", until: date) -> "list[Snapshot]":
     newest: dict[date, Snapshot] = {}
     for run in warehouse.runs():  # newest first
         with suppress(RegularsError):
-            if run.as_of <= until - timedelta(days=_FEWEST_DAYS) and run.manifest["model"]["name"]:
+            if run.as_of <= until - timedelta(days=_FEWEST_DAYS) and (run.manifest.get("model") or {}).get("name"):
                 newest.setdefault(run.as_of, run)
     return [newest[as_of] for as_of in sorted(newest, reverse=True)[:_MOST_RUNS]]
 

@@ -17,12 +17,8 @@ def describe_runs(warehouse: Warehouse) -> list[dict[str, Any]]:
     -------
     list of dict
         ``run_id``, ``current`` ("*" or ""), ``as_of``, ``published`` (UTC, from the log), ``customers``, ``model``
-        (the winner) and ``regulars`` (the package version).
-
-    Raises
-    ------
-    WarehouseError
-        The pointer or a manifest cannot be read.
+        (the winner) and ``regulars`` (the package version). Of one whose manifest cannot be read only the id is known:
+        its ``as_of`` is "".
     """
     try:
         current = warehouse.current().run_id
@@ -30,7 +26,10 @@ def describe_runs(warehouse: Warehouse) -> list[dict[str, Any]]:
         current = ""
     rows = []
     for run in warehouse.runs():
-        manifest = run.manifest
+        try:
+            manifest = run.manifest
+        except WarehouseError:
+            manifest = {"as_of": "", "tables": {}}
         rows.append(
             {
                 "run_id": run.run_id,
@@ -38,8 +37,8 @@ def describe_runs(warehouse: Warehouse) -> list[dict[str, Any]]:
                 "as_of": manifest["as_of"],
                 "published": _published(run),
                 "customers": manifest["tables"].get("customer_summary", {}).get("rows"),
-                "model": manifest.get("model", {}).get("name", ""),
-                "regulars": manifest.get("code", {}).get("regulars", ""),
+                "model": (manifest.get("model") or {}).get("name", ""),
+                "regulars": (manifest.get("code") or {}).get("regulars", ""),
             }
         )
     return rows

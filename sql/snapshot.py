@@ -79,11 +79,13 @@ class Snapshot:
         Raises
         ------
         WarehouseError
-            The manifest is missing or not JSON.
+            The manifest is missing, not JSON, or does not say as of when the run speaks and which tables it has.
         """
         try:
-            return json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            said = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            date.fromisoformat(said["as_of"])
+            return said | {"tables": dict(said["tables"]), "models": dict(said.get("models") or {})}
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise WarehouseError(
                 f"{self.path / MANIFEST}: cannot be read ({error}); 'regulars runs' lists the runs, "
                 "'regulars runs rollback ID' goes back to a whole one, 'regulars build --force' makes it anew"

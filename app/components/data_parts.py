@@ -319,7 +319,7 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> Component:
             [
                 html.Th(html.Code(str(run["run_id"])), scope="row"),
                 html.Td("current" if run["current"] else ""),
-                html.Td(str(run["as_of"])),
+                html.Td(str(run["as_of"] or "cannot be read")),
                 html.Td(str(run["published"])),
                 html.Td(formats.count(run["customers"]), className="num"),
                 html.Td(str(run["model"])),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -284,7 +285,9 @@ def _run_choices(data: "SnapshotData") -> list[dict[str, str]]:
     except RegularsError:
         return []
     return [
-        {"value": r["run_id"], "label": f"{r['as_of']}, run {r['run_id'][:8]} {r['current']}".strip()} for r in rows
+        {"value": r["run_id"], "label": f"{r['as_of']}, run {r['run_id'][:8]} {r['current']}".strip()}
+        for r in rows
+        if r["as_of"]
     ]
 
 
@@ -477,7 +480,7 @@ def _runs(data: "SnapshotData") -> Component:
     heads = ("As of", "Run", "Published (UTC)", "Customers", "Model", "regulars")
     body = [
         [
-            _named(formats.day(data.as_of.fromisoformat(row["as_of"])), "current" if row["current"] else ""),
+            _named(_day_of(row), "current" if row["current"] else ""),
             row["run_id"],
             row["published"] or "–",
             formats.count(row["customers"]),
@@ -487,6 +490,10 @@ def _runs(data: "SnapshotData") -> Component:
         for row in rows
     ]
     return _table(heads, body, "Runs")
+
+
+def _day_of(row: Mapping[str, Any]) -> str:
+    return formats.day(date.fromisoformat(row["as_of"])) if row["as_of"] else "cannot be read"
 
 
 def _differences(data: "SnapshotData", first: Any, second: Any) -> Component:

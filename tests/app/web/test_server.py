@@ -221,6 +221,29 @@ def test_a_pointer_that_is_damaged_is_named(make_app, call):
     assert "current.json" in texts(call(app, "..page.children", "/", None, state=("",)))
 
 
+@pytest.mark.parametrize(
+    "said", ["{", "[]", "{}", '{"as_of": "x", "tables": {}}', '{"as_of": "2017-12-01", "tables": 5}']
+)
+def test_a_manifest_that_is_damaged_is_named_and_takes_no_other_run_with_it(make_app, call, said):
+    app, house = make_app(customers=600)
+    other = house / "runs" / "0dd0000000000000"
+    other.mkdir()
+    (other / "manifest.json").write_text(said)
+    client = app.server.test_client()
+    for page in ("overview", "customers", "data", "models"):
+        assert client.get(f"/report/{page}.html").status_code == 200
+    assert "cannot be read" not in texts(call(app, "overview-kpis.children", "5eed000000000001"))
+    assert "0dd0000000000000" in texts(call(app, "models-runs.children", "5eed000000000001"))
+    current = house / "runs" / "5eed000000000001" / "manifest.json"
+    current.write_text(said)
+    client = make_app()[0].server.test_client()
+    assert client.get("/metrics").status_code == 200
+    for path in ("/rows/customers", "/export/customers.csv", "/report/overview.html"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "manifest.json: cannot be read" in answer.get_json()["error"]
+
+
 def test_a_switch_is_picked_up_by_the_next_page(make_app, call, synthetic):
     app, house = make_app(customers=600)
     assert call(app, "..page.children", "/", None, state=("",))["run"]["data"] == "5eed000000000001"
