@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 
 from . import access, formats
+from .components import states
 from .components.provenance import model_label
+from .data import SnapshotGap
 from .routes import NotThere, json_answer
 from .static_html import StaticHtml
 
 if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
     from .data import AppData, SnapshotData
     from .pages import Page
 
@@ -71,11 +75,10 @@ def page_name(page: "Page") -> str:
 
 def report_parts(page: "Page", data: "SnapshotData", search: str) -> Iterator[str]:
     """Write a page for a snapshot and the query part of its address as one HTML document, part by part."""
-    assert page.report is not None
     writer = StaticHtml()
     sections = [
         f'<section class="card"><h2>{escape(title)}</h2>{writer.write(part)}</section>'
-        for title, part in page.report(data, search)
+        for title, part in _parts(page, data, search)
     ]
     facts = [("As of", formats.day(data.as_of)), ("Run", data.run_id)]
     if data.model_version:
@@ -99,6 +102,14 @@ def report_parts(page: "Page", data: "SnapshotData", search: str) -> Iterator[st
                 f"{{displayModeBar: false, responsive: true}}); }})({figure});</script>\n"
             )
     yield "</body></html>\n"
+
+
+def _parts(page: "Page", data: "SnapshotData", search: str) -> "Sequence[tuple[str, Component]]":
+    assert page.report is not None
+    try:
+        return page.report(data, search)
+    except SnapshotGap as error:  # the page says so, too, in place of all of it
+        return [(page.name, states.problem(error))]
 
 
 @cache

@@ -26,6 +26,7 @@ from ..price_listing import PRICE_ITEMS
 from ..price_overrides import Override, parse_override
 from ..price_planning import PlanTerms
 from ..price_plans import PlanInputs
+from ..routes import NotThere
 from . import price_form, states
 from .aria import aria
 
@@ -39,7 +40,7 @@ MOST_BY_HAND = 500
 _SHOWN = ("item", "store_id", "week", "price", "regular_price", "units", "revenue", "reason")
 
 
-class NoSuchPlan(RegularsError):
+class NoSuchPlan(NotThere):
     """There is no such plan, or item of it, in the snapshot."""
 
 

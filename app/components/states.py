@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -116,6 +116,12 @@ def guarded(view: Callable[..., Any]) -> Callable[..., Any]:
             return problem(error, compact=True)
 
     return shown
+
+
+def filled(parts: Sequence[tuple[str, Callable[[], Any]]]) -> list[tuple[str, Component]]:
+    """Return the parts of a report, each filled; one that cannot be filled says why in its place, the others stand."""
+    shown = [(title, guarded(part)()) for title, part in parts]
+    return [(title, part if isinstance(part, Component) else html.Div(part)) for title, part in shown]
 
 
 def kept(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -531,7 +531,7 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     if _has_answers(data):
         filters = AT_RISK.parse(search)
         asked.append(("At risk, and why", lambda: listing_table(data, filters)))
-    return [(title, html.Div(states.guarded(part)())) for title, part in asked]
+    return states.filled(asked)
 
 
 PAGE = Page("/churn", "Churn", "leaving", "Who leaves, and when?", layout, register, report)

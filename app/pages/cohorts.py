@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -378,15 +379,14 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     chosen = _chosen(search)
     by = chosen["by"]
 
-    def whole(part: Component | list[Component]) -> Component:
-        return html.Div(part) if isinstance(part, list) else part
-
-    return [
-        ("Are newer cohorts worse?", whole(_answer(data, by, int(chosen["within"]), "light"))),
-        ("Who comes back", whole(_triangle(data, by, chosen["show"], "light"))),
-        ("Value by age", whole(_curves(data, by, "light"))),
-        *((f"Audit: {lens.question}", whole(_audit(data, name, "light"))) for name, lens in LENSES.items()),
-    ]
+    return states.filled(
+        [
+            ("Are newer cohorts worse?", lambda: _answer(data, by, int(chosen["within"]), "light")),
+            ("Who comes back", lambda: _triangle(data, by, chosen["show"], "light")),
+            ("Value by age", lambda: _curves(data, by, "light")),
+            *((f"Audit: {lens.question}", partial(_audit, data, name, "light")) for name, lens in LENSES.items()),
+        ]
+    )
 
 
 PAGE = Page("/cohorts", "Cohorts", "triangle", "Are newer cohorts worse?", layout, register, report)

@@ -98,15 +98,17 @@ def _body(data: "SnapshotData", search: str, scheme: theme.Scheme) -> Component:
 
 
 def _parts(data: "SnapshotData", row: Mapping[str, Any], scheme: theme.Scheme) -> list[tuple[str, Component]]:
-    return [
-        ("", _head(data, row)),
-        ("Timeline", _timeline(data, row, scheme)),
-        ("Outlook", _outlook(data, row, scheme)),
-        ("Will they order again?", _churn(data, row)),
-        ("Inputs", _inputs(data, row)),
-        ("Campaigns", _campaigns(data, row)),
-        ("Versions", _versions(data, row)),
-    ]
+    return states.filled(
+        [
+            ("", lambda: _head(data, row)),
+            ("Timeline", lambda: _timeline(data, row, scheme)),
+            ("Outlook", lambda: _outlook(data, row, scheme)),
+            ("Will they order again?", lambda: _churn(data, row)),
+            ("Inputs", lambda: _inputs(data, row)),
+            ("Campaigns", lambda: _campaigns(data, row)),
+            ("Versions", lambda: _versions(data, row)),
+        ]
+    )
 
 
 def _found(data: "SnapshotData", customer_id: str) -> Mapping[str, Any] | Component:

@@ -290,13 +290,19 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
     filters = CUSTOMERS.parse(search)
     color = dict(parse_qsl(search.removeprefix("?"))).get("color")
-    drawn, foot = _heatmap(data, filters, color, "light")
-    says = "Customers by repeat purchase days and days since the last order."
-    return [
-        (customer_segments.in_words(filters, data.currency), _totals(data, filters)),
-        ("Recency and frequency", html.Div([figure(drawn, says, height=_MAP_HEIGHT), foot])),
-        ("Customers", listing_table(data, filters)),
-    ]
+
+    def map_of() -> list[Component]:
+        drawn, foot = _heatmap(data, filters, color, "light")
+        says = "Customers by repeat purchase days and days since the last order."
+        return [figure(drawn, says, height=_MAP_HEIGHT), foot]
+
+    return states.filled(
+        [
+            (customer_segments.in_words(filters, data.currency), lambda: _totals(data, filters)),
+            ("Recency and frequency", map_of),
+            ("Customers", lambda: listing_table(data, filters)),
+        ]
+    )
 
 
 PAGE = Page("/customers", "Customers", "people", "Who is best, who is at risk?", layout, register, report)

@@ -141,15 +141,17 @@ def register(app: Dash, data: "AppData") -> None:
 def report(data: "SnapshotData", search: str) -> Sequence[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
     filters = REJECTED.parse(search)
-    return [
-        ("Can today's data be trusted?", _verdict(data)),
-        ("Where the money went", html.Div(_money(data))),
-        ("What the checks found", html.Div(_checks(data))),
-        ("Is a day missing?", html.Div(_days(data, "light"))),
-        ("Builds", html.Div(_builds(data))),
-        ("Input files", html.Div(_files(data))),
-        ("Rejected lines", _listed(data, filters)),
-    ]
+    return states.filled(
+        [
+            ("Can today's data be trusted?", lambda: _verdict(data)),
+            ("Where the money went", lambda: _money(data)),
+            ("What the checks found", lambda: _checks(data)),
+            ("Is a day missing?", lambda: _days(data, "light")),
+            ("Builds", lambda: _builds(data)),
+            ("Input files", lambda: _files(data)),
+            ("Rejected lines", lambda: _listed(data, filters)),
+        ]
+    )
 
 
 # ---- the parts ------------------------------------------------------------------------------------------------------

@@ -348,15 +348,17 @@ def _trust(data: "SnapshotData") -> list[Component]:
 def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
     said = dict(parse_qsl(search.removeprefix("?")))
-    tracked = _tracking(data, said.get("view"), said.get("models", "").split(","), "light")
-    return [
-        ("Key figures", _kpis(data)),
-        ("Actual and expected repeat orders", html.Div(tracked)),
-        ("Value concentration", html.Div(_concentration(data, "light"))),
-        ("Segments", html.Div(_segments(data))),
-        ("More figures", _more_kpis(data)),
-        ("Can today's data be trusted?", html.Div(_trust(data))),
-    ]
+    models = said.get("models", "").split(",")
+    return states.filled(
+        [
+            ("Key figures", lambda: _kpis(data)),
+            ("Actual and expected repeat orders", lambda: _tracking(data, said.get("view"), models, "light")),
+            ("Value concentration", lambda: _concentration(data, "light")),
+            ("Segments", lambda: _segments(data)),
+            ("More figures", lambda: _more_kpis(data)),
+            ("Can today's data be trusted?", lambda: _trust(data)),
+        ]
+    )
 
 
 PAGE = Page("/", "Overview", "chart", "What is the base worth, and is it growing?", layout, register, report)

@@ -1,7 +1,7 @@
 """Pricing answers what to mark down, to what price, and when; and plans it otherwise."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -437,19 +437,24 @@ _PARTS: Mapping[str, tuple[str, str, int, Callable[..., Any]]] = {
 
 def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
+    accounts = data.table(MARKDOWN_PLANS.name, "plan").records
+    if not accounts:
+        return [("Plans", states.state("No markdown plan", _NONE, commands=("regulars build",)))]
     account = price_state.account_of(data, search)
     if account is None:
-        accounts = data.table(MARKDOWN_PLANS.name, "plan").records
-        return [("Plans", _choose(data, accounts) if accounts else states.state("No markdown plan", _NONE))]
+        return [("Plans", _choose(data, accounts))]
     item = price_state.item_of(data, account["plan"], search)
     filters = PRICE_ITEMS.parse(search)
-    parts = [
-        (f"Plan {account['plan']}", _head(data, account)),
-        ("Mark down what, to what, when", listing_table(data, filters)),
-    ]
-    for title, _, _, view in _PARTS.values():
-        parts.append((f"{item['name']}: {title}", html.Div(view(data, account, item, "light"))))
-    return parts
+    return states.filled(
+        [
+            (f"Plan {account['plan']}", lambda: _head(data, account)),
+            ("Mark down what, to what, when", lambda: listing_table(data, filters)),
+            *(
+                (f"{item['name']}: {title}", partial(view, data, account, item, "light"))
+                for title, _, _, view in _PARTS.values()
+            ),
+        ]
+    )
 
 
 PAGE = Page("/pricing", "Pricing", "tag", "Mark down what, to what, when?", layout, register, report)

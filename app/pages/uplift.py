@@ -45,12 +45,7 @@ def layout(data: "SnapshotData", search: str) -> Component:
     """Return the page with its tool as the URL has it, and a skeleton for every number."""
     rows = data.table("campaign_effects", "campaign, arm").records
     if not rows:
-        return states.state(
-            "No campaigns",
-            "Name what was sent under [sends] and write a section [campaigns.NAME] into regulars.toml: a build then "
-            "learns what it moved, and whom to choose next.",
-            commands=("regulars build",),
-        )
+        return _no_campaigns()
     names = list(dict.fromkeys(row["campaign"] for row in rows))
     usual = _usual_campaign(rows)
     sorts = UPLIFT_CUSTOMERS.parse(search).sorts
@@ -110,6 +105,15 @@ def layout(data: "SnapshotData", search: str) -> Component:
             _list_card(data, sorts, usual),
         ],
         className="uplift-page",
+    )
+
+
+def _no_campaigns() -> Component:
+    return states.state(
+        "No campaigns",
+        "Name what was sent under [sends] and write a section [campaigns.NAME] into regulars.toml: a build then "
+        "learns what it moved, and whom to choose next.",
+        commands=("regulars build",),
     )
 
 
@@ -563,17 +567,20 @@ def _lists(data: "SnapshotData", campaign: str, planner: Planner) -> Any:
 
 def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
+    if not data.table("campaign_effects", "campaign, arm").records:
+        return [("Campaigns", _no_campaigns())]
     asked = dict(parse_qsl(search.removeprefix("?")))
     campaign = _campaign(data, asked.get("campaign"))
     filters = UPLIFT_CUSTOMERS.parse({"campaign": campaign})
-    parts = [
-        (f"{campaign}: does it pay, and for whom?", _verdict(data, campaign)),
-        ("What the first share gains", _gain(data, campaign, "light")),
-        ("Were the arms alike?", _checks(data, campaign)),
-        ("What it does to lifetime value", _value(data, campaign)),
-        ("Whom it is expected to move", listing_table(data, filters)),
-    ]
-    return [(title, part if isinstance(part, Component) else html.Div(part)) for title, part in parts]
+    return states.filled(
+        [
+            (f"{campaign}: does it pay, and for whom?", lambda: _verdict(data, campaign)),
+            ("What the first share gains", lambda: _gain(data, campaign, "light")),
+            ("Were the arms alike?", lambda: _checks(data, campaign)),
+            ("What it does to lifetime value", lambda: _value(data, campaign)),
+            ("Whom it is expected to move", lambda: listing_table(data, filters)),
+        ]
+    )
 
 
 PAGE = Page("/uplift", "Uplift", "target", "Whom, at what budget?", layout, register, report)

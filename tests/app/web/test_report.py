@@ -3,13 +3,14 @@
 import json
 import re
 
+import pyarrow.parquet as pq
 import pytest
 from dash import dcc, html
 from plotly import graph_objects as go
 
 from regulars.app.data import AppData
 from regulars.app.report import page_name
-from regulars.app.server import PAGES
+from regulars.app.server import PAGES, create_server
 from regulars.app.static_html import StaticHtml
 
 # pages about one thing have a report of that thing: their own tests ask for it
@@ -60,8 +61,6 @@ def test_what_is_not_there_is_said(client, path, status):
 def test_an_export_leaves_its_line(client, synthetic, tmp_path):
     from datetime import date
 
-    from regulars.app.server import create_server
-
     synthetic.write_snapshot(tmp_path / "w", "5eed0000000000aa", customers=600, as_of=date(2017, 11, 30))
     app = create_server(tmp_path / "w", threads=1, warm=False)
     app.server.test_client().get("/report/overview.html?view=cumulative")
@@ -69,6 +68,49 @@ def test_an_export_leaves_its_line(client, synthetic, tmp_path):
     (line,) = data.state.audit_lines()
     assert (line.action, line.subject) == ("export report", "overview")
     assert line.details == {"run": "5eed0000000000aa", "search": "?view=cumulative"}
+
+
+@pytest.fixture(scope="module")
+def bare(synthetic, tmp_path_factory):
+    """A shop without campaigns, plans and churn: their tables are there, without a row; one of them is missing."""
+    path = tmp_path_factory.mktemp("bare") / "w"
+    run = synthetic.write_snapshot(path, "5eed0000000000bb", customers=600, without=("order_tracking",))
+    for name in run.tables():
+        if name.startswith(("campaign_", "uplift_", "markdown_", "churn_", "customer_churn")):
+            file = run.table_path(name)
+            pq.write_table(pq.read_schema(file).empty_table(), file)
+    return create_server(path, threads=1, warm=False).server.test_client()
+
+
+@pytest.mark.parametrize("page", WITH_REPORT, ids=page_name)
+def test_a_shop_without_campaigns_plans_and_churn_has_its_reports(bare, page):
+    answer = bare.get(f"/report/{page_name(page)}.html")
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    if page_name(page) in {"uplift", "pricing", "churn"}:
+        assert "<code>regulars build</code>" in text
+
+
+def test_a_missing_table_takes_its_part_of_a_report_alone(bare):
+    text = bare.get("/report/overview.html").get_data(as_text=True)
+    assert "has no table order_tracking" in text
+    assert "<code>regulars build --force</code>" in text
+    assert "Reconciled to the cent" in text
+
+
+def test_a_page_that_lacks_all_of_it_has_a_report_that_says_so(synthetic, tmp_path):
+    lacking = ("campaign_effects", "markdown_plans")
+    synthetic.write_snapshot(tmp_path / "w", "5eed0000000000cc", customers=600, without=lacking)
+    asked = create_server(tmp_path / "w", threads=1, warm=False).server.test_client()
+    for page, table in zip(("uplift", "pricing"), lacking, strict=True):
+        answer = asked.get(f"/report/{page}.html")
+        assert answer.status_code == 200
+        assert f"has no table {table}" in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("query", ["plan=nowhere", "item=nobody"])
+def test_a_plan_or_item_that_is_not_there_is_no_fault_of_ours(client, query):
+    assert client.get(f"/report/pricing.html?{query}").status_code == 404
 
 
 def test_text_stays_text_in_elements_attributes_and_figures():
