@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ..sql.app_settings import AppSettings
 
 _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
-_FORWARDED = ("x-forwarded", "forwarded", "x-real-ip", "via")
 _READS = {"GET", "HEAD", "OPTIONS"}
 _LONGEST_PATH = 2000
+_DEEPEST = 40
 CALLBACKS = "/_dash-update-component"
 # Forms of ours: they carry a token, which proves more than an origin does.
 FORMS = frozenset({"/sign-in", "/sign-out"})
@@ -101,12 +101,6 @@ class Callers:
         forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
         return request.is_secure or (forwarded == "https" and self.is_trusted_proxy())
 
-    def is_this_machine(self) -> bool:
-        """Say whether a program on this machine asks, and not a proxy on it for somebody else."""
-        forwarded = any(name.lower().startswith(_FORWARDED) for name, _ in request.headers)
-        here = is_loopback(request.remote_addr or "") and is_loopback(host_name(request.host))
-        return here and not forwarded and not self.is_trusted_proxy()
-
     def _is_trusted(self, address: str) -> bool:
         return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self._trusted)
 
@@ -142,15 +136,24 @@ def _is_ours(*, strict: bool) -> bool:
 
 
 def check_callbacks(app: "Dash") -> None:
-    """Refuse what none of our pages asks of a callback, before Dash reads it."""
+    """Refuse what none of our pages asks of a callback, and files that Dash does not have, without a failure."""
+    from dash.exceptions import DependencyException  # not for the read API, which needs no Dash
 
     @app.server.before_request
     def check() -> None:
         if request.method == "POST" and request.path == CALLBACKS:
             if request.mimetype != "application/json":
                 abort(415, "a callback takes JSON")
-            if not _is_callback(app.callback_map, request.get_json(silent=True)):
+            try:
+                body = request.get_json(silent=True)
+            except RecursionError:
+                body = None
+            if not _is_callback(app.callback_map, body) or not _is_shallow(body):
                 abort(400, "no such callback")
+
+    @app.server.errorhandler(DependencyException)
+    def no_file(error: DependencyException) -> tuple[str, int]:  # noqa: ARG001
+        return "no such file", 404
 
 
 def secure_answers(app: "Dash", callers: Callers) -> None:
@@ -208,7 +211,8 @@ def _is_callback(known: Mapping[str, Any], body: Any) -> bool:
     if not isinstance(body, dict) or not isinstance(body.get("output"), str) or body["output"] not in known:
         return False
     changed = body.get("changedPropIds", [])
-    if not isinstance(changed, list) or not all(isinstance(one, str) for one in changed):
+    # ids of ours are names: one that is a mapping, as Dash takes a text in braces, is none
+    if not isinstance(changed, list) or not all(isinstance(one, str) and not one.startswith("{") for one in changed):
         return False
     if not _are_outputs(body["output"], body.get("outputs")):
         return False
@@ -220,6 +224,21 @@ def _is_callback(known: Mapping[str, Any], body: Any) -> bool:
             if not isinstance(one, dict) or (one.get("id"), one.get("property")) != (spec["id"], spec["property"]):
                 return False
     return True
+
+
+def _is_shallow(body: Any) -> bool:
+    """Say whether a body is nested no deeper than what a page sends: Python gives up at some hundred levels."""
+    level = [body]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _are_outputs(name: str, given: Any) -> bool:

@@ -200,6 +200,33 @@ def test_a_body_that_is_no_json_is_refused(client, data):
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("deep", [60, 900, 990, 5_000, 100_000])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_a_value_that_is_nested_without_end_is_refused(app, client, deep, opens, closes):
+    for body in bodies(app):
+        text = json.dumps({**body, "inputs": [{**one, "value": "@"} for one in body["inputs"]]})
+        data = text.replace('"@"', opens * deep + "1" + closes * deep, 1)
+        answer = client.post("/_dash-update-component", data=data, content_type="application/json")
+        assert answer.status_code == 400
+    data = (opens * deep).encode()
+    assert client.post("/_dash-update-component", data=data, content_type="application/json").status_code == 400
+
+
+def test_an_id_that_is_a_mapping_is_refused(app, client):
+    for body in bodies(app):
+        for changed in ('{"a":1}.b', '{"type":"x","index":[1]}.n_clicks', "{"):
+            answer = client.post("/_dash-update-component", json={**body, "changedPropIds": [changed]})
+            assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("package", ["none", "os", "dash", "regulars", "dash_ag_grid", "..", "%00", "<b>"])
+@pytest.mark.parametrize("file", ["none.js", "../dash.py", "dash.py", "%2e%2e/x", "<script>", "x.v1m1.js", "a/b/c"])
+def test_a_script_that_is_not_there_is_not_found(client, package, file):
+    answer = client.get(f"/_dash-component-suites/{package}/{file}")
+    assert answer.status_code in {404, 308}
+    assert "<script>" not in answer.get_data(as_text=True)
+
+
 def test_a_body_without_end_is_refused(client):
     answer = client.post("/_dash-update-component", data=b"[" * (1 << 21), content_type="application/json")
     assert answer.status_code in {400, 413}
