@@ -107,7 +107,7 @@ def create_server(
     sign_in = SignIn(said.app, said.folder, callers, data)
     app.layout = lambda: shell.shell(PAGES, sign_in.account())
     # in the order in which they look at a request
-    metrics.register(server, data, callers, metrics_token(said.app, said.folder))
+    metrics.register(server, data, metrics_token(said.app, said.folder))
     security.check_origins(server, said.app)
     sign_in.register(server)
     security.check_callbacks(app)
