@@ -214,7 +214,7 @@ def _read(snapshot: Snapshot, name: str, columns: Sequence[str]) -> SortedRows:
         # one thread: whoever asks meanwhile has the other cores
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             return SortedRows.of(file.read(columns=there, use_threads=False))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, KeyError) as error:
         raise WarehouseError(
             f"{path}: cannot be read ({error}); 'regulars build --force' makes the run anew"
         ) from error

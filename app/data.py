@@ -548,10 +548,9 @@ class SnapshotData:
         try:
             return work()
         except (QueryError, duckdb.Error) as error:
-            if self.snapshot.path.is_dir():
+            if not (said := self.snapshot.unreadable()):
                 raise
-            gone = f"the files of run {self.run_id} are gone; make a new snapshot: regulars build"
-            raise WarehouseError(gone) from error
+            raise WarehouseError(said) from error
 
 
 @cache

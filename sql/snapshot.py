@@ -166,6 +166,21 @@ class Snapshot:
                 f"{path}: cannot be read ({error}); 'regulars build --force' makes the run anew"
             ) from error
 
+    def unreadable(self) -> str:
+        """Say which table's file cannot be opened and what helps, or that all are gone; "" where all can."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self.path.is_dir():
+            return f"the files of run {self.run_id} are gone; make a new snapshot: regulars build"
+        for name in self.tables():
+            path = self.path / f"{name}.parquet"
+            try:
+                pq.read_metadata(path)
+            except (OSError, pa.ArrowException) as error:
+                return f"{path}: cannot be read ({error}); 'regulars build --force' makes the run anew"
+        return ""
+
     def damage(self) -> list[str]:
         """Compare every file with the manifest's hashes; return what is wrong, [] for a whole run.
 

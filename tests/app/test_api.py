@@ -327,6 +327,15 @@ def test_no_snapshot_and_a_warehouse_that_goes(synthetic, tmp_path):
     assert is_problem(client.get(f"{V1}/customers/C0000001", headers=headers), 503)
 
 
+@pytest.mark.parametrize("table", ["customer_summary", "customer_scores"])
+def test_a_table_without_ids_is_no_answer(synthetic, tmp_path, table):
+    path = synthetic.write_snapshot(tmp_path / "warehouse", customers=50).table_path(table)
+    pq.write_table(pq.read_table(path).drop_columns(["customer_id"]), path)
+    api = create_api(tmp_path / "warehouse", open_api=True)
+    answer = api.test_client().get("/api/v1/customers/C0000001")
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+
+
 def test_a_run_without_some_tables_says_null(synthetic, tmp_path):
     synthetic.write_snapshot(tmp_path, customers=50, without=("customer_scores", "customer_churn"))
     client = create_api(tmp_path, open_api=True).test_client()

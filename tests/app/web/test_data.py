@@ -288,6 +288,19 @@ def test_a_table_that_is_beside_the_point_takes_no_page_with_it(synthetic, tmp_p
     assert client.get("/report/churn.html").status_code in {200, 404}
 
 
+def test_a_file_that_is_damaged_while_the_app_runs_is_named(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    path = synthetic.write_snapshot(house, customers=600).table_path("customer_churn")
+    client = create_server(house, threads=1, warm=False).server.test_client()
+    assert client.get("/rows/customers").status_code == 200  # the snapshot is open
+    path.write_bytes(b"junk")
+    for route in ("/rows/at_risk", "/export/at_risk.csv", "/export/at_risk.parquet"):
+        answer = client.get(route)
+        assert answer.status_code == 404
+        assert "customer_churn.parquet: cannot be read" in answer.get_json()["error"]
+        assert "regulars build --force" in answer.get_json()["error"]
+
+
 def test_a_warehouse_that_goes_away_says_so(synthetic, tmp_path):
     house = tmp_path / "warehouse"
     synthetic.write_snapshot(house, customers=600)
