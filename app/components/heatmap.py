@@ -143,6 +143,8 @@ def heatmap_figure(
     currency: str,
     scheme: theme.Scheme,
     chosen: tuple[tuple[float | None, float | None], tuple[float | None, float | None]],
+    *,
+    predicted: bool = True,
 ) -> go.Figure:
     """Return the map: repeat purchase days to the right, days since the last one downwards.
 
@@ -154,6 +156,8 @@ def heatmap_figure(
     scheme : {"light", "dark"}
     chosen : ((low, high), (low, high))
         The filter on frequency and on days, None for an open end; drawn as a frame.
+    predicted : bool
+        Whether a cell tells what is expected of its customers.
     """
     colours = theme.PALETTES[scheme]
     customers = grid.totals["customers"]
@@ -168,7 +172,7 @@ def heatmap_figure(
     ]
     limits = (0.0, 1.0) if metric.format == "share" else None
     hover = [
-        [_hover(grid, i, j, currency) if filled[i, j] else "" for j in range(len(grid.frequency))]
+        [_hover(grid, i, j, currency, predicted=predicted) if filled[i, j] else "" for j in range(len(grid.frequency))]
         for i in range(len(grid.days))
     ]
     across, down = bin_labels(grid.frequency), bin_labels(grid.days)
@@ -252,12 +256,16 @@ def _cell_text(value: float, metric: Metric, currency: str) -> str:
     return formats.count(float(value), decimals=1 if metric.format == "decimal" else 0, short=True)
 
 
-def _hover(grid: HeatmapCells, i: int, j: int, currency: str) -> str:
+def _hover(grid: HeatmapCells, i: int, j: int, currency: str, *, predicted: bool) -> str:
     across, down = bin_labels(grid.frequency)[j], bin_labels(grid.days)[i]
     n = grid.totals["customers"][i, j]
     lines = [
         f"<b>{n:,.0f} customer{'' if n == 1 else 's'}</b>",
         f"{across} repeat days, last {down} days ago",
+    ]
+    if not predicted:
+        return "<br>".join(lines)
+    lines += [
         f"P(alive) {formats.share(grid.totals['probability_alive'][i, j] / n)} on average",
         f"{formats.count(grid.totals['expected_orders'][i, j] / n, decimals=1)} expected orders each",
         f"{formats.money(float(grid.totals['customer_value'][i, j]), currency, short=True)} value in all",

@@ -108,7 +108,8 @@ def _list_card(data: "SnapshotData", filters: Any, *, found: bool) -> Component:
             grid.grid(_GRID, AT_RISK, data.columns(AT_RISK), filters.sorts, data.currency, label="At risk", height=520),
         ]
     else:
-        body = [_no_answers(data)]
+        # the address keeps its controls, which must be there for it
+        body = [_no_answers(data), html.Div(_filter_bar(), hidden=True)]
     return html.Section(
         [
             html.Div(

@@ -408,6 +408,9 @@ def _verdicts(data: "SnapshotData") -> dict[str, str]:
 
 
 def _versions(data: "SnapshotData", row: Mapping[str, Any]) -> Component:
+    missing = data.enough_data()
+    if missing:
+        return states.not_enough_data(missing, compact=True)
     rows = customer_record.scores_over_runs(data, str(row["customer_id"]))
     source = Source.of(
         data,

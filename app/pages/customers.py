@@ -14,7 +14,7 @@ from ..components import card as cards
 from ..components import customer_segments, filter_bar, grid, heatmap, states
 from ..components.aria import aria
 from ..components.customer_columns import SHOW, columns_control, customer_columns
-from ..components.figure import CONFIG, figure
+from ..components.figure import CONFIG, figure, framed
 from ..components.icons import icon
 from ..components.listing_table import listing_table
 from ..components.provenance import Source, disclosure
@@ -63,22 +63,26 @@ def layout(data: "SnapshotData", search: str) -> Component:
                         ],
                         className="card-head",
                     ),
-                    html.Div(
-                        [
-                            html.Div(
-                                dcc.Graph(
-                                    id="heatmap",
-                                    figure=_nothing(),
-                                    config=CONFIG,  # pyright: ignore[reportArgumentType]
-                                    style={"height": _MAP_HEIGHT, "width": "100%"},
+                    framed(
+                        html.Div(
+                            [
+                                html.Div(
+                                    dcc.Graph(
+                                        id="heatmap",
+                                        figure=_nothing(),
+                                        config=CONFIG,  # pyright: ignore[reportArgumentType]
+                                        style={"height": _MAP_HEIGHT, "width": "100%"},
+                                    ),
+                                    className="figure",
+                                    role="img",
+                                    **aria(label="Customers by repeat purchase days and days since the last order"),
                                 ),
-                                className="figure",
-                                role="img",
-                                **aria(label="Customers by repeat purchase days and days since the last order"),
-                            ),
-                            html.Div(states.skeleton(_MAP_HEIGHT), id="heatmap-waiting", className="heatmap-waiting"),
-                        ],
-                        className="heatmap",
+                                html.Div(
+                                    states.skeleton(_MAP_HEIGHT), id="heatmap-waiting", className="heatmap-waiting"
+                                ),
+                            ],
+                            className="heatmap",
+                        )
                     ),
                     html.Div(id="heatmap-foot", className="card-foot-place"),
                 ],
@@ -218,7 +222,9 @@ def _heatmap(
     answer = data.recency_frequency(filters.without("frequency", "days"))
     grid_cells = heatmap.cells(_columns(answer), *bounds)
     chosen = tuple((r.low, r.high) for r in (filters.ranges.get(key, _NO_RANGE) for key in ("frequency", "days")))
-    drawn = heatmap.heatmap_figure(grid_cells, metric, data.currency, scheme, (chosen[0], chosen[1]))
+    drawn = heatmap.heatmap_figure(
+        grid_cells, metric, data.currency, scheme, (chosen[0], chosen[1]), predicted=predicted
+    )
     source = Source.of(
         data,
         answer.sql,

@@ -76,6 +76,17 @@ def test_the_export_holds_just_the_filtered_rows(watch):
     assert min(float(row["probability_no_order"]) for row in rows) >= 0.5
 
 
+def test_a_shop_without_churn_has_its_page(watch, synthetic, serve_warehouse, tmp_path_factory):
+    path = tmp_path_factory.mktemp("no-churn") / "warehouse"
+    synthetic.write_snapshot(path, customers=600, without=("customer_churn", "churn_reports", "churn_calibration"))
+    seen = watch(at=serve_warehouse(path)).open("/churn")
+    page = seen.page
+    expect(page.locator(".churn-list")).to_contain_text("Write a section [churn]")
+    expect(page.locator("#at-risk-search")).to_be_hidden()
+    expect(page.locator("#churn-survival .main-svg").first).to_be_visible()
+    assert seen.accessibility_findings() == []
+
+
 def test_a_figure_is_saved_as_a_picture_and_as_a_file(watch):
     seen = watch().open("/churn")
     page = seen.page

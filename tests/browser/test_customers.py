@@ -229,3 +229,18 @@ def test_a_link_with_a_filter_that_does_not_exist_leads_back(watch):
     seen.page.get_by_role("link", name="Show all customers").click()
     seen.settle().rows()
     assert counted(seen.page) == 3_000
+
+
+def test_the_map_is_saved_as_a_picture_and_as_a_file(watch):
+    seen = watch().open("/customers")
+    page = seen.page
+    seen.until("document.querySelector('#heatmap .heatmaplayer image') !== null")
+    page.locator(".figure-frame:has(#heatmap)").hover()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save this figure as PNG").click()
+    assert download.value.suggested_filename.startswith("recency-and-frequency")
+    assert download.value.path().read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save this figure as HTML").click()
+    assert "Days since last order" in download.value.path().read_text(encoding="utf-8")
+    assert "?" not in page.url  # a button is no cell of the map

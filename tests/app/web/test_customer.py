@@ -225,6 +225,7 @@ def test_too_few_customers_have_no_predictions(synthetic, tmp_path):
     assert "300 of 500 customers" in text_of(parts["Customer"])
     assert "P(alive)" not in text_of(parts["Customer"])
     assert "Not enough data" in text_of(parts["Outlook"])
+    assert "Not enough data" in text_of(parts["Versions"])
     data.close()
 
 

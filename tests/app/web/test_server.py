@@ -266,6 +266,9 @@ def test_too_few_customers_show_counts_and_no_predictions(make_app, call):
     assert '"field": "customer_value"' not in page
     assert '"field": "revenue"' in page
     assert "P(alive)" not in texts(call(app, "customers-totals.children", run, ""))
+    drawn = texts(call(app, "..heatmap.figure", run, "", "alive", "light"))
+    assert "repeat days, last" in drawn
+    assert "P(alive)" not in drawn
 
 
 def test_a_model_that_calls_one_time_buyers_alive_for_certain_says_so(make_app, call, synthetic):
