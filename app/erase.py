@@ -1,7 +1,8 @@
 """``regulars erase``: one person removed from every snapshot, list, log and state file, and the proof of it.
 
-The order makes a kill at any moment harmless: tombstones first, so that no build brings the person back; then runs,
-each replaced whole; lists and logs, each file replaced whole; the state; the proof last. Doing it again finishes it.
+The order makes a kill at any moment harmless: the audit line, then tombstones, so that no build brings the person
+back; then runs, each replaced whole; lists and logs, each file replaced whole; the state; the proof last. Doing it
+again finishes it.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from .erased_lists import ListErasure
 from .erased_runs import RunErasure
 from .erasure_proof import Proof, prove
 from .redaction import Redactor
-from .state import FILE, State
+from .state import State
 from .targeting import DECISIONS
 
 if TYPE_CHECKING:
@@ -147,10 +148,10 @@ def erase(
             return Erasure("dry run", len(who.ids), (), runs, lists, state, inputs)
         stones = Tombstones(warehouse)
         before = stones.among(who.ids)
-        stones.add(who.ids)
+        stones.add(())  # the key alone: what is put on record is made with it, and that comes before anything is done
         marks = sorted(stones.of(one)[:16] for one in who.ids)
-        if (warehouse / FILE).exists() or runs or lists.found:
-            State(warehouse).audit(person, "erase customer", marks[0], ids=len(marks))
+        State(warehouse).audit(person, "erase customer", marks[0], ids=len(marks))
+        stones.add(who.ids)
         note: dict[str, Any] = {"tombstones": marks}
         for found in runs:
             run = house.snapshot(found.run_id)

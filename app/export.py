@@ -3,8 +3,12 @@
 Memory stays at one batch whatever the number of rows: each is read, written and sent before the next is asked for.
 """
 
+import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc  # its functions are made at import time, unseen by type checkers
@@ -15,6 +19,7 @@ import pyarrow.parquet as pq
 _FORMULA_START = r"^[=+\-@\t\r\n＝＋－＠]"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROW_GROUP_ROWS = 122_880
+_LINES = 10_000
 
 
 def csv_stream(reader: pa.RecordBatchReader) -> Iterator[bytes]:
@@ -34,6 +39,27 @@ def csv_stream(reader: pa.RecordBatchReader) -> Iterator[bytes]:
     yield _BYTE_ORDER_MARK + _csv(reader.schema.empty_table(), header=True)
     for batch in reader:
         yield _csv(pa.Table.from_batches([spreadsheet_safe(batch)]), header=False)
+
+
+def safe_csv_stream(path: Path) -> Iterator[bytes]:
+    """Write a CSV file that is there as `csv_stream` writes rows, some thousand lines at a time."""
+    yield _BYTE_ORDER_MARK
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        while part := list(islice(rows, _LINES)):
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows([_safe(cell) for cell in row] for row in part)
+            yield text.getvalue().encode()
+
+
+def _safe(cell: str) -> str:
+    if not re.match(_FORMULA_START, cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def parquet_stream(reader: pa.RecordBatchReader, metadata: Mapping[str, str] | None = None) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from flask import Flask, Response
 from ..sql.errors import WarehouseError
 from . import access
 from .campaign_planner import Asked
-from .export import csv_stream
+from .export import csv_stream, safe_csv_stream
 from .list_files import list_file
 from .targeting import TargetResult, target
 
@@ -121,8 +121,9 @@ def register_files(server: Flask, data: "AppData") -> None:
         data.state.audit(person.name, "download target list", name)
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         if name.endswith(path.suffix):
-            kind = "text/csv" if path.suffix == ".csv" else "application/vnd.apache.parquet"
-            return Response(path.read_bytes(), mimetype=kind, headers=headers)
+            if path.suffix == ".csv":
+                return Response(safe_csv_stream(path), mimetype="text/csv", headers=headers)
+            return Response(path.read_bytes(), mimetype="application/vnd.apache.parquet", headers=headers)
         import pyarrow.parquet as pq
 
         rows = pq.read_table(path)

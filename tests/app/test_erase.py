@@ -421,6 +421,21 @@ def test_what_is_no_id_is_refused(warehouse, customer):
         erase(warehouse / "none", "C0001234")
 
 
+@pytest.mark.parametrize("customer", ["C0000234", "nobody here"])
+def test_nothing_is_erased_that_is_not_on_record(warehouse, customer):
+    (warehouse / "state.sqlite").unlink(missing_ok=True)
+    (warehouse / "state.sqlite").mkdir()
+    before = {path: path.read_bytes() for path in (warehouse / "runs").rglob("*") if path.is_file()}
+    with pytest.raises(WarehouseError, match=r"state\.sqlite"):
+        erase(warehouse, customer)
+    assert not (warehouse / "erasures.json").exists()
+    assert {path: path.read_bytes() for path in (warehouse / "runs").rglob("*") if path.is_file()} == before
+    (warehouse / "state.sqlite").rmdir()
+    assert erase(warehouse, customer).exit_code == 0
+    (line,) = State(warehouse).audit_lines()
+    assert (line.action, line.subject) == ("erase customer", Tombstones(warehouse).of(customer)[:16])
+
+
 def test_a_build_that_runs_is_waited_for(warehouse):
     with Warehouse(warehouse).lock(), pytest.raises(WarehouseError, match="is writing this warehouse"):
         erase(warehouse, "C0001234")

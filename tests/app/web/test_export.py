@@ -2,6 +2,9 @@
 
 import csv
 import io
+import re
+import tempfile
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regulars.app.export import csv_stream, parquet_stream, spreadsheet_safe
+from regulars.app.export import csv_stream, parquet_stream, safe_csv_stream, spreadsheet_safe
 from regulars.app.listings import CUSTOMERS
 
 FILTERS = ["", "segment=best,at_risk&value=2..", "q=nobody-has-this", "sort=-frequency,customer_id"]
@@ -115,6 +118,26 @@ def test_rows_are_read_only_as_the_file_is_taken():
         assert read == 100
         # 2,000,000 numbers of 8 bytes; no chunk holds more than a row group's
         assert max(map(len, rest)) < 2_000_000
+
+
+@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.floats())))
+def test_a_csv_that_is_there_leaves_without_formulas(rows):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "list.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("customer_id", "value"), *rows])
+        text = b"".join(safe_csv_stream(path)).decode("utf-8-sig")
+    head, *found = csv.reader(io.StringIO(text, newline=""))
+    assert head == ["customer_id", "value"]
+    assert len(found) == len(rows)
+    for (name, value), (as_read, number) in zip(rows, found, strict=True):
+        try:
+            is_number = bool(float(name)) or True
+        except ValueError:
+            is_number = False
+        runs = re.match(r"[=+@\t\r\n＝＋－＠-]", name) is not None and not is_number
+        assert as_read == (f"'{name}" if runs else name)
+        assert number == str(value)
 
 
 def test_spreadsheet_safe_leaves_numbers_and_dates_alone():
