@@ -13,7 +13,7 @@ from ..sql.errors import ModelError
 from .arguments import require_above_zero, require_count, require_time
 from .churn import ChurnModel
 from .churn_evaluate import ChurnReport, evaluate_churn, unfitted_btyd
-from .churn_reasons import order_reasons
+from .churn_reasons import order_reasons, silence_in_words
 from .gaps import order_gaps
 from .persistence import require_possible
 from .recalibration import Method, Recalibration
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _DAYS_A_WEEK = 7.0
 _REASONS = 3
+# Of those of whom everything speaks for an order.
+_LESS_LIKELY = "likelier to order than most"
 # More customers would not change which model wins.
 _MOST_JUDGED = 100_000
 
@@ -148,8 +150,15 @@ class ChurnForecast:
         if not who or not len(rows):
             return None
         if who == self.model.model:
-            return self.model.reasons(gaps.iloc[rows], self.horizon, _REASONS, cohort=gaps)
-        return order_reasons(self.btyd, summary, rows, self.horizon / _DAYS_A_WEEK, _REASONS, _DAYS_A_WEEK)
+            told = self.model.reasons(gaps.iloc[rows], self.horizon, _REASONS, cohort=gaps)
+        else:
+            told = order_reasons(self.btyd, summary, rows, self.horizon / _DAYS_A_WEEK, _REASONS, _DAYS_A_WEEK)
+        silence = zip(gaps["duration"].to_numpy()[rows], gaps["mean_gap"].to_numpy()[rows], strict=True)
+        told["reason_1"] = [
+            reason or f"{_LESS_LIKELY}: {silence_in_words(float(days), float(usual))}"
+            for reason, (days, usual) in zip(told["reason_1"], silence, strict=True)
+        ]
+        return told
 
     def score(
         self, db: "Database", *, explain: int = 0, weights: "Mapping[Any, float] | pd.Series | ArrayLike | None" = None

@@ -2,6 +2,8 @@
 
 from calendar import month_name
 from collections.abc import Mapping, Sequence
+from itertools import product
+from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +62,10 @@ _OTHERS, _FEWER_OTHERS, _MANY = 32, 8, 10_000
 _EDGE = 1e-12
 _ONE_ORDER = "only one order so far"
 _FEW_ORDERS = "no more than two orders so far"
+# What one order says of its own, whatever the days that are counted.
+_ONLY_PURCHASE = frozenset({"purchases_28", "purchases_91"})
+# Of a model of orders: silence, orders, pace.
+_PLAYERS = 3
 # The sine and cosine of a season are one reason.
 _ONE_SOURCE = {"season_sin": "season", "season_cos": "season"}
 
@@ -118,10 +124,11 @@ def reason_columns(data: ChurnData, effects: Array, sources: Sequence[str], coun
 def order_reasons(
     model: "BTYDModel", summary: "pd.DataFrame", rows: NDArray[np.int64], horizon: float, count: int, days: float
 ) -> "pd.DataFrame":
-    """Tell what made a model of orders think P(no order) higher than of others: the silence, or the orders before it.
+    """Tell what made a model of orders think P(no order) higher than of others.
 
-    Shapley values of the log-odds with two players, exact over the others that stand for everybody: the time since the
-    last order, and the orders up to it (how many, over how long), which say nothing one without the other.
+    Shapley values of the log-odds with three players, exact over the others that stand for everybody: the time since
+    the last order, how many orders there were, and the usual gap between them. One order has no gap, and takes that of
+    whoever it is held against.
 
     Parameters
     ----------
@@ -156,38 +163,72 @@ def order_reasons(
 
     x, recency, T = (summary[name].to_numpy(np.float64) for name in ("frequency", "recency", "T"))
     silence = T - recency
+    gap = np.divide(recency, x, out=np.full(len(x), np.nan), where=x > 0)
     most = _OTHERS if len(rows) <= _MANY else _FEWER_OTHERS
     others = np.arange(0, len(summary), max(1, len(summary) // most))[:most]
 
-    def log_odds(history: NDArray[np.int64], waited: NDArray[np.int64]) -> Array:
-        frame = pd.DataFrame(
-            {"frequency": x[history], "recency": recency[history], "T": recency[history] + silence[waited]}
-        )
+    def log_odds(waited: NDArray[np.int64], orders: NDArray[np.int64], pace: NDArray[np.int64]) -> Array:
+        usual = np.where(np.isnan(gap[pace]), gap[orders], gap[pace])
+        lasted = np.where(x[orders] > 0, x[orders] * usual, 0.0)
+        frame = pd.DataFrame({"frequency": x[orders], "recency": lasted, "T": lasted + silence[waited]})
         frame.attrs["time_unit"] = summary.attrs.get("time_unit", "week")
         p = np.clip(model.probability_no_purchase(frame, horizon), _EDGE, 1 - _EDGE)
         return np.log(p) - np.log1p(-p)
 
     mine, theirs = np.repeat(rows, len(others)), np.tile(others, len(rows))
-    shape = (len(rows), len(others))
-    own, everybody = log_odds(rows, rows), float(log_odds(others, others).mean())
-    with_history = log_odds(mine, theirs).reshape(shape).mean(axis=1)
-    with_silence = log_odds(theirs, mine).reshape(shape).mean(axis=1)
-    effects = np.stack([own - with_history + with_silence - everybody, own - with_silence + with_history - everybody])
-    effects /= 2
-    said = [[], []]
-    for row in rows.tolist():
-        lasted, before = float(recency[row]) * days, float(x[row])
-        said[0].append(_silence(float(silence[row]) * days, lasted / before if before else np.nan))
-        several = f"{_number(before + 1)} purchase days, {_days(lasted)} from first to last"
-        said[1].append(several if before else _ONE_ORDER)
+    worth: dict[tuple[bool, ...], Array] = {}
+    for own in product((False, True), repeat=_PLAYERS):
+        if len(set(own)) == 1:
+            everyone = rows if own[0] else others
+            alike = log_odds(everyone, everyone, everyone)
+            worth[own] = alike if own[0] else np.full(len(rows), alike.mean())
+        else:
+            mixed = log_odds(*(mine if is_mine else theirs for is_mine in own))
+            worth[own] = mixed.reshape(len(rows), len(others)).mean(axis=1)
+    effects = np.stack([_shapley(worth, player) for player in range(_PLAYERS)])
+    said = _order_words(x, gap * days, silence * days, rows)
     order = np.argsort(-effects, axis=0, kind="stable")
     columns: dict[str, Any] = {}
     for k in range(count):
-        place = order[k] if k < len(effects) else np.zeros(len(rows), dtype=int)
-        effect = effects[place, np.arange(len(rows))] if k < len(effects) else np.zeros(len(rows))
-        columns[f"reason_{k + 1}"] = [said[p][i] if effect[i] > 0 else "" for i, p in enumerate(place)]
-        columns[f"effect_{k + 1}"] = np.maximum(effect, 0.0)
+        place = order[k] if k < _PLAYERS else np.zeros(len(rows), dtype=int)
+        effect = effects[place, np.arange(len(rows))] if k < _PLAYERS else np.zeros(len(rows))
+        effect = np.where(effect > _EDGE, effect, 0.0)
+        columns[f"reason_{k + 1}"] = [said[p][i] if effect[i] else "" for i, p in enumerate(place)]
+        columns[f"effect_{k + 1}"] = effect
     return pd.DataFrame(columns)
+
+
+def _shapley(worth: Mapping[tuple[bool, ...], Array], player: int) -> Array:
+    """What a player adds to the others' coalitions, the mean over all orders of joining (Shapley 1953)."""
+    total = np.zeros_like(next(iter(worth.values())))
+    for before, value in worth.items():
+        if not before[player]:
+            joined = tuple(is_in or i == player for i, is_in in enumerate(before))
+            size = sum(before)
+            total += factorial(size) * factorial(_PLAYERS - size - 1) / factorial(_PLAYERS) * (worth[joined] - value)
+    return total
+
+
+def _order_words(x: Array, gap: Array, silence: Array, rows: NDArray[np.int64]) -> tuple[list[str], ...]:
+    """Silence, orders and pace of each row, in days, beside what is usual among all."""
+    bought = float(np.median(x)) + 1
+    usual = float(np.median(gap[x > 0])) if (x > 0).any() else np.nan
+    waited, orders, pace = [], [], []
+    for row in rows.tolist():
+        own, n = float(gap[row]), float(x[row]) + 1
+        waited.append(silence_in_words(float(silence[row]), own))
+        if n == 1:
+            if not np.isnan(usual):
+                waited[-1] += f", median gap of all {_number(usual, 3)}"
+            orders.append(_ONE_ORDER)
+            pace.append("")
+            continue
+        told = "{} purchase days so far" if n <= bought else "silent after {} purchase days"
+        orders.append(f"{told.format(_number(n))}, median of all {_number(bought)}")
+        told = "orders every {}" if own >= usual else "used to order every {}"
+        often = _number(own, 3)
+        pace.append(f"{told.format('day' if often == '1' else f'{often} days')}, median of all {_number(usual, 3)}")
+    return waited, orders, pace
 
 
 def _words(data: ChurnData, row: int, feature: str) -> str:
@@ -195,7 +236,7 @@ def _words(data: ChurnData, row: int, feature: str) -> str:
         if not data.are_gaps:
             return f"has lasted {_number(data.durations[row])} so far"
         usual = data.columns.get("mean_gap")
-        return _silence(data.durations[row], np.nan if usual is None else usual[row])
+        return silence_in_words(data.durations[row], np.nan if usual is None else usual[row])
     if feature == "season":
         return "season of the last order"
     value = data.columns[feature][row]
@@ -206,6 +247,9 @@ def _words(data: ChurnData, row: int, feature: str) -> str:
         return words.format(value) if words else f"{feature.replace('_', ' ')} {_number(value)}"
     # nothing before it, or one alone, is the same fact whatever the column
     if value == 0 and feature in {"frequency", "tenure"}:
+        return _ONE_ORDER
+    before = data.columns.get("frequency")
+    if feature in _ONLY_PURCHASE and value == 1 and before is not None and before[row] == 0:
         return _ONE_ORDER
     if feature in _COUNTS:
         one, more = _COUNTS[feature]
@@ -226,11 +270,20 @@ def _not_yet(data: ChurnData, row: int, feature: str) -> str:
         return _ONE_ORDER
     if data.are_gaps and feature in {"gap_before_previous", "gap_variation"}:
         before = data.columns.get("frequency")
-        return _FEW_ORDERS if before is None or before[row] else _ONE_ORDER
+        if before is None:
+            return _FEW_ORDERS
+        return _COUNTS["frequency"][0] if before[row] else _ONE_ORDER
     return f"{feature.replace('_', ' ')} unknown"
 
 
-def _silence(days: float, usual: float) -> str:
+def silence_in_words(days: float, usual: float) -> str:
+    """Say how long the last order is past, beside the usual gap where there is one.
+
+    Examples
+    --------
+    >>> silence_in_words(133.0, 14.0), silence_in_words(1.0, np.nan)
+    ('133 days since the last order, usual gap 14', '1 day since the last order')
+    """
     said = f"{_days(days)} since the last order"
     return said if np.isnan(usual) else f"{said}, usual gap {_number(usual, 3)}"
 

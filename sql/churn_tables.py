@@ -26,7 +26,8 @@ CUSTOMER_CHURN = Table(
             "VARCHAR",
             "",
             "What moved the probability most: by the survival model where it was chosen, alone or in the mean, and has "
-            "reasons; else by the model of orders where that was; '' without",
+            "reasons; else by the model of orders where that was; '' without. 'likelier to order than most' where all "
+            "speaks for an order",
         ),
         Column("reason_2", "VARCHAR", "", "What moved it second, by the same model"),
         Column("reason_3", "VARCHAR", "", "What moved it third, by the same model"),

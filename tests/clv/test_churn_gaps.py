@@ -10,16 +10,14 @@ import pytest
 
 from regulars.clv import (
     ChurnModel,
-    ParetoNBDModel,
     evaluate_churn,
     forecast_churn,
     gap_data,
     known_at_start,
     order_gaps,
-    rfm_summary,
 )
 from regulars.clv.churn_data import ChurnData
-from regulars.clv.churn_reasons import order_reasons, reason_columns
+from regulars.clv.churn_reasons import reason_columns
 from regulars.clv.gaps import INTERVAL_COLUMNS
 from regulars.sql import connect
 from regulars.sql.errors import ContractError, ModelError, SettingsError
@@ -473,42 +471,6 @@ def test_reasons_read_as_one_would_say_them(feature, value, said):
     contract = replace(one, are_gaps=False)
     told = reason_columns(contract, np.array([[1.0]]), [feature], 1)["reason_1"].item()
     assert "order" not in told.replace("orders", ""), "a contract has no orders"
-
-
-def test_orders_of_two_days_running_are_told_as_such():
-    summary = pd.DataFrame({"frequency": [1, 0, 1], "recency": [1 / 7, 0.0, 9.0], "T": [2 / 7, 30.0, 9.0]})
-    model = ParetoNBDModel.from_parameters(r=0.5, alpha=10.0, s=0.6, beta=11.0)
-    told = order_reasons(model, summary, np.arange(3), 4, 2, days=7.0)
-    texts = set(told[["reason_1", "reason_2"]].to_numpy().ravel())
-    assert texts <= {
-        "",
-        "1 day since the last order, usual gap 1",
-        "2 purchase days, 1 day from first to last",
-        "210 days since the last order",
-        "only one order so far",
-        "0 days since the last order, usual gap 63",
-        "2 purchase days, 63 days from first to last",
-    }
-    assert "210 days since the last order" in texts
-
-
-def test_reasons_of_a_model_of_orders_add_up_to_its_log_odds(shop):
-    forecast = forecast_churn(shop[0], CUT, model="kaplan_meier", choose=False)
-    summary = rfm_summary(shop[0], CUT, unit="week")
-    rows = np.arange(0, 400, 5)
-    told = order_reasons(forecast.btyd, summary, rows, 30 / 7, 2, 7.0)
-    p = forecast.btyd.probability_no_purchase(summary, 30 / 7)
-    odds = np.log(p / (1 - p))
-    others = np.arange(0, len(summary), len(summary) // 32)[:32]
-    both = (told[["effect_1", "effect_2"]] > 0).all(axis=1)
-    assert both.sum() > 5
-    total = told["effect_1"] + told["effect_2"]
-    assert total[both].to_numpy() == pytest.approx((odds[rows] - odds[others].mean())[both], abs=1e-9)
-    assert (
-        told["reason_1"]
-        .str.contains("since the last order|purchase days, .* from first to last|only one order|^$")
-        .all()
-    )
 
 
 def test_regular_customers_are_predicted_better_than_by_the_floor_and_by_btyd(shop):
