@@ -137,6 +137,10 @@ SET VARIABLE return_window_days = (
   SELECT CAST(parameters ->> 'return_window_days' AS BIGINT)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
+SET VARIABLE sort_by = (
+  SELECT coalesce(CAST(parameters ->> 'sort_by' AS VARCHAR), 'stake')
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
 SET VARIABLE stale_days = (
   SELECT coalesce(CAST(parameters ->> 'stale_days' AS BIGINT), 14)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
@@ -155,6 +159,10 @@ SET VARIABLE unsold = (
 );
 SET VARIABLE window_days = (
   SELECT coalesce(CAST(parameters ->> 'window_days' AS BIGINT), 28)
+  FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
+);
+SET VARIABLE year_days = (
+  SELECT coalesce(CAST(parameters ->> 'year_days' AS BIGINT), 365)
   FROM read_json(getvariable('run') || '/manifest.json', columns = {parameters: 'JSON'})
 );
 SET VARIABLE zero_revenue = (
@@ -421,27 +429,65 @@ SELECT
 FROM figures;
 
 CREATE OR REPLACE VIEW customers_at_churn_risk AS
+WITH at_stake AS (
+    SELECT
+        customer_churn.customer_id,
+        customer_churn.horizon_days,
+        customer_churn.probability_no_order,
+        customer_churn.probability_no_order * CAST(customer_summary.revenue AS DOUBLE) * customer_churn.horizon_days
+        / nullif(greatest(customer_summary.T_days, getvariable('year_days')), 0) AS value_at_stake,
+        customer_churn.chosen,
+        customer_churn.median_days_survival,
+        customer_churn.median_days_btyd,
+        customer_churn.days_since_order,
+        customer_churn.beyond_range,
+        customer_summary.last_order_on,
+        customer_summary.orders,
+        customer_summary.revenue,
+        customer_scores.customer_value,
+        customer_churn.reason_1,
+        customer_churn.reason_2,
+        customer_churn.reason_3,
+        CAST(customer_summary.revenue AS DOUBLE) AS money
+    FROM customer_churn
+    JOIN customer_summary ON customer_churn.customer_id = customer_summary.customer_id
+    LEFT JOIN customer_scores ON customer_churn.customer_id = customer_scores.customer_id
+    WHERE
+        customer_churn.probability_no_order >= getvariable('least_probability')
+        AND customer_summary.frequency + 1 >= getvariable('least_purchase_days')
+        AND getvariable('sort_by') IN ('stake', 'probability', 'revenue')
+),
+
+placed AS (
+    SELECT
+        *,
+        CASE
+            WHEN getvariable('sort_by') = 'probability' THEN probability_no_order
+            WHEN getvariable('sort_by') = 'revenue' THEN money
+            ELSE value_at_stake
+        END AS place
+    FROM at_stake
+)
+
 SELECT
-    customer_churn.customer_id,
-    customer_churn.horizon_days,
-    customer_churn.probability_no_order,
-    customer_churn.chosen,
-    customer_churn.median_days_survival,
-    customer_churn.median_days_btyd,
-    customer_churn.days_since_order,
-    customer_churn.beyond_range,
-    customer_summary.last_order_on,
-    customer_summary.orders,
-    customer_summary.revenue,
-    customer_scores.customer_value,
-    customer_churn.reason_1,
-    customer_churn.reason_2,
-    customer_churn.reason_3
-FROM customer_churn
-JOIN customer_summary ON customer_churn.customer_id = customer_summary.customer_id
-LEFT JOIN customer_scores ON customer_churn.customer_id = customer_scores.customer_id
-WHERE customer_churn.probability_no_order >= getvariable('least_probability') AND customer_summary.frequency + 1 >= getvariable('least_purchase_days')
-ORDER BY customer_churn.probability_no_order DESC, customer_summary.revenue DESC, customer_churn.customer_id
+    customer_id,
+    horizon_days,
+    probability_no_order,
+    value_at_stake,
+    chosen,
+    median_days_survival,
+    median_days_btyd,
+    days_since_order,
+    beyond_range,
+    last_order_on,
+    orders,
+    revenue,
+    customer_value,
+    reason_1,
+    reason_2,
+    reason_3
+FROM placed
+ORDER BY place DESC, revenue DESC, customer_id
 LIMIT getvariable('customers');
 
 CREATE OR REPLACE VIEW customers_at_risk AS

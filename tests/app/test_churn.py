@@ -214,25 +214,37 @@ def test_a_snapshot_without_churn_models_says_why(shop_at, tmp_path, lines_by_mo
         churn_anew(settings, snapshot)
 
 
-def test_sql_lists_those_at_risk_with_probability_medians_and_reasons(built, scores):
+def _at_risk(shop, **parameters):
+    ask = {"settings": lambda: shop.settings(churn=SECTION), "warehouse": lambda: Warehouse(shop.settings().warehouse)}
+    typed = named_rows.parse_parameters("customers_at_churn_risk", [f"{k}={v}" for k, v in parameters.items()])
+    return named_rows.rows("customers_at_churn_risk", typed, fresh=False, engine="duckdb", **ask).to_pandas()
+
+
+@pytest.mark.parametrize("sort_by", ["", "stake", "probability", "revenue"])
+def test_sql_lists_those_at_risk_with_probability_medians_and_reasons(built, scores, sort_by):
     shop, result = built
     summary = result.snapshot.read("customer_summary").to_pandas().set_index("customer_id")
     value = result.snapshot.read("customer_scores").to_pandas().set_index("customer_id")["customer_value"]
-    wanted = scores.join(summary[["frequency", "revenue"]], on="customer_id").join(value, on="customer_id")
+    wanted = scores.join(summary[["frequency", "revenue", "T_days"]], on="customer_id").join(value, on="customer_id")
+    a_day = wanted["revenue"].astype(float) / wanted["T_days"].clip(lower=365)
+    wanted["stake"] = wanted["probability_no_order"] * a_day * 60
     wanted = wanted[(wanted["probability_no_order"] >= 0.5) & (wanted["frequency"] > 0)]
-    wanted = wanted.sort_values(["probability_no_order", "revenue", "customer_id"], ascending=[False, False, True])
+    first = {"": "stake", "probability": "probability_no_order"}.get(sort_by, sort_by)
+    wanted = wanted.sort_values([first, "revenue", "customer_id"], ascending=[False, False, True])
     assert 3 < len(wanted) < len(scores)
-    ask = {"settings": lambda: shop.settings(churn=SECTION), "warehouse": lambda: Warehouse(shop.settings().warehouse)}
-    found = named_rows.rows("customers_at_churn_risk", {}, fresh=False, engine="duckdb", **ask).to_pandas()
+    found = _at_risk(shop, **({"sort_by": sort_by} if sort_by else {}))
     assert found["customer_id"].tolist() == wanted["customer_id"].tolist()
     for name in set(found) & set(CUSTOMER_CHURN.column_names) - {"customer_id"}:
         pd.testing.assert_series_equal(found[name], wanted[name].reset_index(drop=True))
     np.testing.assert_array_equal(found["customer_value"], wanted["customer_value"])
-    some = {"customers": "3", "least_probability": "0.9", "least_purchase_days": "1"}
-    parameters = named_rows.parse_parameters("customers_at_churn_risk", [f"{k}={v}" for k, v in some.items()])
-    few = named_rows.rows("customers_at_churn_risk", parameters, fresh=False, engine="duckdb", **ask)
-    assert few.column("probability_no_order").to_pylist() == scores["probability_no_order"].nlargest(3).tolist()
-    assert all(few.column("reason_1").to_pylist())
+    np.testing.assert_allclose(found["value_at_stake"], wanted["stake"], rtol=1e-12)
+
+
+def test_the_first_of_those_at_risk_have_reasons(built):
+    shop, _ = built
+    found = _at_risk(shop, customers=5, least_probability=0, least_purchase_days=1)
+    assert (found["reason_1"] != "").all()
+    assert _at_risk(shop, sort_by="stakes").empty
 
 
 def _weekly(customer: str, until: date) -> list[dict]:
