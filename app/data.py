@@ -27,6 +27,7 @@ from ..sql.errors import RegularsError, SettingsError, WarehouseError
 from ..sql.snapshot import Warehouse
 from .listing import Column, ListFilters, Listing
 from .listings import AT_RISK, CUSTOMERS, LISTINGS
+from .shown_sql import as_shown, told
 from .state import State
 
 if TYPE_CHECKING:
@@ -269,13 +270,13 @@ class SnapshotData:
     # whole tables, small ones
 
     def table(self, name: str, order_by: str = "") -> Answer:
-        """Return all of one small table; its SQL is that of the named queries that made it, as its lineage says."""
+        """Return all of one small table; its SQL goes on with the named queries that made it, as its lineage says."""
         self._need(name)
         columns = ", ".join(contract.OUTPUT_TABLES[name].column_names)
         answer = self._ask(
             f"table:{name}", f"SELECT {columns} FROM {name}" + (f" ORDER BY {order_by}" if order_by else "")
         )
-        return Answer(answer.rows, self.lineage(name) or answer.sql)
+        return Answer(answer.rows, f"{answer.sql}\n\n{self.lineage(name)}".strip())
 
     def kpis(self) -> Answer:
         """Return the figures at the head of the overview, in the order of the table."""
@@ -341,7 +342,9 @@ class SnapshotData:
             return ""
         known = catalog.queries()
         said = f"-- {name} is made by {', '.join(makers)} from {', '.join(facts.get('inputs', ()))}."
-        return "\n\n".join([said, *(known[maker].text.strip() for maker in makers if maker in known)])
+        texts = [known[maker].text.strip() for maker in makers if maker in known]
+        given = {k: v for k, v in _section(self.manifest, "parameters").items() if any(f"${k}" in t for t in texts)}
+        return "\n\n".join(["\n".join([said, *told(given)]), *texts])
 
     # customers
 
@@ -534,7 +537,7 @@ class SnapshotData:
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
-        answer = Answer(self._run(sql, values), _as_shown(sql, values or {}))
+        answer = Answer(self._run(sql, values), as_shown(sql, values or {}, {n: query(n).sql for n in LISTINGS}))
         with self._lock:
             self._answers[key] = answer
             while len(self._answers) > _KEPT_ANSWERS:
@@ -590,8 +593,3 @@ def _nothing_of(table: contract.Table) -> str:
 def _section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = settings.get(name)
     return section if isinstance(section, Mapping) else {}
-
-
-def _as_shown(sql: str, values: Mapping[str, Any]) -> str:
-    bound = [f"-- ${name} = {value!r}" for name, value in values.items()]
-    return "\n".join([*bound, sql])

@@ -81,8 +81,9 @@ def report_parts(page: "Page", data: "SnapshotData", search: str) -> Iterator[st
         for title, part in _parts(page, data, search)
     ]
     facts = [("As of", formats.day(data.as_of)), ("Run", data.run_id)]
-    if data.model_version:
-        facts.append(("Model", model_label(data.model_version)))
+    version = page.models(data)
+    if version:
+        facts.append(("Model", model_label(version)))
     if search:
         facts.append(("Filter", search.removeprefix("?")))
     stamp = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts)

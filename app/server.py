@@ -273,7 +273,9 @@ def _head(page: Page, snapshot: SnapshotData | None) -> Component:
     return html.Header(
         [
             html.Div([html.H1(page.name, tabIndex=-1), html.P(page.question, className="question")]),
-            html.Div([provenance.stamp(snapshot), _report_link(page)], className="page-head-end") if snapshot else None,
+            html.Div([provenance.stamp(snapshot, page.models(snapshot)), _report_link(page)], className="page-head-end")
+            if snapshot
+            else None,
         ],
         className="page-head",
     )

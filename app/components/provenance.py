@@ -93,12 +93,12 @@ def model_label(version: str) -> str:
     return " + ".join(f"{model_name(name)} {digits}" for name, digits in found) or version
 
 
-def stamp(data: "SnapshotData") -> Component:
-    """Return the line at a page's head: as-of date, run and model of everything on it."""
+def stamp(data: "SnapshotData", version: str) -> Component:
+    """Return the line at a page's head: as-of date, run and the version of its models, "" where it has none."""
     parts = [
         ("As of", formats.day(data.as_of)),
         ("Run", data.run_id[:8]),
-        *([("Model", model_label(data.model_version))] if data.model_version else []),
+        *([("Model", model_label(version))] if version else []),
     ]
     return html.Dl(
         [html.Div([html.Dt(name), html.Dd(text)]) for name, text in parts],

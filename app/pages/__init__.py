@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..components import model_versions
+
 if TYPE_CHECKING:
     from dash import Dash
     from dash.development.base_component import Component
@@ -33,6 +35,8 @@ class Page:
         Whether the menu leads to it; a page about one thing is reached from lists.
     needs_snapshot : bool
         False for a page that stands without one: its ``layout`` is given None where there is none.
+    models : callable
+        ``models(data)`` gives the versions of the models that its numbers come from, "" where it counts.
     """
 
     path: str
@@ -44,3 +48,4 @@ class Page:
     report: "Callable[[SnapshotData, str], Sequence[tuple[str, Component]]] | None" = None
     in_menu: bool = True
     needs_snapshot: bool = True
+    models: "Callable[[SnapshotData], str]" = model_versions.of_scores

@@ -14,7 +14,7 @@ from ...sql.contract import SEGMENTS
 from .. import formats, theme
 from ..churn_listing import AT_RISK
 from ..components import card as cards
-from ..components import grid, reliability, states, survival
+from ..components import grid, model_versions, reliability, states, survival
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -341,7 +341,7 @@ def _totals(data: "SnapshotData") -> Component:
         data,
         answer.sql,
         meaning=f"The sum of every customer's P(no order in {days}), and of what {days} usually bring times it.",
-        model=_title(row["chosen"]),
+        model=_chosen(data),
         interval="none: how far off the total was on customers not seen stands beside it",
     )
     return html.Div(
@@ -431,7 +431,8 @@ def _distribution(data: "SnapshotData", scheme: theme.Scheme) -> list[Component]
 
 
 def _chosen(data: "SnapshotData") -> str:
-    return _title(str((data.manifest.get("churn") or {}).get("chosen") or ""))
+    chosen = _title(str((data.manifest.get("churn") or {}).get("chosen") or ""))
+    return ", ".join(part for part in (chosen, model_versions.of_churn(data)) if part)
 
 
 def _reliability(data: "SnapshotData", models: Any, scheme: theme.Scheme) -> list[Component] | Component:
@@ -535,4 +536,6 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     return states.filled(asked)
 
 
-PAGE = Page("/churn", "Churn", "leaving", "Who leaves, and when?", layout, register, report)
+PAGE = Page(
+    "/churn", "Churn", "leaving", "Who leaves, and when?", layout, register, report, models=model_versions.of_churn
+)

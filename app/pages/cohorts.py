@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from .. import formats, theme
 from ..components import card as cards
-from ..components import cohort_figures, states
+from ..components import cohort_figures, model_versions, states
 from ..components.aria import aria
 from ..components.cohort_audit import LENSES, audit_table
 from ..components.cohort_trend import FEWEST_COHORTS, FEWEST_CUSTOMERS, LEVEL, CohortTrend, equal_age_trends
@@ -389,4 +389,6 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     )
 
 
-PAGE = Page("/cohorts", "Cohorts", "triangle", "Are newer cohorts worse?", layout, register, report)
+PAGE = Page(
+    "/cohorts", "Cohorts", "triangle", "Are newer cohorts worse?", layout, register, report, models=model_versions.none
+)

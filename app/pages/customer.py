@@ -12,7 +12,7 @@ from ...sql.contract import CAMPAIGN_EFFECTS, COHORTS, CUSTOMER_CHURN, CUSTOMER_
 from ...sql.errors import RegularsError
 from .. import customer_record, formats, theme
 from ..components import card as cards
-from ..components import customer_outlook, customer_parts, customer_timeline, states
+from ..components import customer_outlook, customer_parts, customer_timeline, model_versions, states
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -344,7 +344,7 @@ def _churn(data: "SnapshotData", row: Mapping[str, Any]) -> Component:
         data,
         _record(data, str(row["customer_id"])).sql,
         meaning="P(no order) by the survival model and by the model of orders, and which was chosen on the last days.",
-        model=str(row["chosen"]),
+        model=", ".join(filter(None, (str(row["chosen"]), model_versions.of_churn(data)))),
         interval="none: a probability",
     )
     verdict = said.get("verdict")
@@ -394,6 +394,7 @@ def _campaigns(data: "SnapshotData", row: Mapping[str, Any]) -> Component:
         data,
         answer.sql,
         meaning="The effects that a campaign's model expects; decisions are read from the warehouse's log.",
+        model=model_versions.of_campaigns(data) if answer.records else "",
         interval="none by customer: judge effects by groups",
     )
     return html.Div([*parts, cards.footer(html.P(""), disclosure("Campaigns", source))])

@@ -14,7 +14,7 @@ from ...sql.contract import SET_ASIDE_REASONS
 from ...sql.errors import WarehouseError
 from .. import build_history, formats, theme
 from ..access import current_person
-from ..components import build_panel, data_parts, grid, states
+from ..components import build_panel, data_parts, grid, model_versions, states
 from ..components import card as cards
 from ..components.aria import aria
 from ..components.figure import figure
@@ -419,4 +419,4 @@ def _no_lines(data: "SnapshotData") -> Component:
     )
 
 
-PAGE = Page("/data", "Data", "check", "Can I trust today's data?", layout, register, report)
+PAGE = Page("/data", "Data", "check", "Can I trust today's data?", layout, register, report, models=model_versions.none)

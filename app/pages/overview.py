@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from ...sql.errors import RegularsError
 from .. import formats, theme
 from ..components import card as cards
-from ..components import concentration, kpi, states, tracking, trust
+from ..components import concentration, kpi, model_versions, states, tracking, trust
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -251,7 +251,11 @@ def _tracking(data: "SnapshotData", view: Any, models: Any, scheme: theme.Scheme
     )
     says = tracking.tracking_message(answer.records, chosen[0])
     source = Source.of(
-        data, answer.sql, meaning="Repeat purchase days week by week.", model=", ".join(chosen), interval="none: a mean"
+        data,
+        answer.sql,
+        meaning="Repeat purchase days week by week.",
+        model=model_versions.named_versions(data, chosen),
+        interval="none: a mean",
     )
     return [
         figure(drawn, says, height=_FIGURE_HEIGHT),

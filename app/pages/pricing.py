@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from ...sql.contract import MARKDOWN_PLANS
 from .. import formats, theme
 from ..components import card as cards
-from ..components import grid, price_curve, price_form, price_state, price_tool, price_words, states
+from ..components import grid, model_versions, price_curve, price_form, price_state, price_tool, price_words, states
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -457,4 +457,13 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     )
 
 
-PAGE = Page("/pricing", "Pricing", "tag", "Mark down what, to what, when?", layout, register, report)
+PAGE = Page(
+    "/pricing",
+    "Pricing",
+    "tag",
+    "Mark down what, to what, when?",
+    layout,
+    register,
+    report,
+    models=model_versions.of_plans,
+)

@@ -12,7 +12,16 @@ from ...sql.errors import RegularsError, SettingsError
 from .. import formats, theme
 from ..campaign_planner import Asked, Planned, Planner
 from ..components import card as cards
-from ..components import grid, states, uplift_figures, uplift_inputs, uplift_lists, uplift_tool, uplift_verdict
+from ..components import (
+    grid,
+    model_versions,
+    states,
+    uplift_figures,
+    uplift_inputs,
+    uplift_lists,
+    uplift_tool,
+    uplift_verdict,
+)
 from ..components.aria import aria
 from ..components.figure import figure
 from ..components.icons import icon
@@ -583,4 +592,6 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     )
 
 
-PAGE = Page("/uplift", "Uplift", "target", "Whom, at what budget?", layout, register, report)
+PAGE = Page(
+    "/uplift", "Uplift", "target", "Whom, at what budget?", layout, register, report, models=model_versions.of_campaigns
+)

@@ -1,5 +1,6 @@
 """The app's answers, against the same questions asked of the Parquet files in pandas."""
 
+import re
 import shutil
 from datetime import date
 
@@ -330,3 +331,47 @@ def test_every_query_of_the_app_has_its_header():
     for name in ("customers", "segments", "value_concentration", "customer_totals", "recency_frequency"):
         assert query(name).meaning
         assert query(name).output == name
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda data: data.kpis(),
+        lambda data: data.model_reports(),
+        lambda data: data.segments(),
+        lambda data: data.value_concentration(),
+        lambda data: data.customer_totals(CUSTOMERS.parse("segment=best,active&revenue=10..&q=C00")),
+        lambda data: data.recency_frequency(CUSTOMERS.parse("alive=0.5..")),
+        lambda data: data.ask("churn_totals"),
+        lambda data: data.ask("data_days", {"as_of": data.as_of, "shown_days": 180}),
+    ],
+    ids=["kpis", "model_reports", "segments", "concentration", "totals", "map", "churn", "days"],
+)
+def test_the_sql_that_is_shown_gives_the_same_over_the_run_alone(snapshot, asked):
+    answer = asked(snapshot)
+    with duckdb.connect() as alone:
+        for name in snapshot.snapshot.tables():
+            alone.execute(f"CREATE VIEW {name} AS FROM '{snapshot.snapshot.table_path(name)}'")
+        shown = answer.sql.split("\n\n-- ")[0]
+        told = re.findall(r"^-- \$(\w+) = (.*)$", shown, flags=re.MULTILINE)
+        values = {name: alone.sql(f"SELECT {text}").fetchall()[0][0] for name, text in told}
+        rows = alone.sql(shown, params=values).to_arrow_table()
+    # whole tables come in no order of their own
+    assert sorted(map(repr, _plain(rows))) == sorted(map(repr, _plain(answer.rows)))
+
+
+def _plain(rows):
+    return [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows.to_pylist()]
+
+
+def test_what_made_a_table_says_the_values_it_was_made_with(synthetic_warehouse):
+    data = AppData(synthetic_warehouse)
+    one = data.snapshot()
+    made = {"kpis": {"made_by": "base_kpis", "inputs": ["customer_days", "customer_summary"]}}
+    one.manifest = {"tables": made, "parameters": {"as_of": "2017-12-31", "period_days": 30, "audit_days": 91}}
+    shown = one.kpis().sql
+    assert shown.startswith("SELECT kpi, value")
+    assert "-- kpis is made by base_kpis from customer_days, customer_summary." in shown
+    assert "-- $as_of = '2017-12-31'\n-- $period_days = 30" in shown
+    assert "audit_days" not in shown
+    data.close()

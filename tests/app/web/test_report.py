@@ -8,6 +8,8 @@ import pytest
 from dash import dcc, html
 from plotly import graph_objects as go
 
+from regulars.app.components import model_versions
+from regulars.app.components.provenance import model_label
 from regulars.app.data import AppData
 from regulars.app.report import page_name
 from regulars.app.server import PAGES, create_server
@@ -68,6 +70,23 @@ def test_an_export_leaves_its_line(client, synthetic, tmp_path):
     (line,) = data.state.audit_lines()
     assert (line.action, line.subject) == ("export report", "overview")
     assert line.details == {"run": "5eed0000000000aa", "search": "?view=cumulative"}
+
+
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [
+        ("overview", lambda data: data.model_version),
+        ("cohorts", lambda data: ""),
+        ("data", lambda data: ""),
+        ("uplift", model_versions.of_campaigns),
+        ("pricing", model_versions.of_plans),
+    ],
+)
+def test_the_head_names_the_models_of_its_own_numbers_alone(client, snapshot, name, models):
+    head = re.search(r'<dl class="stamp">.*?</dl>', client.get(f"/report/{name}.html").get_data(as_text=True))
+    said = re.findall(r"<dt>Model</dt><dd>(.*?)</dd>", head[0])
+    assert said == [model_label(models(snapshot))] * bool(models(snapshot))
+    assert bool(said) == (name not in {"cohorts", "data"})
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import regulars
+from regulars.app.components.provenance import model_label
 from regulars.app.security import is_loopback
 from regulars.app.server import PAGES, create_server, serve
 from regulars.sql.errors import SettingsError
@@ -123,13 +124,16 @@ def test_health(client, make_app):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_opens_with_one_heading_its_question_and_where_it_speaks_from(app, call, page):
+def test_a_page_opens_with_one_heading_its_question_and_where_it_speaks_from(app, call, snapshot, page):
     shown = call(app, "..page.children", page.path, None, state=("",))
     text = texts(shown["page"]["children"])
     assert text.count('"type": "H1"') == 1
     assert page.question in text
-    for said in ("31 Dec 2017", "5eed0000", "MBG/NBD 3f9a1c + Gamma-Gamma 0b7c5d"):
+    for said in ("31 Dec 2017", "5eed0000", model_label(page.models(snapshot))):
         assert said in text
+    # the models of its own numbers, none where it counts
+    scores = "MBG/NBD 3f9a1c + Gamma-Gamma 0b7c5d"
+    assert (scores in text) == (page.name not in {"Cohorts", "Churn", "Uplift", "Pricing", "Data"})
     assert shown["run"]["data"] == "5eed000000000001"
 
 
