@@ -131,8 +131,11 @@ def revenue_a_year(database: "Database") -> dict[str, float]:
     return dict(zip(summary.column("customer_id").to_pylist(), a_year.tolist(), strict=True))
 
 
-def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame") -> "pa.Table":
-    """Return what `ChurnForecast.score` gave in the shape of ``contract.CUSTOMER_CHURN``."""
+def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame", version: str) -> "pa.Table":
+    """Return what `ChurnForecast.score` gave in the shape of ``contract.CUSTOMER_CHURN``.
+
+    ``version`` is that of the forecast as it was fitted, see `clv.persistence.model_version`.
+    """
     import pyarrow as pa
 
     from ..sql.frames import contract_table
@@ -141,6 +144,7 @@ def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame") -> "pa.Table"
     columns["as_of"] = forecast.as_of
     columns["horizon_days"] = int(forecast.horizon)
     columns["chosen"] = forecast.chosen
+    columns["model_version"] = version
     for median in ("median_days_survival", "median_days_btyd"):
         # a NaN in SQL would be the largest number
         columns[median] = pa.array(scores[median].to_numpy(), from_pandas=True)
@@ -150,6 +154,7 @@ def churn_table(forecast: "ChurnForecast", scores: "pd.DataFrame") -> "pa.Table"
 
 
 def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> Churn:
+    from ..clv.persistence import model_version
     from ..sql.frames import contract_table
 
     report = forecast.report
@@ -170,7 +175,7 @@ def _told(forecast: "ChurnForecast", scores: "pd.DataFrame", explained: int) -> 
     )
     notes = tuple(f"[churn] {name}: {message}" for name, message in said if message) + _of_reasons(forecast, explained)
     who = forecast.explained_by if explained else ""
-    scored = churn_table(forecast, scores)
+    scored = churn_table(forecast, scores, model_version(forecast))
     return Churn(scored, reports, calibration, forecast.chosen, verdict, notes, who, forecast)
 
 

@@ -237,7 +237,12 @@ def score(
     if anew:
         from .scoring import churn_anew, score_anew
 
-        rows = (churn_anew if churn else score_anew)(_settings(settings, warehouse), house.current())
+        asked = _settings(settings, warehouse)
+        if churn:
+            # beside the rows, which may go into a pipe
+            rows = churn_anew(asked, house.current(), lambda said: typer.echo(said, err=True))
+        else:
+            rows = score_anew(asked, house.current())
     elif churn:
         from .scoring import churn_scores
 

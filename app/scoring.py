@@ -1,14 +1,18 @@
 """Scoring with the models of a snapshot between two builds: today's orders in Python, any customers in SQL."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..sql.database import connect
 from ..sql.errors import ModelError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pyarrow as pa
 
     from ..clv.btyd import BTYDModel
+    from ..clv.churn_forecast import ChurnForecast
     from ..clv.gamma_gamma import GammaGammaModel
     from ..sql.settings import Settings
     from ..sql.snapshot import Snapshot
@@ -64,10 +68,19 @@ def churn_scores(snapshot: "Snapshot") -> "pa.Table":
     return found
 
 
-def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
+def churn_anew(settings: "Settings", snapshot: "Snapshot", say: Callable[[str], None] = lambda _: None) -> "pa.Table":
     """Say of every customer of today's input files how likely no order is, by a snapshot's stored churn models.
 
     Nothing is fitted, chosen or recalibrated anew; reasons are told of as many as the snapshot's ``[churn]`` says.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of today; the ``[churn]`` that the models were fitted by is the snapshot's.
+    snapshot : Snapshot
+        Whose models.
+    say : callable
+        Called with a sentence on how old the models are.
 
     Returns
     -------
@@ -77,7 +90,7 @@ def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     Raises
     ------
     ModelError
-        The snapshot has no churn models.
+        The snapshot has no churn models, or the input ends before the day that they were fitted as of.
     MissingExtraError
         They are trees of LightGBM, which is not installed.
     WarehouseError
@@ -92,9 +105,30 @@ def churn_anew(settings: "Settings", snapshot: "Snapshot") -> "pa.Table":
     stored = ChurnForecast.load(snapshot.whole_model_path(ChurnForecast.name))
     explained = snapshot.manifest["settings"]["churn"]["explained"]
     with connect(settings) as database:
+        say(_age(stored, snapshot, settings, database.as_of))
         forecast = replace(stored, as_of=database.as_of)
         scores = forecast.score(database, explain=explained, weights=revenue_a_year(database))
-        return churn_table(forecast, scores)
+        return churn_table(forecast, scores, snapshot.manifest["models"][stored.name]["version"])
+
+
+def _age(stored: "ChurnForecast", snapshot: "Snapshot", settings: "Settings", today: "date") -> str:
+    days = (today - stored.as_of).days
+    if days < 0:
+        raise ModelError(
+            f"the input is read as of {today}, {-days} days before {stored.as_of}, which the churn models of run "
+            f"{snapshot.run_id} were fitted as of: they have seen what came of these customers; give the files up to "
+            "that day, or score with an earlier run ('regulars runs')"
+        )
+    ago = "on the input's last day" if not days else f"{days} day{'s' if days > 1 else ''} before the input's last"
+    said = [f"churn models of run {snapshot.run_id}, fitted as of {stored.as_of}, {ago}"]
+    if days > stored.horizon:
+        said.append(f"older than the {stored.horizon:g} days that they speak of: build again")
+    asked = settings.churn
+    if asked is None:
+        said.append("the settings have no [churn]")
+    elif asked.horizon_days != stored.horizon:
+        said.append(f"they say {stored.horizon:g} days; horizon_days = {asked.horizon_days} is for the next build")
+    return "; ".join(said)
 
 
 def _require_churn(snapshot: "Snapshot") -> None:

@@ -83,7 +83,7 @@ class ChurnForecast:
             "btyd": {"name": self.btyd.name, "state": self.btyd.to_dict()},
             "chosen": self.chosen,
             "recalibration": None if self.recalibration is None else self.recalibration.to_dict(),
-            "horizon": self.horizon,
+            "horizon": float(self.horizon),
             "as_of": self.as_of.isoformat(),
             "note": self.note,
         }

@@ -32,6 +32,7 @@ CUSTOMER_CHURN = Table(
         Column("reason_2", "VARCHAR", "", "What moved it second, by the same model"),
         Column("reason_3", "VARCHAR", "", "What moved it third, by the same model"),
         Column("chosen", "VARCHAR", "", "Whose probability_no_order it is; 'a + b' is the mean of both"),
+        Column("model_version", "VARCHAR", "", "The stored churn models, their fingerprint and the package version"),
     ),
 )
 

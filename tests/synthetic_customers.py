@@ -73,7 +73,8 @@ def _churn(summary: dict, as_of: date) -> dict[str, Any]:
     survival = 1 / (1 + HORIZON_DAYS * rate * np.exp(-silent * rate))
     btyd = np.exp(-HORIZON_DAYS * rate * 0.9) * 0.95 + 0.05 * (silent > 90)
     usual = np.maximum(1, np.rint(1 / rate)).astype(int)
-    explained = np.argsort(-survival, kind="stable")[: max(n // 3, 1)]
+    stake = (survival + btyd) * np.asarray(summary["revenue"], dtype=float) / np.maximum(summary["T_days"], 365)
+    explained = np.argsort(-stake, kind="stable")[: max(n // 3, 1)]
     said = np.zeros(n, dtype=bool)
     said[explained] = True
 
@@ -98,6 +99,7 @@ def _churn(summary: dict, as_of: date) -> dict[str, Any]:
         "reason_2": reasons(lambda i: f"{summary['frequency'][i]} earlier purchase days"),
         "reason_3": reasons(lambda i: "no other purchase day in the 28 days to the last order"),
         "chosen": [CHOSEN] * n,
+        "model_version": ["churn_forecast:0123456789ab, regulars 0.1.0"] * n,
     }
 
 

@@ -12,7 +12,8 @@ SELECT
 FROM (SELECT * FROM customer_scores WHERE customer_id = $customer) AS score
 JOIN (SELECT * FROM customer_summary WHERE customer_id = $customer) AS summary
   ON summary.customer_id = score.customer_id
-LEFT JOIN (SELECT * FROM customer_churn WHERE customer_id = $customer) AS churn
+-- the row's model_version is that of its score; runs of earlier versions have none of churn
+LEFT JOIN (SELECT COLUMNS(lambda name: name <> 'model_version') FROM customer_churn WHERE customer_id = $customer) AS churn
   ON churn.customer_id = score.customer_id
 LEFT JOIN (SELECT * FROM customer_intervals WHERE customer_id = $customer) AS intervals
   ON intervals.customer_id = score.customer_id

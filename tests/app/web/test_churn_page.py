@@ -46,6 +46,11 @@ def test_the_list_is_sorted_by_what_is_at_stake_and_filtered(snapshot, frame):
     assert [row["value_at_stake"] for row in rows] == pytest.approx(best.tolist(), rel=1e-12)
 
 
+def test_the_list_begins_with_reasons(snapshot):
+    rows, _ = snapshot.page(AT_RISK.parse(""), 0, 100)
+    assert all(row["reason_1"] for row in rows)
+
+
 def test_the_distribution_counts_everybody_once(snapshot, frame):
     rows = snapshot.ask("churn_distribution").records
     counted = np.histogram(frame["probability_no_order"], bins=np.linspace(0, 1, 21))[0]
