@@ -202,7 +202,12 @@ class _Guesser:
             score, column = _best(scored)
             if score >= 0.3:
                 why = "named so" if _named(column, name) >= 0.35 else "recurs as customers do"
-                self._take(name, column, column.said, f"{why}, {column.distinct:,} different", score)
+                said = column.said
+                if name == "customer_id" and _are_addresses(column):
+                    # a blank one is a guest, not a customer called ""
+                    said = f"sha256(lower(nullif(trim({column.term}), '')))"
+                    why = "e-mail addresses: SHA-256 of each, for an address stands in no table"
+                self._take(name, column, said, f"{why}, {column.distinct:,} different", score)
 
     def _number(self, name: str) -> None:
         scored = []
@@ -376,6 +381,11 @@ def _is_id(column: SampleColumn) -> bool:
         return bool(column.there) and all(isinstance(v, float) and v == int(v) for v in column.there[:500])
     texts = [str(value).strip() for value in column.there[:500]]
     return sum(len(text) for text in texts) / len(texts) <= 64 and not any("." in t and _is_decimal(t) for t in texts)
+
+
+def _are_addresses(column: SampleColumn) -> bool:
+    texts = [str(value).strip() for value in column.there[:500]]
+    return 2 * sum(re.fullmatch(r"[^@\s]+@[^@\s]+", text) is not None for text in texts) > len(texts)
 
 
 def _is_decimal(text: str) -> bool:

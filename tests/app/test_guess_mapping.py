@@ -1,5 +1,6 @@
 """The guessed mapping: against those that people wrote for the examples, in several languages, and by content."""
 
+import hashlib
 import tomllib
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -231,3 +232,19 @@ def test_a_guess_reads_the_files_it_was_made_from(tmp_path):
     assert set(shown.missing.values()) == {0}
     assert str(shown.rows[5]["revenue"]) == "5.05"
     assert found.currency == "EUR"
+
+
+@pytest.mark.parametrize("called", ["Email", "customer_email", "customer"])
+def test_addresses_become_customers_by_their_hash_alone(tmp_path, called):
+    path = tmp_path / "orders.csv"
+    people = ["Ann@Example.com", " ann@example.com", "bob@example.com", "", "cid@example.org", "bob@example.com"]
+    lines = [f"{who},2024-01-{day:02},{day}.50" for day, who in enumerate(people * 4, 1)]
+    path.write_text("\n".join([f"{called},ordered_at,revenue", *lines]) + "\n")
+    found, _ = guessed("orders.csv", tmp_path)
+    assert "e-mail addresses" in found.columns["customer_id"].why
+    said = {"orders": {"path": "orders.csv", "columns": found.mapping}}
+    with connect(Settings.from_mapping(said, folder=tmp_path)) as database:
+        rows = database.sql("SELECT customer_id, count(*) AS lines FROM order_lines GROUP BY ALL").to_pylist()
+    by_hash = {hashlib.sha256(f"{who}@example.com".encode()).hexdigest(): 8 for who in ("ann", "bob")}
+    by_hash[hashlib.sha256(b"cid@example.org").hexdigest()] = 4
+    assert {row["customer_id"]: row["lines"] for row in rows} == by_hash | {None: 4}
