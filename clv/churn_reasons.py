@@ -223,8 +223,9 @@ def _order_words(x: Array, gap: Array, silence: Array, rows: NDArray[np.int64]) 
             orders.append(_ONE_ORDER)
             pace.append("")
             continue
-        told = "{} purchase days so far" if n <= bought else "silent after {} purchase days"
-        orders.append(f"{told.format(_number(n))}, median of all {_number(bought)}")
+        many = f"{_days(float(silence[row]))} silent after {_number(n)} purchase days"
+        told = many if n > bought else f"{_number(n)} purchase days so far"
+        orders.append(f"{told}, median of all {_number(bought)}")
         told = "orders every {}" if own >= usual else "used to order every {}"
         often = _number(own, 3)
         pace.append(f"{told.format('day' if often == '1' else f'{often} days')}, median of all {_number(usual, 3)}")

@@ -110,7 +110,7 @@ def test_who_leaves_after_a_rhythm_has_three_reasons():
     assert set(told.loc[0, REASONS]) == {
         "280 days since the last order, usual gap 7",
         "used to order every 7 days, median of all 105",
-        "silent after 21 purchase days, median of all 3",
+        "280 days silent after 21 purchase days, median of all 3",
     }
 
 
