@@ -432,8 +432,10 @@ class SnapshotData:
         return pa.RecordBatchReader.from_batches(schema, rows)
 
     def columns(self, listing: Listing) -> list[Column]:
-        """Return the columns of a listing that this snapshot can fill."""
-        return [column for column in listing.columns if not column.table or column.table not in self._gaps]
+        """Return the columns of a listing that this snapshot can fill; of too few customers those that are counted."""
+        counted = listing is CUSTOMERS and self.enough_data()
+        there = [column for column in listing.columns if not column.table or column.table not in self._gaps]
+        return [column for column in there if not (counted and column.predicted)]
 
     def lacks(self, table: str) -> str:
         """Say why a table of the snapshot cannot be used; "" where it can."""

@@ -313,7 +313,8 @@ def trend_figure(
         template=theme.template(scheme),
         showlegend=False,
         hovermode="closest",
-        xaxis={"anchor": "y2", "tickformat": "%b %Y"},
+        # a tick between two months would bear the name of one of them
+        xaxis={"anchor": "y2", "tickformat": "%b %Y", "dtick": "M1" if len(x) <= 6 else None},
         yaxis={
             "domain": [0.55, 1],
             "title": {"text": "Came again"},

@@ -372,4 +372,4 @@ def _counted(number: int, noun: str) -> str:
 def _bytes(size: Any) -> str:
     if not isinstance(size, int):
         return formats.MISSING
-    return f"{size / (1 << 20):,.1f} MB" if size >= 100_000 else f"{size / 1024:,.1f} kB"
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"

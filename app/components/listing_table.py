@@ -7,6 +7,7 @@ from dash.development.base_component import Component
 
 from .. import formats
 from ..listing import Column, ListFilters
+from .segments import LABELS
 
 if TYPE_CHECKING:
     from ..data import SnapshotData
@@ -42,6 +43,8 @@ def written(value: Any, column: Column, currency: str) -> str:
     --------
     >>> written(0.437, Column("p", "P", "share", ""), "USD"), written(None, Column("p", "P", "share", ""), "USD")
     ('44%', '–')
+    >>> written("at_risk", Column("s", "S", "segment", ""), "USD")
+    'At risk'
     """
     if value is None:
         return formats.MISSING
@@ -58,6 +61,8 @@ def written(value: Any, column: Column, currency: str) -> str:
             return formats.days(value)
         case "date":
             return formats.day(value)
+        case "segment":
+            return LABELS.get(value, str(value))
         case "flag":
             return "yes" if value else "no"
         case _:

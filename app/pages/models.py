@@ -462,7 +462,7 @@ def _manifest(data: "SnapshotData") -> Component:
         files = said.get("files") or []
         names = ", ".join(str(one.get("name", "")) for one in files[:3]) + (" …" if len(files) > 3 else "")
         size = sum(int(one.get("bytes") or 0) for one in files)
-        rows.append((table, f"{names}, {size:,} bytes, {str(said.get('fingerprint', ''))[:12]}"))
+        rows.append((table, f"{names}, {size:,} bytes, as mapped {str(said.get('fingerprint', ''))[:12]}"))
     rows += [(f"{name}", str(version)) for name, version in sorted((code.get("versions") or {}).items())]
     rows += [(name, _short(value)) for name, value in _flat("", manifest.get("settings") or {})]
     listed = html.Dl([part for term, text in rows for part in (html.Dt(term), html.Dd(text))], className="facts")

@@ -1,5 +1,6 @@
 """The server: its headers, its hosts, its pages when all is well and when something is missing."""
 
+import csv
 import json
 import re
 import shutil
@@ -270,6 +271,12 @@ def test_too_few_customers_show_counts_and_no_predictions(make_app, call):
     assert '"field": "customer_value"' not in page
     assert '"field": "revenue"' in page
     assert "P(alive)" not in texts(call(app, "customers-totals.children", run, ""))
+    client = app.server.test_client()
+    columns = next(csv.reader([client.get("/export/customers.csv").get_data(as_text=True).partition("\n")[0]]))
+    assert "revenue" in columns
+    assert not {"customer_value", "probability_alive", "segment", "orders_low_50"} & set(columns)
+    assert "customer_value" not in client.get("/rows/customers?start=0&end=3").get_json()["rows"][0]
+    assert "P(alive)" not in client.get("/report/customers.html").get_data(as_text=True).partition("</main>")[0]
     drawn = texts(call(app, "..heatmap.figure", run, "", "alive", "light"))
     assert "repeat days, last" in drawn
     assert "P(alive)" not in drawn
