@@ -6,6 +6,7 @@ The warehouse is the demo's where none is named (``regulars demo --no-serve`` ma
 import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -37,7 +38,9 @@ WIDTH = 1360
 LARGEST = 300_000
 
 
-def take(warehouse: Path, images: Path = IMAGES, names: Iterable[str] = PICTURES) -> list[Path]:
+def take(
+    warehouse: Path, images: Path = IMAGES, names: Iterable[str] = PICTURES, browser: Browser | None = None
+) -> list[Path]:
     """Write one picture for each name; returns their paths.
 
     Raises
@@ -46,11 +49,12 @@ def take(warehouse: Path, images: Path = IMAGES, names: Iterable[str] = PICTURES
         Where a picture would be larger than 300 kB, or a page has an error on its console.
     """
     images.mkdir(parents=True, exist_ok=True)
-    with served(create_server(warehouse, warm=False)) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        written = [_picture(browser, address, name, images / f"{name}.png") for name in names]
-        browser.close()
-    return written
+    with served(create_server(warehouse, warm=False)) as address, ExitStack() as opened:
+        if browser is None:
+            playwright = opened.enter_context(sync_playwright())
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            opened.callback(browser.close)
+        return [_picture(browser, address, name, images / f"{name}.png") for name in names]
 
 
 def _picture(browser: Browser, address: str, name: str, picture: Path) -> Path:

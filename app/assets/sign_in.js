@@ -5,11 +5,15 @@
   window.fetch = function () {
     return ask.apply(this, arguments).then(function (answer) {
       var ours = new URL(answer.url, window.location.href).origin === window.location.origin;
-      if (answer.status === 401 && ours && !leaving) {
+      if (answer.status !== 401 || !ours) {
+        return answer;
+      }
+      if (!leaving) {
         leaving = true;
         window.location.assign("/sign-in?next=" + encodeURIComponent(window.location.pathname + window.location.search));
       }
-      return answer;
+      // the page is on its way out: nobody is to make an error of what it asked last
+      return new Promise(function () {});
     });
   };
 })();

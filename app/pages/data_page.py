@@ -128,9 +128,14 @@ def register(app: Dash, data: "AppData") -> None:
     def files(run: str) -> Any:
         return _files(data.snapshot(run))
 
-    @app.callback(Output("data-builds", "children"), Input("run", "data"), Input("build-cancel", "hidden"))
+    @app.callback(
+        Output("data-builds", "children"),
+        Input("run", "data"),
+        Input("build-cancel", "hidden"),
+        Input("build-state", "children"),
+    )
     @states.guarded
-    def builds(run: str, idle: Any) -> Any:  # noqa: ARG001 - a build that ends changes the list
+    def builds(run: str, idle: Any, state: Any) -> Any:  # noqa: ARG001 - a build that ends changes the list
         return _builds(data.snapshot(run))
 
     @app.callback(Output("data-start", "hidden"), Input("run", "data"))

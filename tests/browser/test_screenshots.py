@@ -26,7 +26,7 @@ def test_every_page_but_the_set_up_has_its_picture(screenshots):
 
 
 def test_two_pages_are_taken_without_an_error(browser, screenshots, synthetic_warehouse, tmp_path):
-    taken = screenshots.take(synthetic_warehouse, tmp_path, names=("churn", "models"))
+    taken = screenshots.take(synthetic_warehouse, tmp_path, names=("churn", "models"), browser=browser)
     assert [picture.name for picture in taken] == ["churn.png", "models.png"]
     for picture in taken:
         content = picture.read_bytes()

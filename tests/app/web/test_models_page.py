@@ -95,7 +95,7 @@ def test_going_back_points_everybody_to_the_run_and_is_audited(house):
     said = text_of(models._go_back(data, "5eed000000000000", sure=True))
     assert "5eed000000000000" in said
     assert data.current_run() == "5eed000000000000"
-    (line,) = data.state.audit_lines()
+    line = data.state.audit_lines()[0]
     assert (line.person, line.action, line.subject) == ("local", "roll back", "5eed000000000000")
     assert line.details == {"before": "5eed000000000001"}
 
