@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .data import AppData, SnapshotData
     from .pages import Page
 
-_LONGEST_QUERY = 100_000
+_LONGEST_QUERY = 150_000  # an id of 10,000 characters is twelve times as long in an address
 _STYLE = """
 body { background: var(--ground); }
 main { max-width: 1200px; margin: 0 auto; padding: 28px 32px 48px; }

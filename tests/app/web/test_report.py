@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
@@ -53,11 +54,17 @@ def test_the_overview_says_what_the_page_says(client, snapshot):
     [
         ("/report/nothing.html", 404),
         ("/report/overview.html?run=../../etc", 404),
-        ("/report/overview.html?" + "x" * 100_001, 400),
+        ("/report/overview.html?" + "x" * 150_001, 400),
     ],
 )
 def test_what_is_not_there_is_said(client, path, status):
     assert client.get(path).status_code == status
+
+
+@pytest.mark.parametrize("customer", ["L" * 10_000, "\N{WRAPPED PRESENT}" * 10_000], ids=["letters", "emoji"])
+def test_a_long_id_has_its_report(client, customer):
+    answer = client.get(f"/report/customer.html?id={quote(customer, safe='')}")
+    assert answer.status_code == 200
 
 
 def test_an_export_leaves_its_line(client, synthetic, tmp_path):
