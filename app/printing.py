@@ -138,5 +138,6 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.2f}"
-    text = str(value).replace("\n", " ")
+    # what a client called something must not move the cursor, nor stand where another line stands
+    text = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in str(value))
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."

@@ -129,6 +129,13 @@ def test_the_audit_is_printed_the_latest_first(tmp_path):
     assert len(json.loads(run("audit", "-w", str(tmp_path), "--most", "1", "--json").stdout)["lines"]) == 1
 
 
+def test_what_clients_named_moves_no_cursor(tmp_path):
+    State(tmp_path).audit("ann", "upload", "\x1b]0;x\x07\x1b[2J\r\nbob\u202e\x9b", bytes=1)
+    table = run("audit", "-w", str(tmp_path)).stdout
+    assert "\\x1b]0;x\\x07\\x1b[2J  bob\\u202e\\x9b" in table
+    assert len(table.splitlines()) == 3
+
+
 def test_an_audit_of_nothing_and_one_that_is_damaged(tmp_path):
     assert "nothing was exported" in run("audit", "-w", str(tmp_path)).stdout
     assert json.loads(run("audit", "-w", str(tmp_path), "--json").stdout)["lines"] == []
