@@ -595,4 +595,6 @@ def test_the_app_is_served_where_it_is_asked_for(here, monkeypatch):
     asked = []
     monkeypatch.setattr(server, "serve", lambda warehouse, **where: asked.append((warehouse, where)))
     assert run("app", "--port", "9000").exit_code == 0
-    assert asked == [(here.settings().warehouse, {"host": "127.0.0.1", "port": 9000, "settings": Path("regulars.toml")})]
+    assert asked == [
+        (here.settings().warehouse, {"host": "127.0.0.1", "port": 9000, "settings": Path("regulars.toml")})
+    ]

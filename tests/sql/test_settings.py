@@ -44,7 +44,10 @@ def test_defaults_are_the_documented_ones():
     ("sections", "said"),
     [
         ({}, ["no [orders] section", "write one with path ="]),
-        (ORDERS | {"polcy": {}}, ["[polcy]: unknown section 'polcy'; did you mean 'policy'?", "allowed: app, build, camp"]),
+        (
+            ORDERS | {"polcy": {}},
+            ["[polcy]: unknown section 'polcy'; did you mean 'policy'?", "allowed: app, build, camp"],
+        ),
         (
             ORDERS | {"policy": {"guest": "set_aside"}},
             ["[policy] guest: unknown key 'guest'; did you mean 'guests'?", "allowed: duplicates, guests, refunds"],
