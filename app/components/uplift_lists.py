@@ -16,7 +16,9 @@ from .icons import icon
 if TYPE_CHECKING:
     from datetime import date
 
+    from ..campaign_planner import Planned, Planner
     from ..campaign_readout import CampaignReadOut
+    from ..data import SnapshotData
     from ..list_files import StandingList
     from ..targeting import TargetResult
 
@@ -189,3 +191,24 @@ def _first_lines(result: "TargetResult", currency: str, most: int = 5) -> Compon
         role="region",
         **aria(label="First lines of the list"),
     )
+
+
+def last_beside(data: "SnapshotData", planned: "Planned", planner: "Planner") -> Mapping[str, Any] | None:
+    """Return the last list's summary with who stays, comes and goes by the plan; None where no list stands."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from ..campaign_planning import compared
+    from ..list_files import decided, standing_lists
+
+    lists = [each for each in standing_lists(data.warehouse.path, planned.asked.campaign) if each.summary]
+    if not lists or planner.settings() is None:
+        return None
+    rows = decided(lists[0].log)
+    arms = planned.candidates.arms
+    masks = {}
+    for arm in set(rows["arm"].unique().to_pylist()):
+        mine = rows.filter(pc.equal(rows["arm"], arm))["customer_id"]  # pyright: ignore[reportAttributeAccessIssue]
+        inside = pc.is_in(planned.candidates.customer_ids, value_set=mine)  # pyright: ignore[reportAttributeAccessIssue]
+        masks[arm] = np.asarray(inside, dtype=np.bool_)
+    return {**lists[0].summary, "on": formats.day(lists[0].on), **compared(planned.plan, masks, arms)}

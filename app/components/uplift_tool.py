@@ -34,6 +34,21 @@ FIELDS: tuple[UrlField, ...] = (
 )
 
 
+def values_of(asked: Mapping[str, str]) -> list[Any]:
+    """Return the tool's inputs as the query part of an address has them, in the order of ``FIELDS``.
+
+    Examples
+    --------
+    >>> values_of({"budget": "500", "without": "best,new"})[:2], values_of({"without": "best,new"})[-3]
+    (['500', ''], ['best', 'new'])
+    """
+    given = [asked.get(field.key) for field in FIELDS]
+    return [
+        field.default if text is None else text.split(",") if field.kind == "list" else text
+        for field, text in zip(FIELDS, given, strict=True)
+    ]
+
+
 def tool(currency: str, saved: Sequence[str]) -> Component:
     """Return the inputs beside the place where the plan appears; ``saved`` are names of saved segments."""
     groups = [{"group": "Segments", "items": [{"value": name, "label": LABELS[name]} for name in SEGMENTS]}]

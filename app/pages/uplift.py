@@ -1,16 +1,16 @@
 """Uplift answers whom to send what, and at what budget."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
+from flask import current_app, has_app_context
 
 from ...sql.errors import RegularsError, SettingsError
 from .. import formats, theme
-from ..campaign_planner import Asked, Planned, Planner
+from ..campaign_planner import Asked, Planner
 from ..components import card as cards
 from ..components import (
     grid,
@@ -28,7 +28,7 @@ from ..components.icons import icon
 from ..components.listing_table import listing_table
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
-from ..list_files import decided, standing_lists
+from ..list_files import standing_lists
 from ..list_writing import PATIENCE, ListWriting, register_files
 from ..state import State as StateFile
 from ..uplift_listing import UPLIFT_CUSTOMERS
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..data import AppData, SnapshotData
 
 _GRID = "uplift-grid"
+_PLANNER = "regulars-planner"
 _HEIGHT = 320
 _INTERVAL_95 = "95%, from held-out customers"
 _HOW_JUDGED = (
@@ -190,6 +191,7 @@ def _list_card(data: "SnapshotData", sorts: Any, usual: str) -> Component:
 def register(app: Dash, data: "AppData") -> None:
     """Add the page's callbacks and the route of written lists."""
     planner, writing = Planner(data), ListWriting(data)
+    app.server.extensions[_PLANNER] = planner
     register_files(app.server, data)
     keep_in_url(app, "uplift", FIELDS)
     grid.register(app, _GRID)
@@ -500,7 +502,7 @@ def _plan(data: "SnapshotData", asked: Asked, planner: Planner) -> tuple[Any, An
         )  # fmt: skip
     planned = planner.plan(data, asked)
     plain = planner.plan(data, asked.plain)
-    shown = uplift_tool.result(planned, plain, _last(data, planned, planner), data.currency)
+    shown = uplift_tool.result(planned, plain, uplift_lists.last_beside(data, planned, planner), data.currency)
     source = _source(data, asked.campaign, "uplift_scores", _HOW_JUDGED, _INTERVAL_95)
     note = None
     if planner.settings() is None:
@@ -511,25 +513,6 @@ def _plan(data: "SnapshotData", asked: Asked, planner: Planner) -> tuple[Any, An
     foot = cards.footer(html.P(note or "Re-reckoned at every change; the list reads consent and sends anew."),
                         disclosure("Expected profit of this list", source))  # fmt: skip
     return [shown, foot], {"most": planned.most, "budget": planned.budget}
-
-
-def _last(data: "SnapshotData", planned: Planned, planner: Planner) -> Mapping[str, Any] | None:
-    import numpy as np
-    import pyarrow.compute as pc
-
-    from ..campaign_planning import compared
-
-    lists = [each for each in standing_lists(data.warehouse.path, planned.asked.campaign) if each.summary]
-    if not lists or planner.settings() is None:
-        return None
-    rows = decided(lists[0].log)
-    arms = planned.candidates.arms
-    masks = {}
-    for arm in set(rows["arm"].unique().to_pylist()):
-        mine = rows.filter(pc.equal(rows["arm"], arm))["customer_id"]  # pyright: ignore[reportAttributeAccessIssue]
-        inside = pc.is_in(planned.candidates.customer_ids, value_set=mine)  # pyright: ignore[reportAttributeAccessIssue]
-        masks[arm] = np.asarray(inside, dtype=np.bool_)
-    return {**lists[0].summary, "on": formats.day(lists[0].on), **compared(planned.plan, masks, arms)}
 
 
 def _curve(data: "SnapshotData", asked: Asked, planner: Planner, scheme: theme.Scheme) -> Any:
@@ -574,6 +557,15 @@ def _lists(data: "SnapshotData", campaign: str, planner: Planner) -> Any:
     ]
 
 
+def _as_planned(data: "SnapshotData", planner: Planner, campaign: str, said: dict[str, str]) -> list[Any]:
+    """The plan as the address has the tool; what is wrong with it stands in place of the plan."""
+    try:
+        asked = _asked(data, planner, campaign, uplift_tool.values_of(said))
+        return [_plan(data, asked, planner)[0], _curve(data, asked, planner, "light")]
+    except RegularsError as error:
+        return [uplift_lists.trouble(error)]
+
+
 def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     """Return the page's parts with every number in place."""
     if not data.table("campaign_effects", "campaign, arm").records:
@@ -581,9 +573,17 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     asked = dict(parse_qsl(search.removeprefix("?")))
     campaign = _campaign(data, asked.get("campaign"))
     filters = UPLIFT_CUSTOMERS.parse({"campaign": campaign})
+    planner = current_app.extensions.get(_PLANNER) if has_app_context() else None
+    planned: list[tuple[str, Any]] = []
+    if planner is not None:
+        planned = [
+            ("The list that is planned", lambda: _as_planned(data, planner, campaign, asked)),
+            ("Past lists, and what they brought", lambda: _lists(data, campaign, planner)),
+        ]
     return states.filled(
         [
             (f"{campaign}: does it pay, and for whom?", lambda: _verdict(data, campaign)),
+            *planned,
             ("What the first share gains", lambda: _gain(data, campaign, "light")),
             ("Were the arms alike?", lambda: _checks(data, campaign)),
             ("What it does to lifetime value", lambda: _value(data, campaign)),

@@ -1,6 +1,7 @@
 """Uplift without a browser: numbers as the snapshot has them, plans as the command line makes them, files kept in."""
 
 import json
+import re
 import shutil
 import time
 from datetime import date
@@ -348,6 +349,28 @@ def test_a_snapshot_of_another_version_takes_away_the_cards_that_need_its_tables
     assert "has no table campaign_curves" in shown
     plan = call(app, "uplift-plan.children...uplift-most", RUN, "winback", *values())
     assert "No interval" in text_of(plan["uplift-plan"]["children"])
+
+
+def test_the_report_holds_the_plan_of_its_address(working, call):
+    given = {"cost1": "0.5", "budget": "120", "without": "best,new"}
+    answer = call(
+        working,
+        "uplift-plan.children...uplift-most",
+        RUN,
+        "winback",
+        *values(cost1="0.5", budget="120", without=["best", "new"]),
+    )
+    lead = re.search(r"[−$\d,.]*\$[\d,.]+ (?=95% interval|By the scores)", text_of(answer["uplift-plan"]["children"]))
+    query = "&".join(f"{key}={value}" for key, value in {"campaign": "winback", **given}.items())
+    text = working.server.test_client().get(f"/report/uplift.html?{query}").get_data(as_text=True)
+    assert lead is not None
+    assert lead[0].strip() in re.search(r'class="lead-figure">(.*?)<', text)[1]
+    assert "of a budget of $120.00" in text
+    assert "where more budget brings nothing more" in text
+    wrong = working.server.test_client().get("/report/uplift.html?campaign=winback&budget=lots")
+    assert wrong.status_code == 200
+    assert "The settings stand in the way" in wrong.get_data(as_text=True)
+    assert "does it pay" in wrong.get_data(as_text=True)
 
 
 def test_the_report_holds_every_part(snapshot):
