@@ -52,4 +52,14 @@
     openSegments: openSegments,
     askToDelete: askToDelete,
   });
+
+  // Enter in the name of a segment is its button
+  document.addEventListener("keydown", function (event) {
+    var button = document.getElementById("segment-save");
+    if (event.key === "Enter" && !event.isComposing && event.target.id === "segment-name" && button) {
+      // what was typed last may not have reached the page's state yet
+      ask().set_props("segment-name", { value: event.target.value });
+      window.setTimeout(function () { button.click(); }, 0);
+    }
+  });
 })();

@@ -109,3 +109,18 @@ def _snapshot(path):
     from regulars.sql.snapshot import Warehouse
 
     return Warehouse(path).current()
+
+
+def test_a_segment_is_saved_by_keyboard_alone(watch, own):
+    path, address = own
+    seen = watch(at=address).open("/customers?segment=best").rows()
+    page = seen.page
+    page.get_by_role("button", name="Save as segment").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("textbox", name="Name")).to_be_visible()
+    page.get_by_role("textbox", name="Name").focus()
+    page.keyboard.type("by keys")
+    page.keyboard.press("Enter")
+    expect(page.locator("#segment-said")).to_contain_text("Saved by keys")
+    assert State(path).segment("by keys") is not None
+    seen.settle()
