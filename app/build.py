@@ -1,6 +1,5 @@
 """The build: checks -> summary -> fit -> score -> cohorts and KPIs -> publish, or nothing at all."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -98,15 +97,6 @@ class BuildResult:
 def build(settings: "Settings | str | Path", *, force: bool = False, progress: bool = True) -> Snapshot:
     """Build and publish a snapshot; see `run_build`."""
     return run_build(settings, force=force, progress=progress).snapshot
-
-
-_NICENESS = 10
-
-
-def give_way() -> None:
-    """Let whoever serves on this machine go first: a build is work for what is left of the processors."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def run_build(

@@ -19,7 +19,7 @@ from ..sql.errors import (
     WarehouseError,
 )
 from . import api_commands, erase_command, people_commands
-from .command_group import EPILOG, Commands, print_json, told_to_stop
+from .command_group import EPILOG, Commands, give_way, print_json, told_to_stop
 from .options import DEFAULT_SETTINGS, JsonOption, SettingsOption, WaitOption, WarehouseOption
 from .options import settings_of as _settings
 from .options import warehouse_of as _warehouse
@@ -93,9 +93,9 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Check, summarise, fit, score and publish a snapshot."""
-    from .build import give_way, run_build
+    give_way()  # before what a build imports
+    from .build import run_build
 
-    give_way()
     with told_to_stop():
         result = run_build(
             _settings(settings, warehouse), force=force, incremental=not full, progress=not quiet, wait=wait

@@ -26,6 +26,8 @@ from ..sql.errors import (
     WarehouseError,
 )
 
+_NICENESS = 10
+
 # What a scheduler can trust, in the words of the help text.
 EXIT_CODES: dict[int, str] = {
     0: "done",
@@ -135,3 +137,9 @@ def _say_error(error: Exception, *, debug: bool) -> None:
 def _one_line(message: str) -> str:
     # the statement behind a failed query stands after a blank line: --debug shows it
     return " ".join(message.partition("\n\n")[0].split())
+
+
+def give_way() -> None:
+    """Let whoever serves on this machine go first: a build is work for what is left of the processors."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
