@@ -276,7 +276,7 @@ class SnapshotData:
         answer = self._ask(
             f"table:{name}", f"SELECT {columns} FROM {name}" + (f" ORDER BY {order_by}" if order_by else "")
         )
-        return Answer(answer.rows, f"{answer.sql}\n\n{self.lineage(name)}".strip())
+        return Answer(answer.rows, ";\n\n".join(filter(None, (answer.sql, self.lineage(name)))))
 
     def kpis(self) -> Answer:
         """Return the figures at the head of the overview, in the order of the table."""
@@ -344,7 +344,7 @@ class SnapshotData:
         said = f"-- {name} is made by {', '.join(makers)} from {', '.join(facts.get('inputs', ()))}."
         texts = [known[maker].text.strip() for maker in makers if maker in known]
         given = {k: v for k, v in _section(self.manifest, "parameters").items() if any(f"${k}" in t for t in texts)}
-        return "\n\n".join(["\n".join([said, *told(given)]), *texts])
+        return "\n".join([said, *told(given), "", ";\n\n".join(texts)]).strip()
 
     # customers
 

@@ -499,7 +499,10 @@ def _judged(data: "SnapshotData") -> list[Component] | Component:
     ]
     verdict = str((data.manifest.get("churn") or {}).get("verdict") or "")
     source = Source.of(
-        data, answer.sql, meaning="Models fitted to the time before, judged on the last days by customers not seen."
+        data,
+        answer.sql,
+        meaning="Models fitted to the time before, judged on the last days by customers not seen.",
+        model=", ".join([*(_title(row["model"]) for row in answer.records), model_versions.of_churn(data)]).strip(", "),
     )
     head = [
         html.Th(name, scope="col", title=meaning or None, className="num" if i else None)

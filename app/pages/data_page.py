@@ -254,7 +254,7 @@ def _days(data: "SnapshotData", scheme: theme.Scheme) -> list[Component]:
     says = data_parts.days_message(answer.records)
     source = Source.of(
         data,
-        f"{answer.sql}\n\n{fresh.sql}",
+        f"{answer.sql.rstrip()};\n\n{fresh.sql}",
         meaning="Orders by day; the band is the tenth to the ninetieth percentile of the twelve same weekdays before.",
         interval="80% of the same weekdays before",
     )

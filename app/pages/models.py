@@ -14,7 +14,7 @@ from dash.development.base_component import Component
 from ...sql.errors import RegularsError
 from .. import access, formats, theme
 from ..components import card as cards
-from ..components import deciles, states
+from ..components import deciles, model_versions, states
 from ..components.aria import aria
 from ..components.clicks import is_click
 from ..components.figure import figure
@@ -325,7 +325,12 @@ def _league(data: "SnapshotData") -> list[Component] | Component:
         for row in answer.records
     ]
     count = answer.records[0]["customers"]
-    source = Source.of(data, answer.sql, meaning=f"Judged on {formats.count(count)} customers known before.")
+    source = Source.of(
+        data,
+        answer.sql,
+        meaning=f"Judged on {formats.count(count)} customers known before.",
+        model=model_versions.named_versions(data, [row["model"] for row in answer.records]),
+    )
     return [
         _table(heads, body, "Models and baselines", best=0, meanings=_MEANINGS),
         cards.footer(html.P(data.verdict), disclosure("Models and baselines", source)),
@@ -342,7 +347,10 @@ def _deciles(data: "SnapshotData", shown: Any, scheme: theme.Scheme) -> list[Com
     drawn = deciles.decile_figure(answer.records, chosen, scheme, order=known)
     says = deciles.decile_message(answer.records, chosen[0])
     source = Source.of(
-        data, answer.sql, meaning="Customers in tenths of what was foretold of them.", model=", ".join(chosen)
+        data,
+        answer.sql,
+        meaning="Customers in tenths of what was foretold of them.",
+        model=model_versions.named_versions(data, chosen),
     )
     return [figure(drawn, says, height=_HEIGHT), cards.footer(html.P(says), disclosure("Tenths", source))]
 

@@ -352,7 +352,7 @@ def test_the_sql_that_is_shown_gives_the_same_over_the_run_alone(snapshot, asked
     with duckdb.connect() as alone:
         for name in snapshot.snapshot.tables():
             alone.execute(f"CREATE VIEW {name} AS FROM '{snapshot.snapshot.table_path(name)}'")
-        shown = answer.sql.split("\n\n-- ")[0]
+        shown = answer.sql.split(";\n\n-- ")[0]
         told = re.findall(r"^-- \$(\w+) = (.*)$", shown, flags=re.MULTILINE)
         values = {name: alone.sql(f"SELECT {text}").fetchall()[0][0] for name, text in told}
         rows = alone.sql(shown, params=values).to_arrow_table()
