@@ -167,7 +167,7 @@ class Snapshot:
             ) from error
 
     def unreadable(self) -> str:
-        """Say which table's file cannot be opened and what helps, or that all are gone; "" where all can."""
+        """Say which file is damaged and what helps, or that all are gone; "" where all are as they were published."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -179,7 +179,8 @@ class Snapshot:
                 pq.read_metadata(path)
             except (OSError, pa.ArrowException) as error:
                 return f"{path}: cannot be read ({error}); 'regulars build --force' makes the run anew"
-        return ""
+        wrong = self.damage()
+        return f"run {self.run_id}: {wrong[0]}; 'regulars build --force' makes it anew" if wrong else ""
 
     def damage(self) -> list[str]:
         """Compare every file with the manifest's hashes; return what is wrong, [] for a whole run.

@@ -302,6 +302,19 @@ def test_a_file_that_is_damaged_while_the_app_runs_is_named(synthetic, tmp_path)
         assert "regulars build --force" in answer.get_json()["error"]
 
 
+def test_a_file_that_is_damaged_within_is_named(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    path = synthetic.write_snapshot(house, customers=600).table_path("customer_churn")
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)  # the footer stands
+    path.write_bytes(content)
+    client = create_server(house, threads=1, warm=False).server.test_client()
+    for route in ("/rows/at_risk", "/export/at_risk.csv", "/rows/customers"):
+        answer = client.get(route)
+        assert answer.status_code == 404
+        assert "customer_churn.parquet has other content" in answer.get_json()["error"]
+
+
 def test_a_warehouse_that_goes_away_says_so(synthetic, tmp_path):
     house = tmp_path / "warehouse"
     synthetic.write_snapshot(house, customers=600)
