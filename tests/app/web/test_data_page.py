@@ -23,7 +23,7 @@ def texts(value) -> str:
 
 
 def ask(call, app, card: str):
-    further = {"days": ("light",), "builds": (True,)}.get(card, ())
+    further = {"days": ("light",), "builds": (True, None)}.get(card, ())
     return texts(call(app, f"data-{card}.children", RUN, *further))
 
 
