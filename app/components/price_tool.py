@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from ...sql.contract import MARKDOWN_PLANS
 from ...sql.errors import RegularsError
 from .. import formats
-from ..markdown import Change, MarkdownResult
+from ..markdown import Change, MarkdownResult, changed_plan
 from ..price_files import file_name
 from ..price_jobs import Jobs
 from ..price_overrides import Override
@@ -171,6 +171,16 @@ def _result(data: "AppData", jobs: Jobs, snapshot: "SnapshotData", search: Any, 
         else:
             against = "the build's plan (none is kept yet)"
     return _shown(snapshot, found, changes, worth, against, over, _kept_link(data, account["plan"])), True
+
+
+def made_otherwise(snapshot: "SnapshotData", search: Any) -> Component | None:
+    """Return the plan on the terms that the URL holds, made while one waits; None where it holds none."""
+    account, inputs = planned(snapshot, search)
+    terms = terms_of_url(snapshot, search, inputs)
+    if not terms:
+        return None
+    found = changed_plan(snapshot.snapshot, account["plan"], (), terms, told=False)
+    return _shown(snapshot, found, found.changes, found.worth_before, "the build's plan", (), None)
 
 
 def changes_between(before: MarkdownResult, after: MarkdownResult) -> tuple[Change, ...]:

@@ -404,7 +404,8 @@ def _fitted(data: "SnapshotData") -> list[Component] | Component:
         try:
             model = load_model(data.snapshot.whole_model_path(name))
         except RegularsError as error:
-            parts.append(html.P(f"{model_name(name)}: {error}", className="caution"))
+            said = str(error).replace(str(data.snapshot.path), f"run {data.run_id}")
+            parts.append(html.P(f"{model_name(name)}: {said}", className="caution"))
             continue
         summary: Any = getattr(model, "summary_", None)
         parts.append(html.H3([model_name(name), html.Span(str(facts.get("version", "")), className="table-note")]))

@@ -445,9 +445,12 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
         return [("Plans", _choose(data, accounts))]
     item = price_state.item_of(data, account["plan"], search)
     filters = PRICE_ITEMS.parse(search)
+    terms = price_state.said(search).keys() & set(price_form.NAMES)
+    otherwise = [("The plan made otherwise", lambda: price_tool.made_otherwise(data, search))] if terms else []
     return states.filled(
         [
             (f"Plan {account['plan']}", lambda: _head(data, account)),
+            *otherwise,
             ("Mark down what, to what, when", lambda: listing_table(data, filters)),
             *(
                 (f"{item['name']}: {title}", partial(view, data, account, item, "light"))

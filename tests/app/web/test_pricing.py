@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import regulars
+from regulars.app import formats
 from regulars.app.components import price_form, price_state, price_tool, price_words
 from regulars.app.components.price_curve import ItemCase, worth_of_weeks
 from regulars.app.data import AppData
@@ -358,6 +359,16 @@ class TestTheFile:
         assert fetched.data == file.read_bytes()
         assert "attachment" in fetched.headers["Content-Disposition"]
         assert data.state.audit_lines()[0].action == "export price file"
+
+    def test_the_terms_of_the_address_are_in_the_report(self, shop):
+        _, data, _ = shop
+        snapshot = data.snapshot()
+        parts = dict(pricing.report(snapshot, "?weeks=3&budget=60"))
+        said = text_of(parts["The plan made otherwise"])
+        made = changed_plan(snapshot.snapshot, PLAN, (), PlanTerms.of_words(weeks=3, budget=60.0), told=False)
+        assert formats.money(made.account["objective"], snapshot.currency) in said
+        assert "--weeks 3" in said
+        assert "The plan made otherwise" not in dict(pricing.report(snapshot, "?item=item 04"))
 
     def test_shows_what_stands_where_it_contradicts(self, shop):
         app, _, _ = shop
