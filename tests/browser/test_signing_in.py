@@ -66,7 +66,7 @@ def test_the_page_is_whole_and_accessible(visit, width, scheme):
     page.goto(seen.address + "/customers?segment=best")
     expect(page.locator("h1")).to_have_text("Sign in")
     assert page.title() == "Sign in · regulars"
-    assert page.evaluate("document.activeElement.id") == "name"
+    seen.until("document.activeElement.id === 'name'")
     assert page.evaluate("document.documentElement.dataset.mantineColorScheme") == scheme
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 26)"
     assert dark == (scheme == "dark")
@@ -77,7 +77,7 @@ def test_the_page_is_whole_and_accessible(visit, width, scheme):
 
     enter(page, "wrong wrong wrong")
     expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
-    assert page.evaluate("document.activeElement.id") == "password"
+    seen.until("document.activeElement.id === 'password'")
     expect(page.get_by_label("Name")).to_have_value("ann")
     assert seen.accessibility_findings() == []
     assert all("401" in line for line in seen.wrong)
