@@ -1,11 +1,7 @@
 """Serving the read API alone, in a process of its own: no page of the web app can hold it up."""
 
 import gc
-import logging
-import signal
-import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +13,7 @@ from flask import Flask
 from ..sql.errors import SettingsError, WarehouseError
 from .api import create_api
 from .security import is_loopback
+from .serving import listen_on, serve_until_told, serving
 from .tokens import Tokens
 
 THREADS = 4
@@ -44,20 +41,8 @@ def serve_api(warehouse: str | Path, host: str = "127.0.0.1", port: int = 8051, 
     with suppress(WarehouseError):  # the first request says so; a build may come before it
         api.extensions["regulars"].index()
     gc.freeze()
-    try:
-        server = _listen(api, host, port)
-    except OSError as error:
-        raise SettingsError(
-            f"port {port} of {host} cannot be used: {error.strerror}; stop what uses it, or choose another: "
-            f"--port {port + 1}"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    sys.stderr.write(f"the read API is at http://{host}:{port}/api/v1 until you press Ctrl+C\n")
-    try:
-        server.run()
-    finally:
-        server.close()
+    says = f"the read API is at http://{host}:{port}/api/v1"
+    serve_until_told(lambda: _listen(api, host, port), host, port, says, close=lambda: None)
 
 
 @contextmanager
@@ -75,31 +60,12 @@ def served_api(api: Flask) -> Iterator[str]:
     ...         print(error.code, error.headers["WWW-Authenticate"])
     401 Bearer realm="regulars"
     """
-    from waitress import wasyncore
-
-    server = _listen(api, "127.0.0.1", 0)
-    loop = threading.Thread(target=server.run, name="regulars-api", daemon=True)
-    loop.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}"
-    finally:
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
-        loop.join(timeout=5)
+    with serving(_listen(api, "127.0.0.1", 0), "regulars-api", close=lambda: None) as address:
+        yield address
 
 
 def _listen(api: Flask, host: str, port: int) -> Any:
-    from waitress.server import create_server
-
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=1024)
-    return create_server(
-        api,
-        sockets=[listening],
-        threads=THREADS,
-        ident=None,
-        connection_limit=1_000,
-        channel_timeout=60,
-        max_request_body_size=api.config["MAX_CONTENT_LENGTH"],
+    most = api.config["MAX_CONTENT_LENGTH"]
+    return listen_on(
+        api, host, port, threads=THREADS, connection_limit=1_000, channel_timeout=60, max_request_body_size=most
     )

@@ -2,9 +2,6 @@
 
 import importlib
 import logging
-import signal
-import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +12,14 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
 from flask import Flask
 
-from ..sql.errors import RegularsError, SettingsError
+from ..sql.errors import RegularsError
 from ..sql.settings import Settings
 from . import api, formats, metrics, report, routes, security, uploads
 from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData, SnapshotData
 from .pages import Page, churn, cohorts, customer, customers, data_page, models, overview, pricing, start, uplift
+from .serving import listen_on, serve_until_told, serving
 from .sign_in import SignIn, check_reach, metrics_token
 
 log = logging.getLogger(__name__)
@@ -153,22 +151,8 @@ def serve(
     said = _app_settings(settings)
     check_reach(host, said.app, said.folder)
     app = create_server(warehouse, settings=settings, threads=threads)
-    try:
-        server = _listen(app, host, port)
-    except OSError as error:
-        app.server.extensions["regulars"].close()
-        raise SettingsError(
-            f"port {port} of {host} cannot be used: {error.strerror}; "
-            f"stop what uses it, or choose another: --port {port + 1}"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    sys.stderr.write(f"regulars is at http://{host}:{port} until you press Ctrl+C\n")
-    try:
-        server.run()
-    finally:
-        server.close()
-        app.server.extensions["regulars"].close()
+    close = app.server.extensions["regulars"].close
+    serve_until_told(lambda: _listen(app, host, port), host, port, f"regulars is at http://{host}:{port}", close)
 
 
 @contextmanager
@@ -184,33 +168,17 @@ def served(app: Dash) -> Iterator[str]:
     ...     urlopen(f"{address}/assets/favicon.svg").status
     200
     """
-    from waitress import wasyncore
-
-    server = _listen(app, "127.0.0.1", 0)
-    loop = threading.Thread(target=server.run, name="regulars-served", daemon=True)
-    loop.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}"
-    finally:
-        # the workers first, then the sockets, and those in the thread that waits on them
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
-        loop.join(timeout=5)
-        app.server.extensions["regulars"].close()
+    close = app.server.extensions["regulars"].close
+    with serving(_listen(app, "127.0.0.1", 0), "regulars-served", close) as address:
+        yield address
 
 
 def _listen(app: Dash, host: str, port: int) -> Any:
-    from waitress.server import create_server as wsgi_server
-
-    # a page asks for its cards at once: that they wait a moment in line is no news
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=1024)
-    return wsgi_server(
+    return listen_on(
         app.server,
-        sockets=[listening],
+        host,
+        port,
         threads=8,
-        ident=None,
         channel_timeout=600,
         max_request_body_size=_LARGEST_REQUEST,
         # which proxies are believed is judged by security.Callers, with the settings at hand

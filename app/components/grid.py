@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 from .. import formats
 from ..listing import Column, Listing, Sort
 from .aria import aria
+from .icons import icon
 
 BLOCK_ROWS = 100
 
@@ -105,6 +106,35 @@ def register(app: Dash, grid_id: str) -> None:
         Input(grid_id, "columnState"),
         State(f"{grid_id}-endpoint", "data"),
         prevent_initial_call=True,
+    )
+
+
+def export_links(prefix: str, listing: Listing, query: str = "") -> list[Component]:
+    """Return the links to a listing's filtered rows as CSV and Parquet; ids are ``PREFIX-csv`` and ``PREFIX-parquet``.
+
+    ``query`` is what the address holds until the browser's side has read it.
+    """
+    return [
+        html.A(
+            [icon("download", 15), name],
+            id=f"{prefix}-{name.lower()}",
+            href=f"/export/{listing.name}.{name.lower()}" + (f"?{query}" if query else ""),
+            download="",
+            className="button",
+        )
+        for name in ("CSV", "Parquet")
+    ]
+
+
+def register_exports(app: Dash, grid_id: str, prefix: str) -> None:
+    """Let the links lead to just the rows that the grid shows, of the run that it shows."""
+    app.clientside_callback(
+        ClientsideFunction("regulars", "exportLinks"),
+        Output(f"{prefix}-csv", "href"),
+        Output(f"{prefix}-parquet", "href"),
+        Input("url", "search"),
+        Input("run", "data"),
+        Input(f"{grid_id}-endpoint", "data"),
     )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
 import plotly.graph_objects as go
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from ...sql.contract import SEGMENTS
@@ -120,7 +120,7 @@ def _list_card(data: "SnapshotData", filters: Any, *, found: bool) -> Component:
                             html.P("Those with most at stake first", className="card-subtitle"),
                         ]
                     ),
-                    html.Div(_export_links() if found else [], className="card-controls"),
+                    html.Div(grid.export_links("at-risk", AT_RISK) if found else [], className="card-controls"),
                 ],
                 className="card-head",
             ),
@@ -208,31 +208,11 @@ def _filter_bar() -> Component:
     )
 
 
-def _export_links() -> list[Component]:
-    return [
-        html.A(
-            [icon("download", 15), name],
-            id=f"at-risk-{name.lower()}",
-            href=f"/export/at_risk.{name.lower()}",
-            download="",
-            className="button",
-        )
-        for name in ("CSV", "Parquet")
-    ]
-
-
 def register(app: Dash, data: "AppData") -> None:
     """Add the page's callbacks."""
     keep_in_url(app, "churn", FIELDS)
     grid.register(app, _GRID)
-    app.clientside_callback(
-        ClientsideFunction("regulars", "exportLinks"),
-        Output("at-risk-csv", "href"),
-        Output("at-risk-parquet", "href"),
-        Input("url", "search"),
-        Input("run", "data"),
-        Input(f"{_GRID}-endpoint", "data"),
-    )
+    grid.register_exports(app, _GRID, "at-risk")
 
     @app.callback(Output("churn-totals", "children"), Input("run", "data"))
     @states.guarded

@@ -102,7 +102,10 @@ def layout(data: "SnapshotData", search: str) -> Component:
                                     ),
                                 ]
                             ),
-                            html.Div([columns_control(columns), *_export_links()], className="card-controls"),
+                            html.Div(
+                                [columns_control(columns), *grid.export_links("export", CUSTOMERS)],
+                                className="card-controls",
+                            ),
                         ],
                         className="card-head",
                     ),
@@ -135,14 +138,7 @@ def register(app: Dash, data: "AppData") -> None:
         State("url", "search"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        ClientsideFunction("regulars", "exportLinks"),
-        Output("export-csv", "href"),
-        Output("export-parquet", "href"),
-        Input("url", "search"),
-        Input("run", "data"),
-        Input(f"{_GRID}-endpoint", "data"),
-    )
+    grid.register_exports(app, _GRID, "export")
 
     @app.callback(Output("customers-totals", "children"), Input("run", "data"), Input("url", "search"))
     @states.guarded
@@ -267,19 +263,6 @@ def _color_control(*, predicted: bool) -> Component:
         ],
         **aria(label="Colour by"),
     )
-
-
-def _export_links() -> list[Component]:
-    return [
-        html.A(
-            [icon("download", 15), name],
-            id=f"export-{name.lower()}",
-            href=f"/export/customers.{name.lower()}",
-            download="",
-            className="button",
-        )
-        for name in ("CSV", "Parquet")
-    ]
 
 
 def _too_few(missing: str) -> Component | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from ...sql import catalog
@@ -94,14 +94,7 @@ def register(app: Dash, data: "AppData") -> None:
     """Add the page's callbacks."""
     keep_in_url(app, "data", FIELDS)
     grid.register(app, _GRID)
-    app.clientside_callback(
-        ClientsideFunction("regulars", "exportLinks"),
-        Output("rejected-csv", "href"),
-        Output("rejected-parquet", "href"),
-        Input("url", "search"),
-        Input("run", "data"),
-        Input(f"{_GRID}-endpoint", "data"),
-    )
+    grid.register_exports(app, _GRID, "rejected")
 
     @app.callback(Output("data-verdict", "children"), Input("run", "data"))
     @states.guarded
@@ -348,7 +341,7 @@ def _rejected_card(data: "SnapshotData", filters: Any) -> Component:
                             html.P("Nothing is dropped silently: each with its reason", className="card-subtitle"),
                         ]
                     ),
-                    html.Div([] if missing else _export_links(), className="card-controls"),
+                    html.Div([] if missing else grid.export_links("rejected", REJECTED), className="card-controls"),
                 ],
                 className="card-head",
             ),
@@ -390,19 +383,6 @@ def _filter_bar() -> Component:
         role="search",
         **aria(label="Filter rejected lines"),
     )
-
-
-def _export_links() -> list[Component]:
-    return [
-        html.A(
-            [icon("download", 15), name],
-            id=f"rejected-{name.lower()}",
-            href=f"/export/rejected_lines.{name.lower()}",
-            download="",
-            className="button",
-        )
-        for name in ("CSV", "Parquet")
-    ]
 
 
 def _listed(data: "SnapshotData", filters: Any) -> Component:

@@ -78,14 +78,7 @@ def register(app: Dash, data: "AppData") -> None:
     app.clientside_callback(
         ClientsideFunction("regulars", "priceItem"), Output("price-item", "data"), Input("url", "search")
     )
-    app.clientside_callback(
-        ClientsideFunction("regulars", "exportLinks"),
-        Output("price-export-csv", "href"),
-        Output("price-export-parquet", "href"),
-        Input("url", "search"),
-        Input("run", "data"),
-        Input(f"{GRID}-endpoint", "data"),
-    )
+    grid.register_exports(app, GRID, "price-export")
     jobs = Jobs()
     price_tool.register(app, data, jobs)
 
@@ -247,7 +240,13 @@ def _list_card(data: "SnapshotData", account: Mapping[str, Any], search: str) ->
                             html.P("Choose an item to see why", className="card-subtitle"),
                         ]
                     ),
-                    html.Div([_filter(found), *_export_links(account["plan"])], className="card-controls price-filter"),
+                    html.Div(
+                        [
+                            _filter(found),
+                            *grid.export_links("price-export", PRICE_ITEMS, urlencode({"plan": account["plan"]})),
+                        ],
+                        className="card-controls price-filter",
+                    ),
                 ],
                 className="card-head",
             ),
@@ -308,19 +307,6 @@ def _filter(found: Sequence[Mapping[str, Any]]) -> Component:
         role="search",
         **aria(label="Filter items"),
     )
-
-
-def _export_links(plan: str) -> list[Component]:
-    return [
-        html.A(
-            [icon("download", 15), name],
-            id=f"price-export-{name.lower()}",
-            href=f"/export/price_items.{name.lower()}?" + urlencode({"plan": plan}),
-            download="",
-            className="button",
-        )
-        for name in ("CSV", "Parquet")
-    ]
 
 
 # ---- the chosen item ------------------------------------------------------------------------------------------------

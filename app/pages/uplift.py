@@ -24,7 +24,6 @@ from ..components import (
 )
 from ..components.aria import aria
 from ..components.figure import figure
-from ..components.icons import icon
 from ..components.listing_table import listing_table
 from ..components.provenance import Source, disclosure
 from ..components.url_state import UrlField, keep_in_url, url_store
@@ -149,12 +148,7 @@ def _tool_card(data: "SnapshotData") -> Component:
 
 def _list_card(data: "SnapshotData", sorts: Any, usual: str) -> Component:
     columns = data.columns(UPLIFT_CUSTOMERS)
-    links = [
-        html.A(
-            [icon("download", 15), name], id=f"uplift-export-{name.lower()}", href="#", download="", className="button"
-        )
-        for name in ("CSV", "Parquet")
-    ]
+    links = grid.export_links("uplift-export", UPLIFT_CUSTOMERS)
     return html.Section(
         [
             html.Div(
@@ -195,14 +189,7 @@ def register(app: Dash, data: "AppData") -> None:
     register_files(app.server, data)
     keep_in_url(app, "uplift", FIELDS)
     grid.register(app, _GRID)
-    app.clientside_callback(
-        ClientsideFunction("regulars", "exportLinks"),
-        Output("uplift-export-csv", "href"),
-        Output("uplift-export-parquet", "href"),
-        Input("url", "search"),
-        Input("run", "data"),
-        Input(f"{_GRID}-endpoint", "data"),
-    )
+    grid.register_exports(app, _GRID, "uplift-export")
     app.clientside_callback(
         ClientsideFunction("regulars", "upliftBudget"),
         Output("uplift-slider", "disabled"),
