@@ -1,11 +1,12 @@
 """`regulars target` and `readout`: what a scheduled job can rely on, whatever is stale, refused, or killed half-way."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,15 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
-from regulars.app import cli as command_line
 from regulars.app.campaign_data import read_campaign
 from regulars.app.campaign_readout import read_out_campaign
 from regulars.app.command_group import EXIT_CODES
-from regulars.app.state import State
 from regulars.app.targeting import replay_run, target
-from regulars.sql.contract import CAMPAIGN_EFFECTS, CUSTOMER_SCORES, CUSTOMER_SUMMARY, UPLIFT_SCORES
+from regulars.sql.contract import CAMPAIGN_EFFECTS
 from regulars.sql.database import connect
 from regulars.sql.errors import (
     AlreadyDecided,
@@ -37,72 +35,24 @@ from regulars.sql.snapshot import Warehouse
 from regulars.uplift import target as target_module
 from regulars.uplift.decision_log import read_log
 
-AS_OF, ON = date(2026, 5, 1), date(2026, 5, 4)
-N = 600
-IDS = [f"c{i:04}" for i in range(N)]
-CAMPAIGN = {"budget": 12.0, "holdout": 0.2, "exploration": 0.1, "offers": {"mail": {"cost": 0.04}}}
-
-
-def publish(folder: Path, run_id: str = "5eed00000000000a", as_of: date = AS_OF, days: pa.Table | None = None, **more):
-    """Publish scores of the campaign ``winback``: two arms, worth from -1 to 2."""
-    rng = np.random.default_rng(3)
-    effect = rng.uniform(-3, 7, 2 * N)
-    cost = np.tile([0.04, 0.5], N)
-    columns = {
-        "campaign": "winback",
-        "customer_id": [customer for customer in IDS for _ in range(2)],
-        "arm": ["mail", "voucher"] * N,
-        "effect": effect,
-        "response": effect + 10,
-        "cost": cost,
-        "net_effect": 0.3 * effect - cost,
-        "model_version": "x:1234",
-    }
-    tables = {"uplift_scores": contract_table(UPLIFT_SCORES, columns)}
-    if days is not None:
-        tables["customer_days"] = days
-    house = Warehouse(folder / "warehouse")
-    with house.lock(), house.stage(run_id) as writer:
-        facts = {name: writer.write_table(name, rows.to_batches(), rows.schema) for name, rows in tables.items()}
-        writer.manifest.update({"as_of": as_of.isoformat(), "tables": facts, "models": {}, **more})
-    return house
+_spec = importlib.util.spec_from_file_location("target_shop", Path(__file__).with_name("target_shop.py"))
+_shop = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_shop)
+AS_OF = _shop.AS_OF
+CAMPAIGN = _shop.CAMPAIGN
+IDS = _shop.IDS
+N = _shop.N
+ON = _shop.ON
+mailed = _shop.mailed
+publish = _shop.publish
+run = _shop.run
+settings = _shop.settings
+write_toml = _shop.write_toml
 
 
 @pytest.fixture
 def shop(tmp_path):
-    """A folder with a snapshot, customers of whom every tenth refused and every seventh never said, and no sends."""
-    publish(tmp_path)
-    consent = [None if i % 7 == 0 else i % 10 != 0 for i in range(N)]
-    pq.write_table(pa.table({"customer_id": IDS, "email_consent": consent}), tmp_path / "customers.parquet")
-    return tmp_path
-
-
-def settings(folder: Path, campaign: dict | None = None, **sections) -> Settings:
-    said = {
-        "orders": {"path": "orders.parquet"},  # never read by a list
-        "customers": {"path": "customers.parquet"},
-        "campaigns": {"winback": {**CAMPAIGN, **(campaign or {})}},
-        **sections,
-    }
-    return Settings.from_mapping({k: v for k, v in said.items() if v}, folder=folder, origin="regulars.toml")
-
-
-def write_toml(folder: Path) -> Path:
-    path = folder / "regulars.toml"
-    path.write_text(
-        '[orders]\npath = "orders.parquet"\n[customers]\npath = "customers.parquet"\n'
-        "[campaigns.winback]\nbudget = 12.0\nholdout = 0.2\nexploration = 0.1\n"
-        "[campaigns.winback.offers.mail]\ncost = 0.04\n"
-    )
-    return path
-
-
-def run(*words: object):
-    return CliRunner().invoke(command_line.cli, [str(word) for word in words])
-
-
-def mailed(path: Path) -> set[str]:
-    return set(pq.read_table(path)["customer_id"].to_pylist())
+    return _shop.open_shop(tmp_path)
 
 
 def test_a_list_is_logged_then_written_and_leaves_alone_whom_it_must(shop):
@@ -597,136 +547,3 @@ def test_a_build_learns_from_the_log_with_every_arms_probability(shop):
     assert len(data.arm) == N - made.target_list.summary["suppressed"]
     assert np.allclose(data.propensity, logged, rtol=0, atol=1e-12)
     assert np.ptp(data.propensity, axis=0)[:2].min() > 0.5  # the budget plans no voucher
-
-
-SEGMENTS = ("best", "active", "at_risk")
-
-
-@pytest.fixture
-def segmented(shop):
-    """The same shop, whose customers are in three segments by turns; the dear ones are saved as a segment."""
-    scores = pq.read_table(shop / "warehouse" / "runs" / "5eed00000000000a" / "uplift_scores.parquet")
-    nothing = {
-        "DOUBLE": pa.scalar(1.0),
-        "BIGINT": pa.scalar(1),
-        "VARCHAR": pa.scalar(""),
-        "DATE": pa.scalar(AS_OF),
-        "DECIMAL(18,2)": pa.scalar(Decimal("1.00"), pa.decimal128(18, 2)),
-    }
-    tables = {"uplift_scores": scores}
-    for table in (CUSTOMER_SUMMARY, CUSTOMER_SCORES):
-        columns: dict = {column.name: pa.repeat(nothing[column.type], N) for column in table.columns}
-        columns["customer_id"] = IDS
-        if "segment" in columns:
-            columns["segment"] = [SEGMENTS[i % 3] for i in range(N)]
-            columns["customer_value"] = [float(i) for i in range(N)]
-        tables[table.name] = pa.table(columns)
-    house = Warehouse(shop / "warehouse")
-    with house.lock(), house.stage("5eed00000000000b") as writer:
-        facts = {name: writer.write_table(name, rows.to_batches(), rows.schema) for name, rows in tables.items()}
-        writer.manifest.update({"as_of": AS_OF.isoformat(), "tables": facts, "models": {}})
-    State(shop / "warehouse").save_segment("Dear, north", "value=300..", "ann")
-    return shop
-
-
-class TestOptions:
-    def test_costs_and_stock_replace_those_of_the_settings(self, shop):
-        plain = target(settings(shop), "winback", on=ON, dry_run=True)
-        made = target(settings(shop), "winback", on=ON, costs={"mail": 0.09}, stock={"voucher": 20}, dry_run=True)
-        assert made.target_list.run_id != plain.target_list.run_id
-        facts = made.target_list.rules.facts["options"]
-        assert facts == {"costs": {"mail": 0.09}, "stock": {"voucher": 20}}
-        assert "options" not in plain.target_list.rules.facts
-        arms = list(made.target_list.considered.arms)
-        before, after = plain.target_list.considered, made.target_list.considered
-        mail, voucher = arms.index("mail"), arms.index("voucher")
-        np.testing.assert_allclose(after.cost[:, mail], before.cost[:, mail] + 0.05, rtol=1e-12)
-        np.testing.assert_allclose(after.worth[:, mail], before.worth[:, mail] - 0.05, atol=1e-12)
-        assert (after.worth[:, voucher] == before.worth[:, voucher]).all()
-        assert made.target_list.summary["by_arm"]["voucher"] <= 20
-        assert made.target_list.rules.stock == {"voucher": 20}
-
-    def test_segments_keep_in_and_leave_out_and_are_told_as_reasons(self, segmented):
-        made = target(settings(segmented), "winback", on=ON, segment="Dear, north", exclude_segments=["at_risk"])
-        rows = {customer: i for i, customer in enumerate(IDS)}
-        on_it = {rows[customer] for customer in mailed(made.path)}
-        assert on_it
-        assert all(i >= 300 and i % 3 != 2 for i in on_it)
-        said = made.target_list.summary["suppressed_by_reason"]
-        assert said["outside segment Dear north"] == 300
-        assert said["segment at_risk"] == 200
-        assert made.target_list.rules.facts["options"] == {
-            "segment": "Dear, north",
-            "exclude_segments": ["at_risk"],
-            "segments": {"Dear, north": "value=300..", "at_risk": "segment=at_risk"},
-        }
-        assert "suppressed: segment at_risk, outside segment Dear north" in made.target_list.explain(IDS[2])
-        # what was saved may change or go: the log is replayed by what it holds
-        State(segmented / "warehouse").delete_segment("Dear, north", "ann")
-        assert replay_run(segmented / "warehouse", "winback", made.target_list.run_id).same
-
-    def test_the_command_writes_what_the_function_does(self, segmented):
-        toml = write_toml(segmented)
-        words = ["target", "winback", "-s", toml, "--on", ON, "--out", segmented / "a.csv", "--json"]
-        words += ["--budget", 9, "--cost", "mail=0.06", "--stock", "voucher=30", "--segment", "Dear, north"]
-        words += ["--exclude-segment", "at_risk", "--quiet-days", 14]
-        done = run(*words)
-        assert done.exit_code == 0, done.stderr
-        again = target(
-            toml,
-            "winback",
-            on=ON,
-            out=segmented / "b.csv",
-            budget=9.0,
-            costs={"mail": 0.06},
-            stock={"voucher": 30},
-            segment="Dear, north",
-            exclude_segments=["at_risk"],
-            quiet_days=14,
-        )
-        assert again.outcome == "unchanged"
-        assert (segmented / "a.csv").read_bytes() == (segmented / "b.csv").read_bytes()
-        with pytest.raises(AlreadyDecided, match="options have changed"):
-            target(toml, "winback", on=ON)
-
-    def test_whoever_was_mailed_within_the_quiet_days_is_left_alone(self, shop):
-        sent = [{"customer_id": IDS[i], "campaign": "other", "arm": "mail", "sent_at": ON - timedelta(days=d)}
-                for i, d in ((1, 3), (2, 13), (3, 14), (4, 40))]  # fmt: skip
-        rows = [{**row, "sent_at": datetime.combine(row["sent_at"], time(9)), "propensity": None} for row in sent]
-        pq.write_table(pa.Table.from_pylist(rows), shop / "sends.parquet")
-        said = settings(shop, sends={"path": "sends.parquet"})
-        made = target(said, "winback", on=ON, quiet_days=14, dry_run=True).target_list
-        assert "mailed recently" in made.explain(IDS[1])
-        assert "mailed recently" in made.explain(IDS[2])
-        assert "mailed recently" not in made.explain(IDS[3])
-        assert "mailed recently" not in made.explain(IDS[4])
-
-    @pytest.mark.parametrize(
-        ("options", "said"),
-        [
-            ({"costs": {"mial": 0.1}}, "--cost names 'mial'; did you mean 'mail'"),
-            ({"stock": {"mail": -1}}, "--stock mail=-1: stock is a count"),
-            ({"costs": {"mail": float("nan")}}, "--cost mail=nan"),
-            ({"segment": "bst"}, "no segment 'bst'; did you mean 'best'"),
-            ({"exclude_segments": ["VIP"]}, "no segment 'VIP'"),
-            ({"quiet_days": 0}, "--quiet-days 0: give 1 to 3650"),
-        ],
-    )
-    def test_what_does_not_exist_is_refused(self, shop, options, said):
-        with pytest.raises(SettingsError, match=said):
-            target(settings(shop), "winback", on=ON, **options)
-        assert not (shop / "warehouse" / "lists").exists()
-
-    @pytest.mark.parametrize(
-        ("words", "said"),
-        [
-            (["--cost", "mail"], "--cost 'mail' is not ARM=NUMBER"),
-            (["--cost", "mail=a"], "--cost 'mail=a' is not ARM=NUMBER"),
-            (["--stock", "mail=1.5"], "--stock 'mail=1.5' is not ARM=NUMBER"),
-            (["--cost", "mail=1", "--cost", "mail=2"], "--cost mail is given twice"),
-        ],
-    )
-    def test_words_that_are_none_are_refused(self, shop, words, said):
-        done = run("target", "winback", "-s", write_toml(shop), "--on", ON, *words)
-        assert done.exit_code == 2
-        assert said in done.stderr
