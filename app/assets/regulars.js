@@ -9,8 +9,6 @@
 
   // ---------------------------------------------------------------- state in the URL
 
-  var lastPushed = null;
-
   function isEmpty(value) {
     return value === null || value === undefined || value === "" || (Array.isArray(value) && value.length === 0);
   }
@@ -63,35 +61,46 @@
     return isEmpty(a) ? isEmpty(b) : JSON.stringify(a) === JSON.stringify(b);
   }
 
+  // For each page that was laid out, by its list of fields: what its controls and the address last agreed on, and what
+  // an address before that said. A text field tells its value again some time after it was given one, and by then the
+  // reader may have gone back; what it tells then is an echo, and must not take the reader forward again.
+  var agreed = new WeakMap();
+  var ECHO = 1500; // milliseconds; the fields wait 450 before they tell
+
   function syncUrl() {
     var args = Array.prototype.slice.call(arguments);
     var fields = args[args.length - 1];
     var values = args.slice(1, args.length - 1);
-    var search = window.location.search;
+    var params = new URLSearchParams(window.location.search);
+    var asked = fields.map(function (field) { return readField(params, field); });
+    var memory = agreed.get(fields);
+    var triggered = ask().callback_context.triggered.map(function (t) { return t.prop_id; });
+    var told = memory && triggered.length > 0 && !triggered.some(function (id) { return id.indexOf("url.") === 0 || id === "."; });
     var unchanged = ask().no_update;
-    var triggered = ask().callback_context.triggered.map(function (t) {
-      return t.prop_id;
-    });
-    var fromUrl = triggered.length === 0 || triggered.some(function (id) { return id.indexOf("url.") === 0 || id === "."; });
-    var params = new URLSearchParams(search);
-    var none = values.map(function () { return unchanged; });
-    if (fromUrl) {
-      if (search === lastPushed) {
-        lastPushed = null;
-        return none;
+    if (!told) {
+      // where the address says what was agreed, a control that says otherwise is ahead of it and will tell
+      if (memory && asked.every(function (value, i) { return same(value, memory.values[i]); })) {
+        return values.map(function () { return unchanged; });
       }
-      return fields.map(function (field, i) {
-        var value = readField(params, field);
-        return same(value, values[i]) ? unchanged : value;
-      });
+      agreed.set(fields, { values: asked, before: memory ? memory.values : null, since: performance.now() });
+      return asked.map(function (value, i) { return same(value, values[i]) ? unchanged : value; });
     }
-    writeFields(params, fields, values);
-    var next = asSearch(params);
-    if (next !== asSearch(new URLSearchParams(search))) {
-      lastPushed = next;
-      ask().set_props("url", { search: next });
+    var recent = memory.before !== null && performance.now() - memory.since < ECHO;
+    var echoes = fields.map(function (field, i) {
+      return field.kind === "text" && recent && !same(values[i], memory.values[i]) && same(values[i], memory.before[i]);
+    });
+    var changed = values.map(function (value, i) { return !echoes[i] && !same(value, memory.values[i]); });
+    if (changed.some(Boolean)) {
+      // only what was changed is written: the other values may be older than the address
+      var before = asSearch(params);
+      writeFields(params, fields, values.map(function (value, i) { return changed[i] ? value : asked[i]; }));
+      memory.values = fields.map(function (field) { return readField(params, field); });
+      memory.before = null;
+      if (asSearch(params) !== before) {
+        ask().set_props("url", { search: asSearch(params) });
+      }
     }
-    return none;
+    return values.map(function (_, i) { return echoes[i] ? memory.values[i] : unchanged; });
   }
 
   function clearFilters(clicks, search) {
@@ -290,7 +299,6 @@
     } else {
       params.set("sort", text);
     }
-    lastPushed = null;
     ask().set_props("url", { search: asSearch(params) });
   }
 
@@ -348,7 +356,6 @@
         }
       });
     }
-    lastPushed = null;
     ask().set_props("heatmap", { clickData: null, selectedData: null });
     ask().set_props("url", { search: asSearch(params) });
   }

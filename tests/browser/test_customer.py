@@ -77,3 +77,23 @@ def test_a_search_that_misses_leads_to_near_ids(watch):
     page.go_back()
     expect(page.locator(".state-title")).to_have_text("No such customer")
     seen.settle()
+
+
+def test_back_is_not_undone_by_a_field_that_tells_its_value_late(watch):
+    """The search waits 450 ms before it tells a value, also one it was given; going back at that moment must hold."""
+    seen = watch().open("/customer?id=c17")
+    page = seen.page
+    link = "[...document.querySelectorAll('.near a')].find(one => one.textContent === 'C0000017')"
+    for wait in (430, 445, 455, 465, 480, 500):
+        seen.until(f"{link} !== undefined")
+        page.evaluate(
+            f"""wait => new Promise(done => {{
+              {link}.click();
+              setTimeout(() => {{ history.back(); setTimeout(done, 700); }}, wait);
+            }})""",
+            wait,
+        )
+        seen.settle()
+        assert seen.query() == "?id=c17", wait
+        expect(page.get_by_role("textbox", name="Customer id")).to_have_value("c17")
+        expect(page.locator(".state-title")).to_have_text("No such customer")
