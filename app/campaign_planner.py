@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ..sql.campaign_settings import CampaignSettings
     from ..sql.settings import Settings
     from .campaign_readout import CampaignReadOut
-    from .data import AppData, SnapshotData
+    from .data import AppData
     from .list_files import StandingList
+    from .snapshot_data import SnapshotData
 
 _T = TypeVar("_T")
 _MOST_READ_OUT = 100_000  # rows of a log up to whom a list is read out while one waits

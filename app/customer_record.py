@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..sql.snapshot import Snapshot
-    from .data import SnapshotData
+    from .snapshot_data import SnapshotData
 
 LONGEST_ID = 20_000
 MOST_RUNS = 20

@@ -12,15 +12,16 @@ from flask import Flask, Response, request
 from . import access, formats
 from .components import states
 from .components.provenance import model_label
-from .data import SnapshotGap
 from .routes import NotThere, json_answer
+from .snapshot_data import SnapshotGap
 from .static_html import StaticHtml
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
 
-    from .data import AppData, SnapshotData
+    from .data import AppData
     from .pages import Page
+    from .snapshot_data import SnapshotData
 
 _LONGEST_QUERY = 150_000  # an id of 10,000 characters is twelve times as long in an address
 _STYLE = """

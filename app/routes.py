@@ -13,10 +13,10 @@ from flask import Flask, Response, g, request
 from ..sql.errors import RegularsError, WarehouseError
 from . import access
 from .access import NotAllowed
-from .data import MOST_ROWS
 from .export import csv_stream, parquet_stream
 from .listing import FilterError, Listing, page_bounds
 from .listings import LISTINGS
+from .snapshot_data import MOST_ROWS
 from .state import NotAudited
 
 if TYPE_CHECKING:

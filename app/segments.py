@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from .data import SnapshotData
+    from .snapshot_data import SnapshotData
     from .state import Segment, State
 
 LONGEST_NAME = 100

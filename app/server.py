@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,11 @@ from ..sql.settings import Settings
 from . import api, formats, metrics, report, routes, security, uploads
 from .components import provenance, shell, states
 from .components.icons import icon
-from .data import AppData, SnapshotData
+from .data import AppData
 from .pages import Page, churn, cohorts, customer, customers, data_page, models, overview, pricing, start, uplift
 from .serving import listen_on, serve_until_told, serving
 from .sign_in import SignIn, check_reach, metrics_token
+from .snapshot_data import SnapshotData
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def create_server(
     )
     server.extensions["regulars"] = data
     if warm:
-        threading.Thread(target=data.warm, name="regulars-warm", daemon=True).start()
+        data.warm_in_background()
     return app
 
 

@@ -43,6 +43,8 @@ def serve_until_told(listen: Callable[[], Any], host: str, port: int, says: str,
     finally:
         server.close()
         close()
+        # what was still being answered ends with what it read from; no thread may be at work when the interpreter goes
+        server.task_dispatcher.shutdown(timeout=2)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import os
 import re
 import tempfile
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Parameters = Mapping[str, Any]
+
+_PATIENCE = 3.0  # seconds for statements in other threads to end, once told to
 
 
 @dataclass(frozen=True)
@@ -155,15 +159,31 @@ class DuckDBEngine(Engine):
                 f"{short_message(error)}; change [build] in the settings"
             ) from None
         self.connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._changed = threading.Condition()
+        self._closed = False
 
     @contextmanager
     def cursor(self) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """One cursor for one statement at a time; safe from any thread."""
-        cursor = self.connection.cursor()
+        """One cursor for one statement at a time; safe from any thread.
+
+        Raises
+        ------
+        QueryError
+            The engine is closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise QueryError("this engine is closed: it answers no more")
+            cursor = self.connection.cursor()
+            self._cursors.add(cursor)
         try:
             yield cursor
         finally:
             cursor.close()
+            with self._changed:
+                self._cursors.discard(cursor)
+                self._changed.notify_all()
 
     def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":
         with self.cursor() as cursor, _saying(sql):
@@ -205,7 +225,16 @@ class DuckDBEngine(Engine):
         return {str(row[0]): str(row[1]) for row in rows}
 
     def close(self) -> None:
-        self.connection.close()
+        """Let go of DuckDB; statements under way in other threads are ended first, each with an error there."""
+        end = time.monotonic() + _PATIENCE
+        with self._changed:
+            self._closed = True
+            while self._cursors and time.monotonic() < end:
+                # again and again: one that has only just begun may not have heard
+                for cursor in self._cursors:
+                    cursor.interrupt()
+                self._changed.wait(0.05)
+            self.connection.close()
 
 
 def reader_sql(files: FileSet) -> str:

@@ -13,7 +13,7 @@ from ..listing import Column
 from ..listings import CUSTOMER_GROUPS, CUSTOMERS
 
 if TYPE_CHECKING:
-    from ..data import SnapshotData
+    from ..snapshot_data import SnapshotData
 
 SHOW = "customers-show"
 

@@ -16,7 +16,7 @@ from .segments import LABELS
 from .tracking import model_name
 
 if TYPE_CHECKING:
-    from ..data import SnapshotData
+    from ..snapshot_data import SnapshotData
 
 LONGEST_SHOWN = 64
 

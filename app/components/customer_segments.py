@@ -18,7 +18,8 @@ from .icons import icon
 from .segments import LABELS
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
     from ..state import Segment
 
 _MOST_CLICKS = 1_000_000

@@ -10,7 +10,7 @@ from ..listing import Column, ListFilters
 from .segments import LABELS
 
 if TYPE_CHECKING:
-    from ..data import SnapshotData
+    from ..snapshot_data import SnapshotData
 
 ROWS = 100
 _RIGHT = {"money", "count", "decimal", "share", "days", "date"}

@@ -7,7 +7,7 @@ from ...sql.contract import CAMPAIGN_EFFECTS, MARKDOWN_PLANS
 from .tracking import model_name
 
 if TYPE_CHECKING:
-    from ..data import SnapshotData
+    from ..snapshot_data import SnapshotData
 
 # more than these are no line at a page's head
 _MOST_NAMED = 2

@@ -20,7 +20,8 @@ from .aria import aria
 from .price_state import MOST_BY_HAND, clicked, item_of, planned, read_by_hand, refusal, said, terms_of_url
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 KIND = "markdown"
 

@@ -31,7 +31,7 @@ from . import price_form, states
 from .aria import aria
 
 if TYPE_CHECKING:
-    from ..data import SnapshotData
+    from ..snapshot_data import SnapshotData
 
 AT_ONCE = 1.6  # seconds that a page waits before it looks again
 TICK = 700  # milliseconds

@@ -36,7 +36,8 @@ from .price_state import (
 from .provenance import Source, disclosure
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 
 def tool(data: "SnapshotData", account: Mapping[str, Any], inputs: PlanInputs) -> Component:

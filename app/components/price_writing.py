@@ -25,7 +25,8 @@ from .icons import icon
 from .price_state import AT_ONCE, clicked, digest, fitting_overrides, planned, progress, refusal, said, terms_of_url
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
 

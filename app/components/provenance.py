@@ -16,7 +16,7 @@ from .tracking import model_name
 if TYPE_CHECKING:
     from datetime import date
 
-    from ..data import SnapshotData
+    from ..snapshot_data import SnapshotData
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from .aria import aria
 from .icons import icon
 
 if TYPE_CHECKING:
-    from ..data import SnapshotData
     from ..pages import Page
     from ..sign_in import Account
+    from ..snapshot_data import SnapshotData
 
 POLL_SECONDS = 30
 

@@ -15,8 +15,9 @@ from dash.exceptions import PreventUpdate
 
 from ...sql.errors import RegularsError
 from ..access import NotAllowed
-from ..data import NoSnapshot, SnapshotGap
+from ..data import NoSnapshot
 from ..listing import FilterError
+from ..snapshot_data import SnapshotGap
 from ..state import NotAudited
 from .icons import icon
 

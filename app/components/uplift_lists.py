@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ..campaign_planner import Planned, Planner
     from ..campaign_readout import CampaignReadOut
-    from ..data import SnapshotData
     from ..list_files import StandingList
+    from ..snapshot_data import SnapshotData
     from ..targeting import TargetResult
 
 _OUTCOMES = {

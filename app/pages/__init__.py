@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from dash import Dash
     from dash.development.base_component import Component
 
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 
 @dataclass(frozen=True)

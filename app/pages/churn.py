@@ -27,7 +27,8 @@ from ..listing import LONGEST_SEARCH
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _GRID = "at-risk-grid"
 _HEIGHT = 320

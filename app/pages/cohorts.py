@@ -23,7 +23,8 @@ from ..listings import CUSTOMERS
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 PERIODS: Mapping[str, str] = {"month": "Monthly", "quarter": "Quarterly"}
 MEASURES: Mapping[str, str] = {"share": "Share", "count": "Customers"}

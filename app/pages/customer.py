@@ -21,7 +21,8 @@ from ..components.url_state import UrlField, keep_in_url, url_store
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _TIMELINE_HEIGHT = 350
 _OUTLOOK_HEIGHT = 84

@@ -24,7 +24,8 @@ from ..listings import CUSTOMERS
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _GRID = "customers-grid"
 _MAP_HEIGHT = 350

@@ -31,7 +31,8 @@ from . import Page
 if TYPE_CHECKING:
     from datetime import date
 
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _GRID = "rejected-grid"
 _HEIGHT = 300

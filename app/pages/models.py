@@ -25,7 +25,8 @@ from ..runs import compare_runs, describe_runs
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _HEIGHT = 320
 _MOST_DIFFERENCES = 200

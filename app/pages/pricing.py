@@ -25,7 +25,8 @@ from ..price_listing import PRICE_ITEMS, STATUS
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 GRID = "price-grid"
 _HEIGHT = 300

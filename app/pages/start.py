@@ -25,7 +25,8 @@ from ..start_settings import SettingsTarget, StartForm, settings_of, settings_ta
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 FIELDS = (UrlField("path", "start-path", "text", default=""),)
 _LONGEST_EXPRESSION = 2_000

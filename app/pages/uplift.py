@@ -34,7 +34,8 @@ from ..uplift_listing import UPLIFT_CUSTOMERS
 from . import Page
 
 if TYPE_CHECKING:
-    from ..data import AppData, SnapshotData
+    from ..data import AppData
+    from ..snapshot_data import SnapshotData
 
 _GRID = "uplift-grid"
 _PLANNER = "regulars-planner"

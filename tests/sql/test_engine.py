@@ -1,5 +1,7 @@
 """The DuckDB engine: errors carry their statement, every thread has a cursor of its own, tables replace views."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
@@ -100,3 +102,24 @@ def test_the_clock_of_the_engine_is_utc_in_every_thread(engine):
     with ThreadPoolExecutor(2) as pool:
         zones = {row["zone"] for rows in pool.map(lambda _: engine.query(sql).to_pylist(), range(4)) for row in rows}
     assert zones == {"UTC"}
+
+
+def test_closing_ends_what_other_threads_ask():
+    engine = DuckDBEngine(threads=1)
+    begun = threading.Barrier(3, timeout=20)
+
+    def ask() -> str:
+        begun.wait()
+        # hours, were it left alone
+        with pytest.raises(QueryError) as told:
+            engine.query("SELECT sum(a.range * b.range % 7) FROM range(10000000) AS a, range(10000000) AS b")
+        return str(told.value)
+
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(ask) for _ in range(2)]
+        begun.wait()
+        time.sleep(0.2)
+        engine.close()
+        assert all("Interrupted" in one.result(20) or "closed" in one.result(20) for one in asked)
+    with pytest.raises(QueryError, match="closed: it answers no more"):
+        engine.query("SELECT 1")

@@ -7,8 +7,9 @@ import pytest
 from dash import Dash
 from flask.testing import FlaskClient
 
-from regulars.app.data import AppData, SnapshotData
+from regulars.app.data import AppData
 from regulars.app.server import create_server
+from regulars.app.snapshot_data import SnapshotData
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ from sksurv.nonparametric import kaplan_meier_estimator
 
 from regulars.app.churn_listing import AT_RISK
 from regulars.app.components.survival import survival_at, survival_message
-from regulars.app.data import AppData, SnapshotGap
+from regulars.app.data import AppData
 from regulars.app.pages import churn
+from regulars.app.snapshot_data import SnapshotGap
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regulars.app.data import MOST_ROWS, AppData, NoSnapshot, SnapshotGap, query
+from regulars.app.data import AppData, NoSnapshot
 from regulars.app.listing import FilterError, ListFilters, page_bounds
 from regulars.app.listings import CUSTOMERS
 from regulars.app.server import create_server
+from regulars.app.snapshot_data import MOST_ROWS, SnapshotGap, query
 from regulars.sql.contract import SEGMENTS
 from regulars.sql.engine import QueryError
 from regulars.sql.errors import WarehouseError

@@ -148,8 +148,8 @@ def test_spreadsheet_safe_leaves_numbers_and_dates_alone():
 def test_parts_follow_each_other_in_the_sort_whatever_their_size(snapshot, monkeypatch):
     filters = CUSTOMERS.parse("segment=lapsed,one_time&sort=-churn_no_order,frequency")
     whole = snapshot.stream(filters).read_all()
-    monkeypatch.setattr("regulars.app.data._EXPORT_PART", 37)
-    monkeypatch.setattr("regulars.app.data._EXPORT_BATCH", 10)
+    monkeypatch.setattr("regulars.app.snapshot_data._EXPORT_PART", 37)
+    monkeypatch.setattr("regulars.app.snapshot_data._EXPORT_BATCH", 10)
     parts = snapshot.stream(filters).read_all()
     assert parts.equals(whole)
     assert len(parts) == snapshot.count(filters) > 100

@@ -3,9 +3,10 @@
 import pytest
 
 from regulars.app import access, segments
-from regulars.app.data import AppData, SnapshotGap
+from regulars.app.data import AppData
 from regulars.app.listing import FilterError
 from regulars.app.server import create_server
+from regulars.app.snapshot_data import SnapshotGap
 from regulars.app.state import State
 
 NAMES = ['<img src=x onerror="alert(1)">', 'O\'Brien & "friends"', "Zoë/Ω漢字 🎁 %26", "=HYPERLINK(1)", "L" * 100]
