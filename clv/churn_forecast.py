@@ -13,8 +13,9 @@ from ..sql.errors import ModelError
 from .arguments import require_above_zero, require_count, require_time
 from .churn import ChurnModel
 from .churn_evaluate import ChurnReport, evaluate_churn, unfitted_btyd
-from .churn_reasons import order_reasons, silence_in_words
+from .churn_reasons import silence_in_words
 from .gaps import order_gaps
+from .order_reasons import order_reasons
 from .persistence import require_possible
 from .recalibration import Method, Recalibration
 from .summary import rfm_summary
