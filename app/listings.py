@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..sql.contract import CUSTOMER_CHURN, CUSTOMER_INTERVALS, CUSTOMER_SCORES, CUSTOMER_SUMMARY, SEGMENTS
+from ..sql.contract import (
+    CUSTOMER_CHURN,
+    CUSTOMER_INTERVALS,
+    CUSTOMER_SCORES,
+    CUSTOMER_SUMMARY,
+    PORTFOLIO_TERMS,
+    SEGMENTS,
+)
 from .churn_listing import AT_RISK
 from .listing import ChoiceFilter, Column, Listing, RangeFilter, Sort
 from .price_listing import PRICE_ITEMS
@@ -127,7 +134,7 @@ CUSTOMERS = Listing(
     search="customer_id",
     default_sort=(Sort("customer_value", descending=True),),
     view_keys=frozenset({"color", "show"}),
-    optional=frozenset({CUSTOMER_CHURN.name, CUSTOMER_INTERVALS.name}),
+    optional=frozenset({CUSTOMER_CHURN.name, CUSTOMER_INTERVALS.name, PORTFOLIO_TERMS.name}),
     nouns="customers",
 )
 

@@ -113,9 +113,11 @@ class RunContent:
         self._write(
             "customer_intervals", valuation.intervals, ("customer_summary", *_HOLDOUT), "clv.customer_intervals"
         )
+        terms = valuation.portfolio_terms
+        self._write("portfolio_terms", terms, ("customer_summary", *_HOLDOUT), "clv.portfolio_terms")
         self._write("score_terms", valuation.terms, ("customer_summary", *_HOLDOUT), "clv.score_terms")
         kpis = ("customer_days", "customer_summary", "customer_scores")
-        self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_value")
+        self._write("kpis", self._kpis(valuation), kpis, "base_kpis, clv.portfolio_terms")
         made_by = "clv.forecast_churn" if made_of.settings.churn else "none"
         self._write("customer_churn", churn.scores, ("customer_days",), made_by)
         self._write("churn_reports", churn.reports, ("customer_days",), made_by)

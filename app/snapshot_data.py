@@ -228,6 +228,12 @@ class SnapshotData:
         """Return one row: what the chosen customers come to."""
         return self._customers_query("customer_totals", filters)
 
+    def total_interval(self) -> str:
+        """What the interval of a total is, in words."""
+        if self.lacks(contract.PORTFOLIO_TERMS.name):
+            return "by customer, in the list; a new snapshot has it for totals too: regulars build --force"
+        return "80%: each customer's own chance and the models' errors, without season or shocks"
+
     def recency_frequency(self, filters: ListFilters) -> Answer:
         """Return the chosen customers by repeat purchase days and days since the last one."""
         return self._customers_query("recency_frequency", filters)
@@ -398,7 +404,9 @@ class SnapshotData:
         sql, values = query(name).sql, {}
         if filters is not None:
             condition, values = self._where(filters)
-            sql = f"WITH filtered_customers AS (SELECT * FROM customers WHERE {condition})\n{sql}"
+            # before the query's own parts, where it has any
+            rest = f", {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f"\n{sql}"
+            sql = f"WITH filtered_customers AS (SELECT * FROM customers WHERE {condition}){rest}"
         return self._ask(name, sql, values)
 
     def _ask(self, name: str, sql: str, values: Mapping[str, Any] | None = None) -> Answer:

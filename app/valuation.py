@@ -16,6 +16,7 @@ from ..sql.contract import (
     MODEL_CALIBRATION,
     MODEL_REPORTS,
     ORDER_TRACKING,
+    PORTFOLIO_TERMS,
     SCORE_TERMS,
 )
 from ..sql.errors import ModelError, SettingsError
@@ -50,6 +51,7 @@ class Valuation:
     scores: "pa.Table"
     terms: "pa.Table"
     intervals: "pa.Table"
+    portfolio_terms: "pa.Table"
     portfolio: "PortfolioValue | None"
     order_model: "BTYDModel | None"
     spend_model: "GammaGammaModel | None"
@@ -103,7 +105,8 @@ def value_customers(
     spend = _fit_spend(histories.summary, notes)
     step("score customers")
     dispersion = _dispersion(histories.holdout, report, model, settings, notes)
-    scores, portfolio = _score(histories.summary, model, spend, settings, as_of, dispersion)
+    scores = _score(histories.summary, model, spend, settings, as_of, dispersion)
+    portfolio_terms, portfolio = _portfolio(histories.summary, model, spend, settings)
     intervals = _intervals(histories.summary, model, spend, settings, dispersion)
     terms = _terms(histories.summary, model, settings)
     return Valuation(
@@ -113,6 +116,7 @@ def value_customers(
         scores=scores,
         terms=terms,
         intervals=intervals,
+        portfolio_terms=portfolio_terms,
         portfolio=portfolio,
         order_model=model,
         spend_model=spend,
@@ -262,20 +266,28 @@ def _score(
     settings: "Settings",
     as_of: date,
     dispersion: "DispersionCalibration | None",
-) -> "tuple[pa.Table, PortfolioValue | None]":
-    from ..clv.portfolio import portfolio_value
+) -> "pa.Table":
     from ..clv.score import score_customers
 
     if model is None:
-        return _scores_of_nothing(summary, as_of), None
+        return _scores_of_nothing(summary, as_of)
+    return score_customers(model, spend, summary, as_of=as_of, calibration=dispersion, **_terms_of_value(settings))
+
+
+def _portfolio(
+    summary: "pa.Table", model: "BTYDModel | None", spend: "GammaGammaModel | None", settings: "Settings"
+) -> "tuple[pa.Table, PortfolioValue | None]":
+    from ..clv.portfolio import portfolio_terms
+
+    if model is None:
+        return _empty(PORTFOLIO_TERMS), None
+    terms = portfolio_terms(model, spend, summary, **_terms_of_value(settings))
+    return terms.table(summary.column("customer_id")), terms.total()
+
+
+def _terms_of_value(settings: "Settings") -> dict[str, Any]:
     value = settings.value
-    terms: dict[str, Any] = {
-        "horizon": value.horizon,
-        "discount_rate": value.discount_rate,
-        "margin": value.margin,
-    }
-    scores = score_customers(model, spend, summary, as_of=as_of, calibration=dispersion, **terms)
-    return scores, portfolio_value(model, spend, summary, **terms)
+    return {"horizon": value.horizon, "discount_rate": value.discount_rate, "margin": value.margin}
 
 
 def _dispersion(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .pareto_nbd import ParetoNBDModel
     from .persistence import load_model, save_model
     from .plot import plot_alive_path, plot_calibration, plot_recency_frequency, plot_tracking
+    from .portfolio import PortfolioTerms, PortfolioValue, portfolio_terms, portfolio_value
     from .purchase_dates import seasonal_summary
     from .recalibration import Recalibration
     from .score import score_customers
@@ -75,6 +76,8 @@ _MODULES = {
     "ModifiedBetaGeoModel": "modified_beta_geo",
     "NBDModel": "nbd",
     "ParetoNBDModel": "pareto_nbd",
+    "PortfolioTerms": "portfolio",
+    "PortfolioValue": "portfolio",
     "PurchaseHistories": "histories",
     "Recalibration": "recalibration",
     "SeasonalBetaGeoModel": "seasonal",
@@ -107,6 +110,8 @@ _MODULES = {
     "plot_calibration": "plot",
     "plot_recency_frequency": "plot",
     "plot_tracking": "plot",
+    "portfolio_terms": "portfolio",
+    "portfolio_value": "portfolio",
     "probability_alive_path": "alive_path",
     "randomized_pit": "calibration",
     "read_covariate_paths": "covariate_paths",
@@ -158,6 +163,8 @@ __all__ = [
     "ModifiedBetaGeoModel",
     "NBDModel",
     "ParetoNBDModel",
+    "PortfolioTerms",
+    "PortfolioValue",
     "PurchaseHistories",
     "Recalibration",
     "SeasonalBetaGeoModel",
@@ -191,6 +198,8 @@ __all__ = [
     "plot_calibration",
     "plot_recency_frequency",
     "plot_tracking",
+    "portfolio_terms",
+    "portfolio_value",
     "probability_alive_path",
     "randomized_pit",
     "read_covariate_paths",

@@ -1,4 +1,4 @@
-"""What a whole base is expected to bring: the sum over customers, with an interval for the sum."""
+"""What a base, or any part of it, is expected to bring: the sum over customers, with an interval for the sum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ..sql.contract import PORTFOLIO_TERMS
+from ..sql.frames import contract_table
 from .arguments import require_level, require_margin, require_time
 from .histories import PurchaseHistories
 from .value import discounted_orders
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .btyd import BTYDModel
     from .gamma_gamma import GammaGammaModel
 
@@ -22,6 +26,8 @@ Array = NDArray[np.float64]
 _STEP = 1e-4
 # E[1 / nu^2] is infinite where the posterior shape of nu is at most 2: spend is then held a little tamer than that.
 _TAMEST_SHAPE = 2.1
+# Parameters of the largest model of orders that a build chooses from; `contract.PORTFOLIO_TERMS` has as many columns.
+_MOST_ORDER_PARAMETERS = 4
 
 
 @dataclass(frozen=True)
@@ -98,30 +104,137 @@ def portfolio_value(
     (9.91, True)
     """
     level = require_level(level)
+    terms = portfolio_terms(model, spend, summary, horizon=horizon, discount_rate=discount_rate, margin=margin)
+    return terms.total(model.histories(summary).weight, level=level)
+
+
+@dataclass(frozen=True)
+class PortfolioTerms:
+    """What each of n customers adds to the sums of orders and value, and to the variances of these sums.
+
+    The variance of a sum over any of them is the sum of their own variances, and the sum over the loadings of the
+    square of each loading's sum: what the parameters' errors do to all of them alike.
+
+    Attributes
+    ----------
+    orders, value : ndarray, shape (n,)
+        Expected purchase days and value (currency) in the horizon.
+    orders_variance, value_variance : ndarray, shape (n,)
+        Of the customer's own chance, independent between customers.
+    orders_loadings, value_loadings : ndarray, shapes (n, k), (n, k + 3)
+        By how much the customer's expectation moves with each of as many independent standard normal errors, those of
+        the model of orders first (k is the number of its parameters), then those of the model of spend.
+    """
+
+    orders: Array
+    value: Array
+    orders_variance: Array
+    value_variance: Array
+    orders_loadings: Array
+    value_loadings: Array
+
+    def total(self, weight: Array | None = None, *, level: float = 0.8) -> PortfolioValue:
+        """Return the sums and their intervals.
+
+        Parameters
+        ----------
+        weight : ndarray, shape (n,), optional
+            How many times each row counts; once where not given. 0 and 1 choose a part.
+        level : float
+            Probability of the intervals.
+
+        Raises
+        ------
+        ModelError
+            ``level`` is not between 0 and 1.
+        """
+        level = require_level(level)
+        counts = np.ones(self.orders.size) if weight is None else np.asarray(weight, float)
+        found: list[float] = []
+        for mean, variance, loadings in (
+            (self.orders, self.orders_variance, self.orders_loadings),
+            (self.value, self.value_variance, self.value_loadings),
+        ):
+            total = float(counts @ mean)
+            shared = sum(float(counts @ loadings[:, i]) ** 2 for i in range(loadings.shape[1]))
+            found += [total, *_interval(total, float(counts @ variance) + shared, level)]
+        return PortfolioValue(*found)
+
+    def table(self, customer_id: Any) -> "pa.Table":
+        """Return the terms in the shape of ``contract.PORTFOLIO_TERMS``, a row per customer id, in their order."""
+        columns: dict[str, Any] = {"customer_id": customer_id}
+        columns |= {"orders_variance": self.orders_variance, "value_variance": self.value_variance}
+        # a model of fewer parameters than the table has room for leaves zeros
+        nothing = np.zeros(self.orders.size)
+        columns |= {column.name: nothing for column in PORTFOLIO_TERMS.columns if "_loading_" in column.name}
+        places = range(1, self.orders_loadings.shape[1] + 1)
+        for i, loading in zip(places, self.orders_loadings.T, strict=True):
+            columns[f"orders_loading_{i}"] = loading
+        if self.value_loadings.shape[1]:
+            spend = range(_MOST_ORDER_PARAMETERS + 1, _MOST_ORDER_PARAMETERS + 4)
+            for i, loading in zip((*places, *spend), self.value_loadings.T, strict=True):
+                columns[f"value_loading_{i}"] = loading
+        return contract_table(PORTFOLIO_TERMS, columns)
+
+
+def portfolio_terms(
+    model: "BTYDModel",
+    spend: "GammaGammaModel | None",
+    summary: Any,
+    *,
+    horizon: float = 52,
+    discount_rate: float = 0.10,
+    margin: float = 1.0,
+) -> PortfolioTerms:
+    """Return what each customer adds to the sums of `portfolio_value` and to their variances.
+
+    Parameters
+    ----------
+    model, spend, summary, horizon, discount_rate, margin
+        As for `portfolio_value`.
+
+    Returns
+    -------
+    PortfolioTerms
+        A row for each row of the summary, in its order.
+
+    Raises
+    ------
+    ModelError, ContractError
+        As `portfolio_value`.
+
+    Examples
+    --------
+    >>> from regulars.clv.nbd import NBDModel
+    >>> base = {"frequency": [0, 2, 9], "recency": [0, 30, 50], "T": [52, 52, 52]}
+    >>> terms = portfolio_terms(NBDModel.from_parameters(r=0.4, alpha=12.0), None, base, horizon=52)
+    >>> regulars = terms.total(np.array([0, 1, 1]))
+    >>> round(regulars.orders, 2), regulars.orders_low < regulars.orders < regulars.orders_high
+    (9.59, True)
+    """
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     histories = model.histories(summary)
-    weight = histories.weight
     expected = model.expected_purchases(histories, horizon)
     second_moment = expected * (1.0 + horizon * _next_rate(model, histories))
-    orders = float(weight @ expected)
-    orders_variance = float(weight @ (second_moment - expected**2))
-    orders_variance += _parameter_variance(model, lambda m: float(weight @ m.expected_purchases(histories, horizon)))
-    value = value_variance = 0.0
-    if spend is not None and margin > 0:
-        discounted = discounted_orders(model, histories, horizon, discount_rate)
-        kept = margin * np.divide(discounted, expected, out=np.zeros_like(expected), where=expected > 0)
-        each = spend.conditional_expected_value(summary)
-        value = float(weight @ (kept * expected * each))
-        money_second_moment = _second_moment_of_spend(spend, summary, expected, second_moment)
-        value_variance = float(weight @ (kept**2 * (money_second_moment - (expected * each) ** 2)))
-        value_variance += _parameter_variance(
-            model, lambda m: margin * float(weight @ (discounted_orders(m, histories, horizon, discount_rate) * each))
+    orders_loadings = _loadings(model, lambda m: m.expected_purchases(histories, horizon))
+    if spend is None or margin <= 0:
+        nothing = np.zeros(expected.size)
+        return PortfolioTerms(
+            expected, nothing, second_moment - expected**2, nothing, orders_loadings, np.zeros((expected.size, 0))
         )
-        value_variance += _parameter_variance(
-            spend, lambda s: float(weight @ (kept * expected * s.conditional_expected_value(summary)))
-        )
-    return PortfolioValue(
-        orders, *_interval(orders, orders_variance, level), value, *_interval(value, value_variance, level)
+    discounted = discounted_orders(model, histories, horizon, discount_rate)
+    kept = margin * np.divide(discounted, expected, out=np.zeros_like(expected), where=expected > 0)
+    each = spend.conditional_expected_value(summary)
+    money_second_moment = _second_moment_of_spend(spend, summary, expected, second_moment)
+    by_orders = _loadings(model, lambda m: margin * (discounted_orders(m, histories, horizon, discount_rate) * each))
+    by_spend = _loadings(spend, lambda s: kept * expected * s.conditional_expected_value(summary))
+    return PortfolioTerms(
+        orders=expected,
+        value=kept * expected * each,
+        orders_variance=second_moment - expected**2,
+        value_variance=kept**2 * (money_second_moment - (expected * each) ** 2),
+        orders_loadings=orders_loadings,
+        value_loadings=np.hstack([by_orders, by_spend]),
     )
 
 
@@ -141,15 +254,38 @@ def _second_moment_of_spend(spend: "GammaGammaModel", summary: Any, first: Array
     return (p * p * second + p * first) * inverse_square
 
 
-def _parameter_variance(model: Any, total: Callable[[Any], float]) -> float:
-    """Variance of a sum by the delta method; parameters that the data do not identify count as known."""
+def _loadings(model: Any, each: Callable[[Any], Array]) -> Array:
+    """What independent standard normal errors behind the parameters do to each expectation, (n, k): delta method.
+
+    Parameters that the data do not identify count as known.
+    """
     point, covariance = model._coordinates()
-    slopes = np.zeros(point.size)
-    for i in np.flatnonzero(np.diag(covariance) > 0):
+    factor = _factor(covariance)
+    slopes: dict[int, Array] = {}
+    for i in np.flatnonzero(np.diag(covariance) > 0).tolist():
         step = np.zeros(point.size)
         step[i] = _STEP
-        slopes[i] = (total(model._at(point + step)) - total(model._at(point - step))) / (2.0 * _STEP)
-    return max(0.0, float((slopes[:, None] * covariance * slopes[None, :]).sum()))
+        slopes[i] = (each(model._at(point + step)) - each(model._at(point - step))) / (2.0 * _STEP)
+    loadings = np.zeros((each(model).size if not slopes else next(iter(slopes.values())).size, point.size))
+    for i, slope in slopes.items():
+        for j in np.flatnonzero(factor[i]):
+            loadings[:, j] += slope * factor[i, j]
+    return loadings
+
+
+def _factor(covariance: Array) -> Array:
+    """F with F F' = covariance; rows and columns of what has no variance are 0."""
+    known = np.diag(covariance) <= 0
+    held = covariance.copy()
+    held[known], held[:, known] = 0.0, 0.0
+    held[known, known] = 1.0
+    try:
+        factor = np.linalg.cholesky(held)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(held)
+        factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    factor[known] = 0.0
+    return np.asarray(factor, np.float64)
 
 
 def _interval(mean: float, variance: float, level: float) -> tuple[float, float]:

@@ -267,6 +267,38 @@ CUSTOMER_INTERVALS = Table(
     ),
 )
 
+PORTFOLIO_TERMS = Table(
+    "portfolio_terms",
+    ("customer_id",),
+    "What each customer adds to the variance of a total. Of any group of customers the variance of expected orders, or "
+    "of value, is the sum of the group's own variances and of the squares of each loading's sum over the group; the "
+    "interval of the total is log-normal with the total as its mean.",
+    (
+        Column("customer_id", ID, "", "The customer", personal=True),
+        Column("orders_variance", "DOUBLE", "purchase days^2", "Variance of the customer's own chance in orders"),
+        *(
+            Column(
+                f"orders_loading_{i}",
+                "DOUBLE",
+                "purchase days",
+                f"How expected orders move with error {i} of the model of orders",
+            )
+            for i in range(1, 5)
+        ),
+        Column("value_variance", "DOUBLE", "currency^2", "Variance of the customer's own chance in customer_value"),
+        *(
+            Column(
+                f"value_loading_{i}",
+                "DOUBLE",
+                "currency",
+                f"How customer_value moves with error {i if i < 5 else i - 4} of the model of "
+                f"{'orders' if i < 5 else 'spend'}",
+            )
+            for i in range(1, 8)
+        ),
+    ),
+)
+
 SCORE_TERMS = Table(
     "score_terms",
     ("frequency", "T_days"),

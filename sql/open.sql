@@ -192,6 +192,7 @@ CREATE OR REPLACE VIEW model_calibration AS FROM read_parquet(getvariable('run')
 CREATE OR REPLACE VIEW order_tracking AS FROM read_parquet(getvariable('run') || '/order_tracking.parquet');
 CREATE OR REPLACE VIEW customer_scores AS FROM read_parquet(getvariable('run') || '/customer_scores.parquet');
 CREATE OR REPLACE VIEW customer_intervals AS FROM read_parquet(getvariable('run') || '/customer_intervals.parquet');
+CREATE OR REPLACE VIEW portfolio_terms AS FROM read_parquet(getvariable('run') || '/portfolio_terms.parquet');
 CREATE OR REPLACE VIEW score_terms AS FROM read_parquet(getvariable('run') || '/score_terms.parquet');
 CREATE OR REPLACE VIEW customer_churn AS FROM read_parquet(getvariable('run') || '/customer_churn.parquet');
 CREATE OR REPLACE VIEW churn_reports AS FROM read_parquet(getvariable('run') || '/churn_reports.parquet');

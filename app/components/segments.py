@@ -45,6 +45,10 @@ def _row(
 ) -> Component:
     name = row["segment"]
     amount = float(row[measure] or 0)
+    ends = None
+    if predicted and row["value_low"] is not None:
+        low, high = (formats.money(row[end], currency, short=True) for end in ("value_low", "value_high"))
+        ends = html.Span(f"80% {low} – {high}", className="table-note")
     cells = [
         html.Th(
             [
@@ -55,7 +59,7 @@ def _row(
         ),
         html.Td(formats.count(row["customers"]), className="num"),
         html.Td(_bar(row["customers"] / customers), className="bar-cell"),
-        html.Td(formats.money(amount, currency, short=True), className="num strong"),
+        html.Td([formats.money(amount, currency, short=True), ends], className="num strong"),
         html.Td(_bar(max(amount, 0) / total), className="bar-cell"),
     ]
     if predicted:

@@ -1,5 +1,6 @@
 """The list of customers answers who is best and who is at risk."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -172,10 +173,12 @@ def _totals(data: "SnapshotData", filters: ListFilters) -> Component:
     if predicted:
         value, total = chosen["customer_value"] or 0.0, everyone["customer_value"] or 0.0
         part = f"{formats.share(value / total)} of all value" if total and n < everybody else ""
+        orders = formats.count(chosen["expected_orders"], short=True)
+        money_ends, order_ends = _ends(data, chosen)
         parts += [
-            ("Value", formats.money(value, data.currency, short=True), part),
+            ("Value", formats.money(value, data.currency, short=True), " · ".join(filter(None, [money_ends, part]))),
             ("P(alive)", formats.share(chosen["probability_alive"]), "on average"),
-            ("Expected orders", formats.count(chosen["expected_orders"], short=True), f"in {data.horizon}"),
+            ("Expected orders", orders, " ".join(filter(None, [order_ends, f"in {data.horizon}"]))),
         ]
     revenue, all_revenue = float(chosen["revenue"] or 0), float(everyone["revenue"] or 0)
     share = f"{formats.share(revenue / all_revenue)} of all" if all_revenue and n < everybody else ""
@@ -185,7 +188,7 @@ def _totals(data: "SnapshotData", filters: ListFilters) -> Component:
         answer.sql,
         meaning="The customers that the filter leaves.",
         model=data.model_version if predicted else "",
-        interval="by customer, in the list",
+        interval=data.total_interval() if predicted else "",
     )
     return html.Div(
         [
@@ -201,6 +204,15 @@ def _totals(data: "SnapshotData", filters: ListFilters) -> Component:
         className="totals-row",
         role="status",
     )
+
+
+def _ends(data: "SnapshotData", row: Mapping[str, Any]) -> tuple[str, str]:
+    """The 80% intervals of a total's value and orders; "" where the snapshot does not know them."""
+    if row["value_low"] is None or row["orders_low"] is None:
+        return "", ""
+    low, high = (formats.money(row[name], data.currency, short=True) for name in ("value_low", "value_high"))
+    fewest, most = (formats.count(row[name], short=True) for name in ("orders_low", "orders_high"))
+    return f"80% {low} – {high}", f"80% {fewest} – {most}"
 
 
 def _heatmap(

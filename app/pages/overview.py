@@ -327,7 +327,7 @@ def _segments(data: "SnapshotData") -> list[Component]:
         answer.sql,
         meaning="Customers by segment, with what they are expected to bring in the horizon.",
         model="" if missing else data.model_version,
-        interval="by customer, in the list",
+        interval="" if missing else data.total_interval(),
     )
     note = (
         f"Predictions are left out: not enough data ({missing})." if missing else f"Value looks {data.horizon} ahead."

@@ -2,7 +2,8 @@
 -- churn says by the model that was chosen, and the intervals of orders and money. The median of a mean of two models
 -- is the middle of both medians; NULL where either says that the order may never come.
 -- Read once per snapshot, in the order of customer_id, which breaks the ties of every sort.
--- inputs: customer_scores, customer_summary, customer_churn, customer_intervals
+-- What a customer adds to the variance of a total is held in half the bytes: it is summed, never shown.
+-- inputs: customer_scores, customer_summary, customer_churn, customer_intervals, portfolio_terms
 -- output: customers
 -- grain: customer_id
 -- parameters:
@@ -57,9 +58,23 @@ SELECT
   intervals.money_low_80,
   intervals.money_high_80,
   intervals.money_low_90,
-  intervals.money_high_90
+  intervals.money_high_90,
+  CAST(terms.orders_variance AS FLOAT) AS orders_variance,
+  CAST(terms.orders_loading_1 AS FLOAT) AS orders_loading_1,
+  CAST(terms.orders_loading_2 AS FLOAT) AS orders_loading_2,
+  CAST(terms.orders_loading_3 AS FLOAT) AS orders_loading_3,
+  CAST(terms.orders_loading_4 AS FLOAT) AS orders_loading_4,
+  CAST(terms.value_variance AS FLOAT) AS value_variance,
+  CAST(terms.value_loading_1 AS FLOAT) AS value_loading_1,
+  CAST(terms.value_loading_2 AS FLOAT) AS value_loading_2,
+  CAST(terms.value_loading_3 AS FLOAT) AS value_loading_3,
+  CAST(terms.value_loading_4 AS FLOAT) AS value_loading_4,
+  CAST(terms.value_loading_5 AS FLOAT) AS value_loading_5,
+  CAST(terms.value_loading_6 AS FLOAT) AS value_loading_6,
+  CAST(terms.value_loading_7 AS FLOAT) AS value_loading_7
 FROM customer_scores AS score
 JOIN customer_summary AS summary ON summary.customer_id = score.customer_id
 LEFT JOIN customer_churn AS churn ON churn.customer_id = score.customer_id
 LEFT JOIN customer_intervals AS intervals ON intervals.customer_id = score.customer_id
+LEFT JOIN portfolio_terms AS terms ON terms.customer_id = score.customer_id
 ORDER BY score.customer_id

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from regulars.app.build import run_build
+from regulars.app.data import AppData
+from regulars.app.listings import CUSTOMERS as LISTED
 from regulars.app.scoring import score_anew
 from regulars.clv import (
     DispersionCalibration,
@@ -12,6 +14,8 @@ from regulars.clv import (
     ParetoNBDModel,
     customer_intervals,
     holdout_summary,
+    portfolio_value,
+    rfm_summary,
     simulate_pareto_nbd,
 )
 from regulars.clv.persistence import load_model
@@ -66,6 +70,38 @@ def test_intervals_are_calibrated_on_the_holdout_by_the_model_that_scores(shop):
     # between two builds the stored models say the same, as wide
     anew = score_anew(settings, snapshot).to_pandas()
     np.testing.assert_allclose(anew["value_high"], scores["value_high"], rtol=1e-9)
+
+
+def test_totals_have_the_interval_of_their_customers_whatever_the_filter(shop):
+    settings = shop.settings()
+    snapshot = run_build(settings, progress=False).snapshot
+    kpis = {row["kpi"]: row for row in snapshot.read("kpis").to_pylist()}
+    warehouse = AppData(snapshot.path.parents[1])
+    data = warehouse.snapshot()
+    row = data.customer_totals(LISTED.everything).records[0]
+    # what is summed in the app is held as 32-bit floats: 1e-7 of a loading, less of a sum
+    for kpi, kind in (("customer_value", "value"), ("expected_orders", "orders")):
+        ends = kpis[kpi]["low"], kpis[kpi]["high"]
+        assert (row[f"{kind}_low"], row[f"{kind}_high"]) == pytest.approx(ends, rel=1e-6)
+    filters = LISTED.parse("frequency=2..&alive=..0.9")
+    row = data.customer_totals(filters).records[0]
+    model, spend = (
+        load_model(snapshot.model_path(name)) for name in (snapshot.manifest["model"]["name"], "gamma_gamma")
+    )
+    ids = data.ids(filters).to_pylist()
+    assert 10 < len(ids) < CUSTOMERS / 2
+    summary = rfm_summary(connect(settings)).set_index("customer_id").loc[ids].reset_index()
+    summary.attrs["time_unit"] = settings.value.time_unit
+    value = settings.value
+    terms = {"horizon": value.horizon, "discount_rate": value.discount_rate, "margin": value.margin}
+    wanted = portfolio_value(model, spend, summary, **terms)
+    for kind, name in (("value", "customer_value"), ("orders", "expected_orders")):
+        found = row[name], row[f"{kind}_low"], row[f"{kind}_high"]
+        assert found == pytest.approx([getattr(wanted, kind + end) for end in ("", "_low", "_high")], rel=1e-6)
+    segments = {one["segment"]: one for one in data.segments().records}
+    for segment, one in segments.items():
+        alone = data.customer_totals(LISTED.parse(f"segment={segment}")).records[0]
+        assert (one["value_low"], one["value_high"]) == pytest.approx((alone["value_low"], alone["value_high"]))
 
 
 def test_levels_lie_within_one_another(shop):

@@ -9,7 +9,7 @@ from regulars.clv.gamma_gamma import GammaGammaModel
 from regulars.clv.modified_beta_geo import ModifiedBetaGeoModel
 from regulars.clv.nbd import NBDModel
 from regulars.clv.pareto_nbd import ParetoNBDModel
-from regulars.clv.portfolio import portfolio_value
+from regulars.clv.portfolio import portfolio_terms, portfolio_value
 from regulars.clv.simulate import (
     simulate_bg_nbd,
     simulate_gamma_gamma,
@@ -17,6 +17,7 @@ from regulars.clv.simulate import (
     simulate_nbd,
     simulate_pareto_nbd,
 )
+from regulars.sql.contract import PORTFOLIO_TERMS
 from regulars.sql.errors import ModelError
 
 SPEND = {"p": 6.25, "q": 3.74, "v": 15.44}
@@ -95,6 +96,49 @@ def test_intervals_hold_what_then_came(name):
     assert held_orders >= least
     assert held_money >= least
     assert found.orders_high < 1.5 * found.orders_low
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_part_has_the_interval_that_the_delta_method_gives_it(name):
+    kind, simulate, params = CASES[name]
+    summary = simulate(params, 600, T=60.0, seed=11)
+    summary["monetary_value"] = simulate_gamma_gamma(SPEND, summary["frequency"], seed=11)["monetary_value"].to_numpy()
+    model, spend = kind().fit(summary), GammaGammaModel().fit(summary)
+    terms = portfolio_terms(model, spend, summary, horizon=26, discount_rate=0.1, margin=0.4)
+    chosen = (summary["frequency"] > 0).to_numpy()
+    found = terms.total(chosen, level=0.8)
+    part = summary[chosen]
+    alone = portfolio_value(model, spend, part, horizon=26, discount_rate=0.1, margin=0.4)
+    assert vars(found) == pytest.approx(vars(alone), rel=1e-9)
+
+    # by the parameters themselves instead of their logarithms, and by the part's sum instead of each customer's
+    def orders(values) -> float:
+        moved = kind.from_parameters(**dict(zip(model.parameter_names, values, strict=True)))
+        return float(np.sum(moved.expected_purchases(part, 26)))
+
+    at = np.array([model.params_[parameter] for parameter in model.parameter_names])
+    steps = np.diag(1e-4 * at)
+    slope = np.array([(orders(at + step) - orders(at - step)) / (2 * step.max()) for step in steps])
+    errors = slope @ np.asarray(model.covariance_) @ slope
+    variance = terms.orders_variance[chosen].sum() + errors
+    # the central differences' own error is of the order of 1e-4 squared, relative
+    assert (found.orders_low, found.orders_high) == pytest.approx(log_normal(found.orders, variance, 0.8), rel=1e-5)
+
+
+def test_the_table_of_terms_has_the_same_totals():
+    summary = simulate_nbd({"r": 0.7, "alpha": 9.0}, 300, T=52.0, seed=5)
+    summary["monetary_value"] = simulate_gamma_gamma(SPEND, summary["frequency"], seed=5)["monetary_value"].to_numpy()
+    terms = portfolio_terms(NBDModel().fit(summary), GammaGammaModel().fit(summary), summary, horizon=26)
+    table = terms.table([f"c{i}" for i in range(300)])
+    assert tuple(table.column_names) == PORTFOLIO_TERMS.column_names
+    for kind, mean in (("orders", terms.orders.sum()), ("value", terms.value.sum())):
+        sums = {name: sum(table[name].to_pylist()) for name in table.column_names if name.startswith(kind)}
+        variance = sums.pop(f"{kind}_variance") + sum(value**2 for value in sums.values())
+        ends = getattr(terms.total(), f"{kind}_low"), getattr(terms.total(), f"{kind}_high")
+        assert ends == pytest.approx(log_normal(mean, variance, 0.8), rel=1e-9)
+    assert sum(any(table[f"value_loading_{i}"].to_pylist()) for i in range(1, 8)) == 5
+    without = portfolio_terms(NBDModel().fit(summary), None, summary, horizon=26).table(table["customer_id"])
+    assert set(without["value_variance"].to_pylist()) == set(without["value_loading_5"].to_pylist()) == {0.0}
 
 
 def test_grouped_rows_give_what_single_rows_give():

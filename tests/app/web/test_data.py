@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from regulars.app.data import AppData, NoSnapshot
 from regulars.app.listing import FilterError, ListFilters, page_bounds
@@ -38,7 +39,8 @@ def frame(snapshot) -> pd.DataFrame:
     names = {"probability_no_order": "churn_no_order", "beyond_range": "churn_beyond_range"}
     names |= {"horizon_days": "churn_horizon_days"}
     both = both.join(churn.rename(columns=names)[[*names.values(), "churn_median_days", *said]], on="customer_id")
-    both = both.merge(snapshot.snapshot.read("customer_intervals").to_pandas(), on="customer_id")
+    for table in ("customer_intervals", "portfolio_terms"):
+        both = both.merge(snapshot.snapshot.read(table).to_pandas(), on="customer_id")
     # SQL orders text by its UTF-8 bytes
     return both.sort_values("customer_id", key=lambda ids: ids.map(lambda text: text.encode())).reset_index(drop=True)
 
@@ -92,6 +94,17 @@ def test_a_page_and_its_totals_equal_pandas(snapshot, frame, query, offset):
     assert totals["customers"] == len(expected)
     # sums over threads: the order of addition is free, nothing else
     assert (totals["customer_value"] or 0.0) == pytest.approx(expected["customer_value"].sum(), rel=1e-9)
+    for kind, mean in (("value", "customer_value"), ("orders", "expected_orders")):
+        loadings = [name for name in expected if name.startswith(f"{kind}_loading_")]
+        variance = expected[f"{kind}_variance"].sum() + (expected[loadings].sum() ** 2).sum()
+        found = totals[f"{kind}_low"], totals[f"{kind}_high"]
+        if len(expected) == 0 or expected[mean].sum() == 0:
+            assert found == (None, None)
+            continue
+        sigma = np.sqrt(np.log1p(variance / expected[mean].sum() ** 2))
+        ends = stats.lognorm(sigma, scale=expected[mean].sum() / np.exp(sigma**2 / 2)).interval(0.8)
+        # terms are held as 32-bit floats: 6e-8 of a variance or loading
+        assert found == pytest.approx(ends, rel=1e-6)
 
 
 def test_ties_are_broken_by_id_so_that_pages_neither_repeat_nor_miss(snapshot):

@@ -271,6 +271,7 @@ def test_too_few_customers_show_counts_and_no_predictions(make_app, call):
     assert '"field": "customer_value"' not in page
     assert '"field": "revenue"' in page
     assert "P(alive)" not in texts(call(app, "customers-totals.children", run, ""))
+    assert "80%" not in texts(call(app, "customers-totals.children", run, ""))
     client = app.server.test_client()
     columns = next(csv.reader([client.get("/export/customers.csv").get_data(as_text=True).partition("\n")[0]]))
     assert "revenue" in columns
@@ -280,6 +281,20 @@ def test_too_few_customers_show_counts_and_no_predictions(make_app, call):
     drawn = texts(call(app, "..heatmap.figure", run, "", "alive", "light"))
     assert "repeat days, last" in drawn
     assert "P(alive)" not in drawn
+
+
+def test_totals_have_intervals_where_the_snapshot_knows_them(make_app, app, call):
+    run = app.server.extensions["regulars"].current_run()
+    said = texts(call(app, "customers-totals.children", run, "?segment=best"))
+    assert re.search(r"80% \$[\d,.kM]+ – \$[\d,.kM]+ · \d+% of all value", said)
+    assert re.search(r"80% [\d,]+ – [\d,]+ in 52 weeks", said)
+    assert len(re.findall(r"80% \$", texts(call(app, "overview-segments.children", run)))) >= 5
+    older, _ = make_app(without=("portfolio_terms",))
+    run = older.server.extensions["regulars"].current_run()
+    for output, words in (("customers-totals.children", ("",)), ("overview-segments.children", ())):
+        said = texts(call(older, output, run, *words))
+        assert "80% $" not in said
+        assert "a new snapshot has it for totals too: regulars build --force" in said
 
 
 def test_a_model_that_calls_one_time_buyers_alive_for_certain_says_so(make_app, call, synthetic):
