@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..sql.errors import ContractError, ModelError, nearest
-from .arguments import require_above_zero, require_time
+from .arguments import require_above_zero, require_rate, require_time
 from .btyd import DEFAULT_TIME_UNIT
 from .columns import column_names, read_columns
 from .compiled import fill_rows
@@ -44,6 +44,8 @@ _STEP = 2e-3
 _LOG_NOTHING = 28.0
 # Nodes of the time since a customer came, in predictions.
 _AGES = 10
+# Of a panel of the integral over the horizon that discounting needs.
+_DISCOUNT_NODES = 8
 # Rows that the climb first looks at.
 _FIRST_LOOK_ROWS = 3000
 
@@ -246,6 +248,22 @@ class LeftCensoredModel:
         """Probability that each customer buys nothing in the horizon, shape (n,)."""
         horizon = require_time("horizon", horizon, self._unit)
         return self._average(summary, 2, horizon, lambda rows: self.population_.probability_no_purchase(rows, horizon))
+
+    def discounted_expected_purchases(self, summary: Any, horizon: float, discount_rate: float) -> Array:
+        """Expected purchases in the horizon, each discounted to the as-of date, shape (n,).
+
+        ``discount_rate`` is continuous, per time unit, as `BTYDModel.discounted_expected_purchases` has it.
+        """
+        horizon, rate = require_time("horizon", horizon, self._unit), require_rate(discount_rate, self._unit)
+        rows, logarithms = self._rows(summary, 1.0), self._logarithms()
+        plain, histories, before = self.population_, read_histories(summary), rows.probability_old(logarithms)
+        total = np.zeros(len(histories))
+        for end, weight in zip(*_discounting(horizon, rate, self.params_["alpha"]), strict=True):
+            one = plain.expected_purchases(histories, end)
+            if (before > 0).any():
+                one = (1.0 - before) * one + before * rows.predict_old(logarithms, end)[:, 1]
+            total += weight * one
+        return total
 
     def _average(self, summary: Any, what: int, horizon: float, if_new: Callable[[Any], Array]) -> Array:
         """Mean of a prediction over when a customer may have come, by what was seen of him."""
@@ -525,6 +543,22 @@ def _leaving_nodes(a: float, b: float, alpha: float, most: float, H: float) -> t
     mass[-1] /= -math.expm1(-b * step)
     kept = mass > 1e-20 * mass.max()
     return np.exp(log_p)[kept], log_1p[kept], mass[kept]
+
+
+def _discounting(horizon: float, rate: float, alpha: float) -> tuple[list[float], list[float]]:
+    """Times u_j and weights with sum_j w_j E(u_j) = e^(-dh) E(h) + d int_0^h e^(-du) E(u) du.
+
+    In v = ln(1 + u / alpha), where every customer's E is analytic within pi of the line, by panels of at most 1.
+    """
+    if rate == 0:
+        return [horizon], [1.0]
+    nodes, weights = legendre(_DISCOUNT_NODES)
+    length = math.log1p(horizon / alpha)
+    panels = 1 + int(length) + int(math.sqrt(rate * horizon))
+    v = (length / panels * (np.arange(panels)[:, None] + nodes)).ravel()
+    u = alpha * np.expm1(v)
+    mass = rate * alpha * length / panels * np.tile(weights, panels) * np.exp(v - rate * u)
+    return [horizon, *u.tolist()], [math.exp(-rate * horizon), *mass.tolist()]
 
 
 def _differences(value: Callable[[Array], float]) -> Objective:

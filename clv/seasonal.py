@@ -343,17 +343,22 @@ class SeasonalBetaGeometricModel(BetaGeometricModel):
         horizon = require_time("horizon", horizon, self._unit)
         rate = require_rate(discount_rate, self._unit)
         histories = self.histories(summary)
-        self._passed(histories.as_of, horizon)
-        if rate == 0:
-            return self.expected_purchases(histories, horizon)
-        unit = days_per_unit(self.time_unit_)
-        calendar, passed = (part / unit for part in self.clock_.path(histories.as_of, horizon * unit))
+        times, weights = self._discounted_times(histories.as_of, horizon, rate)
         model, distinct = self._predictor(), histories.distinct
-        times, weights = _discounting(calendar, passed, rate, self.params_["alpha"])
-        total = np.exp(-rate * horizon) * model._purchases_if_alive(distinct, 0.0, float(passed[-1]))
+        total = np.zeros(distinct.frequency.size)
         for time, weight in zip(times, weights, strict=True):
             total += weight * model._purchases_if_alive(distinct, 0.0, float(time))
         return distinct.scatter(model._alive_once(distinct) * total)
+
+    def _discounted_times(self, since: date, horizon: float, rate: float) -> tuple[Array, Array]:
+        """Times S_j on the clock and weights such that sum_j w_j E(S_j) are a customer's discounted purchases."""
+        end = self._passed(since, horizon)
+        if rate == 0:
+            return np.array([end]), np.ones(1)
+        unit = days_per_unit(self.time_unit_)
+        calendar, passed = (part / unit for part in self.clock_.path(since, horizon * unit))
+        times, weights = _discounting(calendar, passed, rate, self.params_["alpha"])
+        return np.append(passed[-1], times), np.append(np.exp(-rate * horizon), weights)
 
     def median_time_to_next_purchase(self, summary: Any) -> Array:
         """Calendar time from T by which each customer has bought again with probability one half, shape (n,).

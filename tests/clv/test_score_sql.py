@@ -10,7 +10,6 @@ import pytest
 from regulars.clv import (
     BetaGeoModel,
     CovariateModel,
-    FittedClock,
     GammaGammaModel,
     LeftCensoredModel,
     ModifiedBetaGeoModel,
@@ -19,11 +18,13 @@ from regulars.clv import (
     SeasonalBetaGeoModel,
     SegmentPriorModel,
     SpendCovariateModel,
+    TimeVaryingParetoNBDModel,
     score_customers,
     score_sql,
     score_terms,
 )
-from regulars.sql.errors import ModelError
+from regulars.clv.plain_models import plain_model
+from regulars.sql.errors import ContractError, ModelError
 
 SPEND = GammaGammaModel.from_parameters(p=6.25, q=3.74, v=15.44)
 MODELS = {
@@ -119,40 +120,63 @@ def test_terms_out_of_range_are_refused(given: dict[str, float], word: str) -> N
         score_sql(MODELS["nbd"], None, **given)
 
 
-def _refused_kinds() -> list:
-    base = _base(600).assign(x=np.arange(600) % 2)
-    flat = FittedClock.flat(date(2017, 1, 1), date(2017, 12, 31))
-    seasonal = SeasonalBetaGeoModel.from_parameters(clock=flat, r=0.243, alpha=4.414, a=0.793, b=2.426)
-    # where dropout is not identified a plain NBD predicts, and yet on a seasonal clock
-    seasonal.params_ |= {"a": 0.0, "b": float("nan")}
-    return [
-        CovariateModel("nbd", purchase=["x"]).fit(base),
-        CovariateModel("bg_nbd", purchase=["x"]),
-        SegmentPriorModel("nbd", ["x"]).fit(base),
-        SegmentPriorModel("nbd", ["x"]),
-        seasonal,
-        LeftCensoredModel("bg_nbd", window=52, history=52),
-    ]
-
-
 def test_models_without_sql_are_refused_by_name() -> None:
     base = _base(20)
-    for model in _refused_kinds():
-        with pytest.raises(ModelError, match=f"the {model.name} model has no SQL"):
+    varying = TimeVaryingParetoNBDModel.from_parameters({"r": 0.55, "alpha": 10.58, "s": 0.61, "beta": 11.67})
+    with pytest.raises(ModelError, match="has no SQL: its scores follow each customer's covariates period by period"):
+        score_sql(varying, None, horizon=39)
+    with pytest.raises(ModelError, match="read_covariate_paths"):
+        score_terms(varying, base, horizon=39)
+    with pytest.raises(ModelError, match="the gamma_gamma model has no SQL; there is SQL for nbd, bg_nbd"):
+        score_sql(SPEND, None, horizon=39)
+    with pytest.raises(ModelError, match="the bg_nbd model of spend has no SQL"):
+        score_sql(MODELS["nbd"], MODELS["bg_nbd"], horizon=39)
+    unfitted = [
+        NBDModel(),
+        CovariateModel("bg_nbd", purchase=["x"]),
+        SegmentPriorModel("nbd", ["x"]),
+        SeasonalBetaGeoModel(),
+        LeftCensoredModel("bg_nbd", window=52, history=52),
+    ]
+    for model in unfitted:
+        with pytest.raises(ModelError, match="not fitted"):
             score_sql(model, None, horizon=39)
-        with pytest.raises(ModelError, match=f"the {model.name} model has no SQL"):
+        with pytest.raises(ModelError, match="not fitted"):
             score_terms(model, base, horizon=39)
-    spend = SpendCovariateModel(["x"]).fit(_base(600).assign(x=np.arange(600) % 2))
-    with pytest.raises(ModelError, match="gamma_gamma_covariates model of spend has no SQL"):
-        score_sql(MODELS["nbd"], spend, horizon=39)
-    with pytest.raises(ModelError, match="not fitted"):
-        score_sql(NBDModel(), None, horizon=39)
-    with pytest.raises(ModelError, match="not fitted"):
-        score_sql(MODELS["nbd"], GammaGammaModel(), horizon=39)
+    for spend in (GammaGammaModel(), SpendCovariateModel(["x"])):
+        with pytest.raises(ModelError, match="not fitted"):
+            score_sql(MODELS["nbd"], spend, horizon=39)
 
 
-def test_a_covariate_model_without_covariates_is_the_plain_one() -> None:
+def test_a_model_without_covariates_is_written_as_the_plain_one() -> None:
     base = _base(600)
-    model = CovariateModel("nbd").fit(base)
-    found = _run(score_sql(model, None, horizon=39), customer_summary=base)
-    np.testing.assert_allclose(found["expected_orders"], model.expected_purchases(base, 39), rtol=1e-9)
+    for kind in ("nbd", "mbg_nbd", "pareto_nbd"):
+        model, plain = CovariateModel(kind).fit(base), plain_model(kind).fit(base)
+        spend = SpendCovariateModel().fit(base)
+        assert score_sql(model, spend, horizon=39) == score_sql(plain, GammaGammaModel().fit(base), horizon=39)
+        assert score_terms(model, base, horizon=39).equals(score_terms(plain, base, horizon=39))
+
+
+def test_times_that_are_no_whole_days_are_refused() -> None:
+    with pytest.raises(ContractError, match=r"T 38\.86 weeks in row 0 is no whole day"):
+        score_terms(MODELS["bg_nbd"], {"frequency": [2], "recency": [30.0], "T": [38.86]}, horizon=39)
+
+
+def test_times_a_last_bit_apart_are_one_row() -> None:
+    age = 272 / 7
+    found = score_terms(
+        MODELS["bg_nbd"],
+        {"frequency": [2, 2], "recency": [3.0, 3.0], "T": [age, np.nextafter(age, 99.0)]},
+        horizon=39,
+    )
+    assert found["T_days"].to_pylist() == [272]
+
+
+def test_who_is_older_than_the_integral_is_cut_for_has_no_score() -> None:
+    model, base = MODELS["pareto_nbd, beta shorter"], _base(300)
+    script = score_sql(model, SPEND, horizon=39, oldest=0.01)
+    found = _run(script, customer_summary=base, score_terms=score_terms(model, base, horizon=39))
+    expected = model.probability_alive(base)
+    scored = found["probability_alive"].notna().to_numpy()
+    assert 0 < scored.sum() < len(base)
+    np.testing.assert_allclose(found["probability_alive"][scored], expected[scored], rtol=1e-9)

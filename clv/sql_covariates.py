@@ -1,0 +1,235 @@
+"""Static covariates as SQL: the design matrix of a fit written out, and each customer's own parameters by it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .design_matrix import MISSING_LEVEL, Covariate, Design, _columns, _factorised
+from .sql_forms import form_of, identifier, macro, number, text
+from .sql_rows import ScoreRows, distinct_rows, given_alive, require_key_names, terms_table, whole_days
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .covariates import CovariateModel
+    from .spend_covariates import SpendCovariateModel
+
+# Pareto/NBD: the integral over the time of leaving is cut finely enough for numbers that shorten alpha or beta by e^8.
+_ALLOWED_FOR_NUMBERS = 8.0
+# So many levels an error names.
+_NAMED_LEVELS = 12
+
+_NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("UHUGEINT", "BIGNUM", "FLOAT", "DOUBLE", '"NULL"'),
+)
+
+
+@dataclass(frozen=True)
+class SpendLevel:
+    """How many times as much as at the base a customer spends.
+
+    Attributes
+    ----------
+    columns
+        ``spend_level`` -> SQL over ``g``; empty where all spend alike.
+    macros
+        Statements that it needs.
+
+    Examples
+    --------
+    >>> SpendLevel().columns
+    {}
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    macros: tuple[str, ...] = ()
+
+
+def covariate_rows(model: "CovariateModel", horizon: float, rate: float, oldest: float, _as_of: Any) -> ScoreRows:
+    """Read customers with parameters of their own, ``own_<parameter>`` of their covariates."""
+    names = [covariate.name for covariate in model.design_.covariates]
+    require_key_names("covariate", names)
+    plain = form_of(model._predictor(), horizon, rate, oldest)
+    effects, of_column = model._effects(), _by_column(model.design_)
+    moved: dict[str, dict[str, list[float]]] = {}
+    for name, predictor, factor, column in zip(
+        effects.names, effects.predictor, effects.factor, effects.column, strict=True
+    ):
+        covariate = of_column[column]
+        parameter = model.parameter_names[predictor]
+        if parameter in plain.parameters:  # without dropout only the rate of purchase is moved
+            shifts = moved.setdefault(parameter, {}).setdefault(covariate.name, [])
+            shifts.append(float(factor) * model.coefficients_[name])
+    by_name = {covariate.name: covariate for covariate in model.design_.covariates}
+    parameters: dict[str, float | str] = dict(plain.parameters)
+    macros = [_known_value("covariate", covariate) for covariate in model.design_.covariates]
+    columns = {}
+    reach = plain.reach
+    for parameter, shifts in moved.items():
+        formula = _shift("covariate", [(by_name[name], values) for name, values in shifts.items()])
+        value = f"nullif({number(float(plain.parameters[parameter]))} * exp({formula}), 0.0::DOUBLE)"
+        macros.append(macro(f"own_{parameter}", [identifier(name) for name in shifts], value))
+        columns[parameter] = f"own_{parameter}({', '.join(f'g.{identifier(name)}' for name in shifts)})"
+        parameters[parameter] = parameter
+        if parameter in ("alpha", "beta"):
+            lowest = sum(_lowest(by_name[name], values) for name, values in shifts.items())
+            reach = max(reach, oldest / (float(plain.parameters[parameter]) * np.exp(lowest)))
+    keys = {}
+    if plain.kind != "nbd":
+        for i, covariate in enumerate(model.design_.covariates):
+            columns[f"key_{i + 1}"] = f"{_macro_of('covariate', covariate)}(g.{identifier(covariate.name)})"
+            keys[covariate.name] = f"key_{i + 1}"
+    form = type(plain)(plain.kind, parameters, plain.horizon, plain.discounted, reach)
+    said = (f"The table of customers needs the covariates {', '.join(names)} beside the columns of customer_summary.",)
+    return ScoreRows(form, said, tuple(macros), columns=columns, keys=keys)
+
+
+def covariate_terms(model: "CovariateModel", summary: Any, horizon: float, rate: float) -> "pa.Table":
+    """``score_terms`` by frequency, T and the covariates."""
+    histories = model.histories(summary)
+    values = covariate_values(model.design_, summary)
+    require_key_names("covariate", list(values))
+    days = whole_days(histories.T, model.time_unit_)
+    rows = distinct_rows({"frequency": histories.frequency, "T_days": days, **values})
+    predictor, few = model._ready(histories.take(rows))
+    keys = {name: _arrow(column[rows]) for name, column in values.items()}
+    found = given_alive(predictor, few, horizon, rate)
+    return terms_table(histories.frequency[rows], days[rows], keys, found)
+
+
+def covariate_values(design: Design, frame: Any) -> dict[str, np.ndarray]:
+    """Each covariate as the script tells customers apart by it, (n,): the text of a level, or a number; None for none.
+
+    Examples
+    --------
+    >>> frame = {"club": [True, False], "age": [30, 40]}
+    >>> found = covariate_values(Design.of(frame, ["club", "age"], np.array([1.0, 2.0])), frame)
+    Traceback (most recent call last):
+    ...
+    regulars.sql.errors.ModelError: covariates 'club[True]', 'age' are collinear: ...
+    """
+    columns = _columns(frame, [covariate.name for covariate in design.covariates])
+    found = {}
+    for covariate in design.covariates:
+        series = columns[covariate.name]
+        if covariate.base is None:
+            found[covariate.name] = series.to_numpy(dtype=float, na_value=np.nan) + 0.0
+        else:
+            code, levels = _factorised(series)
+            found[covariate.name] = np.array([*levels, MISSING_LEVEL], dtype=object)[code]
+    return found
+
+
+def spend_level(model: "SpendCovariateModel") -> SpendLevel:
+    """How a customer's level of spend follows from the covariates, ``spend_level`` of them."""
+    values = list(model.coefficients_.values())
+    covariates, shifts = model.design_.covariates, []
+    require_key_names("covariate", [covariate.name for covariate in covariates])
+    for covariate in covariates:
+        shifts.append((covariate, values[: len(covariate.columns)]))
+        values = values[len(covariate.columns) :]
+    names = [identifier(covariate.name) for covariate in covariates]
+    made = [_known_value("spend covariate", covariate) for covariate in covariates]
+    made.append(macro("spend_level", names, f"exp({_shift('spend covariate', shifts)})"))
+    return SpendLevel({"spend_level": f"spend_level({', '.join(f'g.{name}' for name in names)})"}, tuple(made))
+
+
+# ---------------------------------------------------------------- one covariate
+
+
+def spelt_level(given: str) -> str:
+    """SQL of a level's text as Python spells it: True and False of a BOOLEAN."""
+    truth = f"CASE CAST({given} AS VARCHAR) WHEN 'true' THEN 'True' WHEN 'false' THEN 'False' END"
+    return f"CASE WHEN typeof({given}) = 'BOOLEAN' THEN {truth} ELSE CAST({given} AS VARCHAR) END"
+
+
+def missing(given: str) -> str:
+    """SQL that says whether there is no value: NULL, or NaN of a float column (a text 'nan' is a value)."""
+    number_of = f"coalesce(TRY_CAST({given} AS DOUBLE), 0.0::DOUBLE)"
+    return f"({given} IS NULL OR (typeof({given}) IN ('FLOAT', 'DOUBLE') AND isnan({number_of})))"
+
+
+def refusal(*parts: str) -> str:
+    """SQL that ends the statement with an error of literals and expressions."""
+    return f"error({' || '.join(parts)})"
+
+
+def _by_column(design: Design) -> list[Covariate]:
+    """The covariate of each column of the design matrix."""
+    return [covariate for covariate in design.covariates for _ in covariate.columns]
+
+
+def _macro_of(what: str, covariate: Covariate) -> str:
+    return identifier(f"{what} {covariate.name}")
+
+
+def _known_value(what: str, covariate: Covariate) -> str:
+    """A macro that gives a covariate's level or number, or an error that names it."""
+    name = repr(covariate.name)
+    none = refusal(
+        text(
+            f"covariate {name} is missing for a customer; complete it, or fit with missing='own_level', which makes "
+            "those a level of their own"
+        )
+    )
+    if covariate.base is None:
+        return macro(_macro_of(what, covariate), ("given",), _known_number(name, covariate, none))
+    known = (*covariate.levels, covariate.base)
+    rest = f" and {len(known) - _NAMED_LEVELS} more" if len(known) > _NAMED_LEVELS else ""
+    seen = ", ".join(sorted(known)[:_NAMED_LEVELS]) + rest
+    level = spelt_level("given")
+    unseen = refusal(text(f"covariate {name} has the level '"), level, text(f"'; the fit has seen {seen}"))
+    listed = ", ".join(text(one) for one in sorted(known))
+    formula = f"""CASE
+    WHEN {missing("given")} THEN {text(MISSING_LEVEL) if MISSING_LEVEL in known else none}
+    WHEN {level} IN ({listed}) THEN {level}
+    ELSE {unseen}
+  END"""
+    return macro(_macro_of(what, covariate), ("given",), formula)
+
+
+def _known_number(name: str, covariate: Covariate, none: str) -> str:
+    kind = "typeof(given)"
+    is_number = f"({kind} IN ({', '.join(text(one) for one in _NUMBERS)}) OR {kind} LIKE 'DECIMAL(%')"
+    value = "TRY_CAST(given AS DOUBLE)"
+    other = refusal(text(f"covariate {name} was a number in the fit and is "), kind, text(" here"))
+    return f"""CASE
+    WHEN NOT {is_number} THEN {other}
+    WHEN {missing("given")} THEN {"NULL" if covariate.own_level else none}
+    WHEN isinf({value}) THEN {refusal(text(f"covariate {name} is infinite for a customer; it must be finite"))}
+    ELSE {value}
+  END"""
+
+
+def _shift(what: str, shifts: Sequence[tuple[Covariate, Sequence[float]]]) -> str:
+    """The sum of coefficients times columns, over the arguments of those names."""
+    parts = []
+    for covariate, values in shifts:
+        known = f"{_macro_of(what, covariate)}({identifier(covariate.name)})"
+        if covariate.base is not None:
+            cases = "".join(
+                f" WHEN {text(level)} THEN {number(value)}"
+                for level, value in zip(covariate.levels, values, strict=True)
+            )
+            # NULL is no level: it has ended the statement, or is spelt out
+            parts.append(f"CASE {known}{cases} ELSE 0.0::DOUBLE END")
+            continue
+        at = f"{number(values[0])} * ({known} - {number(covariate.centre)})"
+        parts.append(f"coalesce({at}, {number(values[1])})" if covariate.own_level else at)
+    return "\n    + ".join(parts)
+
+
+def _lowest(covariate: Covariate, values: Sequence[float]) -> float:
+    """The least that a covariate adds to a logarithm; of a number what is allowed for."""
+    if covariate.base is None:
+        return -_ALLOWED_FOR_NUMBERS if any(values) else 0.0
+    return min(0.0, *values)
+
+
+def _arrow(column: np.ndarray) -> "pa.Array":
+    import pyarrow as pa
+
+    return pa.array(column, pa.string()) if column.dtype == object else pa.array(column, from_pandas=True)
