@@ -158,7 +158,7 @@ def main(arguments: list[str]) -> None:
         for shop in SHOPS:
             print(shop_section(shop, options.small, "printed").markdown(), flush=True)
     if not options.which or "million" in options.which:
-        print(million_section(20_000 if options.small else 1_000_000, "printed").markdown(), flush=True)
+        print(million_section(3_000 if options.small else 1_000_000, "printed").markdown(), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ def import_section(runs: int = 5) -> Section:
             "",
         ),
     ):
-        took = [_seconds_of(command) for _ in range(runs + 1)][1:]
+        warm_ups = 1 if runs > 1 else 0
+        took = [_seconds_of(command) for _ in range(warm_ups + runs)][warm_ups:]
         rows.append((what, seconds(statistics.median(took)), target))
     return Section(
         name="imports",

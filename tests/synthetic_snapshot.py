@@ -56,11 +56,12 @@ def write_snapshot(
     settings = {"shop": {"currency": currency}, "value": {"horizon": 52, "time_unit": "week", "margin": 0.3}}
     settings["campaigns"] = campaigns.campaign_settings()
     house = Warehouse(warehouse)
-    with house.lock(), house.stage(run_id) as writer:
+    # one connection for all tables: opening one takes longer than typing a table
+    with house.lock(), house.stage(run_id) as writer, duckdb.connect(config={"threads": 1}) as connection:
         facts = {}
         for name, columns in tables.items():
             if name not in without:
-                rows = _typed(name, columns)
+                rows = _typed(connection, name, columns)
                 facts[name] = writer.write_table(name, rows.to_batches(), rows.schema)
         models = {name: writer.write_text(f"models/{name}.json", text) for name, text in beside.model_texts().items()}
         prices.save_plans(writer.path, as_of)
@@ -88,14 +89,15 @@ def _beside(name: str) -> ModuleType:
     return module
 
 
-def _typed(name: str, columns: dict) -> pa.Table:
+def _typed(connection: duckdb.DuckDBPyConnection, name: str, columns: dict) -> pa.Table:
     given = pa.table(columns)
     casts = ", ".join(
         f'CAST("{column.name}" AS {column.type}) AS "{column.name}"' for column in contract.OUTPUT_TABLES[name].columns
     )
-    with duckdb.connect() as connection:
-        connection.register("given", given)
-        return connection.sql(f"SELECT {casts} FROM given").to_arrow_table()
+    connection.register("given", given)
+    typed = connection.sql(f"SELECT {casts} FROM given").to_arrow_table()
+    connection.unregister("given")
+    return typed
 
 
 def _customer_tables(rng, n: int, as_of: date, *, awkward: bool) -> dict[str, dict]:
