@@ -295,8 +295,8 @@ class _Job:
         except WarehouseError:
             return None
 
-    def _leave_tracking(self, tracked: "pa.Table") -> list[str]:
-        # beside the snapshot, which stands without it
+    def _leave_tracking(self, tracked: "Mapping[str, pa.Table]") -> list[str]:
+        # beside the snapshot, which stands without them
         try:
             write_tracking(self.warehouse, tracked)
         except WarehouseError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .cold_start import ColdStartModel
     from .covariate_paths import CovariatePaths, read_covariate_paths
     from .covariates import CovariateModel
-    from .drift import hold_predictions
+    from .drift import hold_no_order, hold_predictions
     from .evaluate import ModelReport, evaluate_models
     from .fitted_clock import FittedClock
     from .gamma_gamma import GammaGammaModel, fit_spend
@@ -99,6 +99,7 @@ _MODULES = {
     "forecast_churn": "churn_forecast",
     "from_lifetimes": "lifetimes_bridge",
     "gap_data": "churn_data",
+    "hold_no_order": "drift",
     "hold_predictions": "drift",
     "holdout_summary": "summary",
     "known_at_start": "gaps",
@@ -187,6 +188,7 @@ __all__ = [
     "forecast_churn",
     "from_lifetimes",
     "gap_data",
+    "hold_no_order",
     "hold_predictions",
     "holdout_summary",
     "known_at_start",

@@ -1,15 +1,16 @@
 """Old predictions held against what has come since: totals with their intervals, calibration by tenth, and drift."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from ..sql.contract import PREDICTION_TRACKING
+from ..sql.contract import CHURN_TRACKING, PREDICTION_TRACKING
 from ..sql.errors import ContractError, ModelError
 from ..sql.frames import contract_table
-from .arguments import require_day
+from .arguments import require_count, require_day
 from .columns import read_columns
 from .evaluate import sums_by_tenth
 from .portfolio import portfolio_value
@@ -130,6 +131,88 @@ def hold_predictions(
             "money_low": of_total(total.value_low),
             "money_high": of_total(total.value_high),
             "drift": [drift, *[""] * len(some)],
+        },
+    )
+
+
+def hold_no_order(
+    probability: Any, orders: Any, *, predicted_on: date, horizon_days: int, run_id: str = "", chosen: str = ""
+) -> "pa.Table":
+    """Hold P(no order in a horizon that has passed) against who has ordered in it.
+
+    Parameters
+    ----------
+    probability : array, shape (n,)
+        P(no order in the horizon) of each customer, as it was said then.
+    orders : array, shape (n,)
+        Purchase days of each in the horizon.
+    predicted_on : date
+        As-of date of the prediction.
+    horizon_days : int
+        How far ahead it spoke.
+    run_id, chosen : str
+        The run that predicted, and whose probability it was.
+
+    Returns
+    -------
+    pyarrow.Table
+        In the shape of ``contract.CHURN_TRACKING``: the total, with a 99% interval, as decile 0, and each tenth of the
+        customers by probability. ``drift`` of the total is "no order" where the actual share lies outside its interval
+        and is off by more than 10% of the rarer of the two outcomes.
+
+    Raises
+    ------
+    ContractError
+        Lengths differ, there are no customers, a probability is none, or an outcome is no count of orders.
+    ModelError
+        ``predicted_on`` is no date, or ``horizon_days`` no count.
+
+    Notes
+    -----
+    Customers order or not independently of each other, so their share has variance sum(p (1 - p)) / n^2. The interval
+    is of twice that: a model learns its level from about as many customers as it speaks of, with as large an error.
+
+    Examples
+    --------
+    >>> said = [0.1] * 200 + [0.7] * 200
+    >>> came = ([0] + [1] * 9) * 20 + ([0] * 9 + [1]) * 20
+    >>> held = hold_no_order(said, came, predicted_on=date(2024, 1, 1), horizon_days=30).to_pylist()
+    >>> [round(held[0][name], 3) for name in ("predicted_share", "actual_share", "share_high")], held[0]["drift"]
+    ([0.4, 0.5, 0.471], 'no order')
+    >>> held[1]["actual_share"], held[10]["actual_share"]
+    (0.1, 0.9)
+    """
+    predicted_on = require_day("predicted_on", predicted_on)
+    days = require_count("horizon_days", horizon_days)
+    read = read_columns({"probability": probability, "orders": orders}, ["probability", "orders"])
+    p, orders = read["probability"], read["orders"]
+    if len(p) != len(orders) or not len(p):
+        raise ContractError(f"{len(p)} probabilities and {len(orders)} of orders; give one of each for every customer")
+    _require_known("probability", p, (p >= 0) & (p <= 1), "from 0 to 1")
+    _require_known("orders", orders, np.isfinite(orders) & (orders >= 0) & (orders == np.floor(orders)), "a count")
+    stayed = (orders == 0).astype(np.float64)
+    predicted, actual = float(p.mean()), float(stayed.mean())
+    wide = float(ndtri((1 + LEVEL) / 2) * np.sqrt(2 * (p * (1 - p)).sum()) / len(p))
+    low, high = max(predicted - wide, 0.0), min(predicted + wide, 1.0)
+    off = abs(actual - predicted) > NOTABLE * min(predicted, 1 - predicted)
+    customers, (said, came) = sums_by_tenth(p, np.ones(len(p)), p, stayed)
+    some = np.flatnonzero(customers)
+    n, none = 1 + len(some), [None] * len(some)
+    return contract_table(
+        CHURN_TRACKING,
+        {
+            "run_id": [run_id] * n,
+            "decile": np.concatenate([[0], some + 1]),
+            "as_of": [predicted_on] * n,
+            "until": [predicted_on + timedelta(days=days)] * n,
+            "horizon_days": [days] * n,
+            "customers": np.concatenate([[len(p)], customers[some]]),
+            "predicted_share": np.concatenate([[predicted], said[some] / customers[some]]),
+            "actual_share": np.concatenate([[actual], came[some] / customers[some]]),
+            "share_low": [low, *none],
+            "share_high": [high, *none],
+            "chosen": [chosen] * n,
+            "drift": ["no order" if off and not low <= actual <= high else "", *[""] * len(some)],
         },
     )
 

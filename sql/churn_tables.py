@@ -71,6 +71,26 @@ CHURN_CALIBRATION = Table(
     ),
 )
 
+CHURN_TRACKING = Table(
+    "churn_tracking",
+    ("run_id", "decile"),
+    "What earlier snapshots said of P(no order in their horizon), once that has passed, held against who ordered.",
+    (
+        Column("run_id", "VARCHAR", "", "The run that predicted"),
+        Column("decile", "BIGINT", "", "0 is everybody; 1 to 10 the tenths by P(no order), 10 the highest"),
+        Column("as_of", "DATE", "", "The date the prediction spoke from"),
+        Column("until", "DATE", "", "Last day of the horizon"),
+        Column("horizon_days", "BIGINT", "days", "How far ahead it spoke"),
+        Column("customers", "BIGINT", "customers", "Those known then and now; who came later is not among them"),
+        Column("predicted_share", "DOUBLE", "share", "Mean of P(no order in the horizon)"),
+        Column("actual_share", "DOUBLE", "share", "Customers without an order in the horizon"),
+        Column("share_low", "DOUBLE", "share", "Lower end of the total's 99% interval; NULL for a tenth"),
+        Column("share_high", "DOUBLE", "share", "Upper end of the same"),
+        Column("chosen", "VARCHAR", "", "Whose probability_no_order it was"),
+        Column("drift", "VARCHAR", "", "'no order' where that lies outside and is off by more than 10%; '' elsewhere"),
+    ),
+)
+
 GAP_LIFE_TABLE = Table(
     "gap_life_table",
     ("purchase", "days"),

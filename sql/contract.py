@@ -24,7 +24,7 @@ from .campaign_tables import (
     CAMPAIGN_VALUES,
     UPLIFT_SCORES,
 )
-from .churn_tables import CHURN_CALIBRATION, CHURN_REPORTS, CUSTOMER_CHURN, GAP_LIFE_TABLE
+from .churn_tables import CHURN_CALIBRATION, CHURN_REPORTS, CHURN_TRACKING, CUSTOMER_CHURN, GAP_LIFE_TABLE
 from .customer_tables import (
     CHECK_RESULTS,
     COHORTS,
@@ -84,6 +84,7 @@ __all__ = [
     "CHECK_RESULTS",
     "CHURN_CALIBRATION",
     "CHURN_REPORTS",
+    "CHURN_TRACKING",
     "COHORTS",
     "CUSTOMERS",
     "CUSTOMER_CHURN",
@@ -144,7 +145,9 @@ INPUT_TABLES: Mapping[str, Table] = MappingProxyType(
 SECTIONS: Mapping[str, str] = MappingProxyType({n: "orders" if n == "order_lines" else n for n in INPUT_TABLES})
 
 # Kept beside the snapshots: what depends on the runs before.
-BESIDE_TABLES: Mapping[str, Table] = MappingProxyType({PREDICTION_TRACKING.name: PREDICTION_TRACKING})
+BESIDE_TABLES: Mapping[str, Table] = MappingProxyType(
+    {table.name: table for table in (PREDICTION_TRACKING, CHURN_TRACKING)}
+)
 
 # What a snapshot holds, in the order in which it is built.
 OUTPUT_TABLES: Mapping[str, Table] = MappingProxyType(

@@ -212,6 +212,7 @@ CREATE OR REPLACE VIEW markdown_plan AS FROM read_parquet(getvariable('run') || 
 
 -- Beside the snapshots.
 CREATE OR REPLACE VIEW prediction_tracking AS FROM read_parquet(getvariable('warehouse') || '/prediction_tracking.parquet');
+CREATE OR REPLACE VIEW churn_tracking AS FROM read_parquet(getvariable('warehouse') || '/churn_tracking.parquet');
 
 -- Input tables, read from the files behind the snapshot where they still lie.
 SET VARIABLE input = (

@@ -1,9 +1,8 @@
 """Models answers what produced the numbers, and whether earlier ones came true."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -18,6 +17,8 @@ from ..components import deciles, model_versions, states
 from ..components.aria import aria
 from ..components.clicks import is_click
 from ..components.figure import figure
+from ..components.model_table import model_table, named
+from ..components.past_predictions import past_predictions
 from ..components.provenance import Source, disclosure
 from ..components.tracking import model_name
 from ..components.url_state import UrlField, keep_in_url, url_store
@@ -202,7 +203,7 @@ def register(app: Dash, data: "AppData") -> None:
 
     for name, part in (
         ("league", _league),
-        ("past", _past),
+        ("past", past_predictions),
         ("fitted", _fitted),
         ("notes", _notes),
         ("manifest", _manifest),
@@ -316,7 +317,7 @@ def _league(data: "SnapshotData") -> list[Component] | Component:
     heads = ("Model", "RMSE", "MAE", "Total", "Top tenth", "Log-likelihood")
     body = [
         [
-            _named(row["model"], row["note"] or ("naive baseline" if row["is_baseline"] else "")),
+            named(row["model"], row["note"] or ("naive baseline" if row["is_baseline"] else "")),
             _digits(row["rmse"], 3),
             _digits(row["mae"], 3),
             _signed(row["total_error"]),
@@ -333,7 +334,7 @@ def _league(data: "SnapshotData") -> list[Component] | Component:
         model=model_versions.named_versions(data, [row["model"] for row in answer.records]),
     )
     return [
-        _table(heads, body, "Models and baselines", best=0, meanings=_MEANINGS),
+        model_table(heads, body, "Models and baselines", best=0, meanings=_MEANINGS),
         cards.footer(html.P(data.verdict), disclosure("Models and baselines", source)),
     ]
 
@@ -354,46 +355,6 @@ def _deciles(data: "SnapshotData", shown: Any, scheme: theme.Scheme) -> list[Com
         model=model_versions.named_versions(data, chosen),
     )
     return [figure(drawn, says, height=_HEIGHT), cards.footer(html.P(says), disclosure("Tenths", source))]
-
-
-def _past(data: "SnapshotData") -> list[Component] | Component:
-    answer = data.beside("prediction_tracking")
-    totals = [row for row in answer.records if row["decile"] == 0]
-    if not totals:
-        return states.state(
-            "Nothing to hold against yet",
-            "An earlier snapshot has to be a week old before what came can be held against what it foretold.",
-            compact=True,
-        )
-    orders = ("Orders foretold", "came", "99% interval")
-    heads = ("Snapshot of", "Until", "Customers", *orders, "Money foretold", "came", "99% interval", "Verdict")
-    body = [
-        [
-            _named(formats.day(row["as_of"]), f"run {row['run_id'][:8]}"),
-            formats.day(row["until"]),
-            formats.count(row["customers"]),
-            formats.count(row["predicted_orders"]),
-            formats.count(row["actual_orders"]),
-            f"{formats.count(row['orders_low'])} – {formats.count(row['orders_high'])}",
-            formats.money(row["predicted_money"], data.currency, short=True),
-            formats.money(row["actual_money"], data.currency, short=True),
-            f"{formats.money(row['money_low'], data.currency, short=True)} – "
-            f"{formats.money(row['money_high'], data.currency, short=True)}",
-            f"drift: {row['drift']}" if row["drift"] else "as foretold",
-        ]
-        for row in totals
-    ]
-    drifted = [row for row in totals if row["drift"]]
-    says = (
-        f"{len(drifted)} of {len(totals)} earlier snapshots lie outside their interval and are off by more than 10%."
-        if drifted
-        else f"All {len(totals)} earlier snapshots came true within their intervals or 10%."
-    )
-    source = Source.of(data, answer.sql, meaning="Customers known at each snapshot: what it foretold, what came.")
-    return [
-        _table(heads, body, "Predictions of earlier snapshots"),
-        cards.footer(html.P(says), disclosure("Predictions of earlier snapshots", source)),
-    ]
 
 
 def _fitted(data: "SnapshotData") -> list[Component] | Component:
@@ -417,7 +378,7 @@ def _fitted(data: "SnapshotData") -> list[Component] | Component:
             [str(parameter), *(_significant(row[column]) for column in ("estimate", "standard_error")), _between(row)]
             for parameter, row in summary.iterrows()
         ]
-        parts.append(_table(("", "Estimate", "Std. error", "95% interval"), body, model_name(name)))
+        parts.append(model_table(("", "Estimate", "Std. error", "95% interval"), body, model_name(name)))
         if message := getattr(model, "message_", ""):
             parts.append(html.P(message, className="caution"))
     if not parts:
@@ -490,7 +451,7 @@ def _runs(data: "SnapshotData") -> Component:
     heads = ("As of", "Run", "Published (UTC)", "Customers", "Model", "regulars")
     body = [
         [
-            _named(_day_of(row), "current" if row["current"] else ""),
+            named(_day_of(row), "current" if row["current"] else ""),
             row["run_id"],
             row["published"] or "–",
             formats.count(row["customers"]),
@@ -499,7 +460,7 @@ def _runs(data: "SnapshotData") -> Component:
         ]
         for row in rows
     ]
-    return _table(heads, body, "Runs")
+    return model_table(heads, body, "Runs")
 
 
 def _day_of(row: Mapping[str, Any]) -> str:
@@ -523,38 +484,11 @@ def _differences(data: "SnapshotData", first: Any, second: Any) -> Component:
     heads = ("What", *(f"Run {run.run_id[:8]}" for run in chosen if run))
     more = f"The first {len(shown)} of {len(rows):,} differences." if len(rows) > len(shown) else ""
     return html.Div(
-        [html.Div(_table(heads, body, "Differences"), className="tall"), html.P(more, className="question")]
+        [html.Div(model_table(heads, body, "Differences"), className="tall"), html.P(more, className="question")]
     )
 
 
 # ---- how it is written ----------------------------------------------------------------------------------------------
-
-
-def _table(
-    heads: Sequence[str],
-    body: Sequence[Sequence[Any]],
-    label: str,
-    *,
-    best: int | None = None,
-    meanings: Mapping[str, str] = MappingProxyType({}),
-) -> Component:
-    head = [
-        html.Th(name, scope="col", title=meanings.get(name), className="num" if place else None) if name else html.Td()
-        for place, name in enumerate(heads)
-    ]
-    rows = [
-        html.Tr(
-            [html.Th(cells[0], scope="row"), *(html.Td(cell, className="num") for cell in cells[1:])],
-            className="strong" if place == best else None,
-        )
-        for place, cells in enumerate(body)
-    ]
-    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="table models-table")
-    return html.Div(table, className="table-scroll", tabIndex=0, role="region", **aria(label=label))
-
-
-def _named(name: str, note: str) -> list[Any]:
-    return [model_name(name) if name.islower() else name, html.Span(note, className="table-note") if note else None]
 
 
 def _digits(value: float | None, digits: int) -> str:
@@ -583,7 +517,7 @@ def report(data: "SnapshotData", search: str) -> list[tuple[str, Component]]:
     asked: list[tuple[str, Any]] = [
         ("Which model predicts best?", lambda: _league(data)),
         ("Where is it off?", lambda: _deciles(data, shown, "light")),
-        ("Did earlier snapshots come true?", lambda: _past(data)),
+        ("Did earlier snapshots come true?", lambda: past_predictions(data)),
         ("Fitted models", lambda: _fitted(data)),
         ("What the build wants you to know", lambda: _notes(data)),
         ("Lineage", lambda: _lineage(data, table)),

@@ -1,5 +1,6 @@
 """Each build looks back: what earlier runs predicted, and what has come since."""
 
+import json
 from datetime import date
 
 import pyarrow.parquet as pq
@@ -16,11 +17,11 @@ def growing(shop_at, tmp_path, lines_by_month):
     """Builds a shop's snapshot of its months up to one, and returns the result and the tracking."""
     shop = shop_at(tmp_path / "shop")
 
-    def grow(until: str, change=lambda rows: rows):
+    def grow(until: str, change=lambda rows: rows, **sections):
         for month, rows in lines_by_month.items():
             if month <= until and not (shop.folder / "orders" / f"{month}.parquet").exists():
                 shop.write_month(month, change(rows))
-        result = run_build(shop.settings(), progress=False)
+        result = run_build(shop.settings(**sections), progress=False)
         return result, Warehouse(shop.folder / "warehouse").beside("prediction_tracking").to_pylist()
 
     return grow
@@ -100,3 +101,54 @@ def test_nothing_half_written_is_left_beside_the_runs(growing):
     beside = result.snapshot.path.parent.parent
     assert [file.name for file in beside.glob(".prediction*")] == []
     assert pq.read_schema(beside / "prediction_tracking.parquet").names == list(PREDICTION_TRACKING.column_names)
+
+
+CHURN = {"churn": {"horizon_days": 60, "model": "kaplan_meier", "choose": False, "explained": 0}}
+
+
+def _no_order(result):
+    return Warehouse(result.snapshot.path.parent.parent).beside("churn_tracking").to_pylist()
+
+
+def test_no_order_is_held_against_who_ordered_once_the_horizon_has_passed(growing):
+    first, _ = growing("2025-06", **CHURN)
+    assert _no_order(first) == []
+    soon, _ = growing("2025-07", **CHURN)
+    assert _no_order(soon) == []  # 31 of 60 days have passed
+    late, _ = growing("2025-08", **CHURN)
+    held = _no_order(late)
+    assert {(row["run_id"], row["as_of"], row["horizon_days"]) for row in held} == {
+        (first.snapshot.run_id, first.snapshot.as_of, 60)
+    }
+    until = held[0]["until"]
+    assert (until - first.snapshot.as_of).days == 60
+    # counted again from the days of today's snapshot, and the probabilities that the first one published
+    came = {
+        row["customer_id"]
+        for row in late.snapshot.read("customer_days").to_pylist()
+        if first.snapshot.as_of < row["day"] <= until
+    }
+    said = {r["customer_id"]: r["probability_no_order"] for r in first.snapshot.read("customer_churn").to_pylist()}
+    assert held[0]["customers"] == len(said)
+    assert held[0]["actual_share"] == pytest.approx(sum(customer not in came for customer in said) / len(said))
+    assert held[0]["predicted_share"] == pytest.approx(sum(said.values()) / len(said))
+    assert [row["decile"] for row in held] == list(range(11))
+    assert sum(row["customers"] for row in held[1:]) == len(said)
+
+
+def test_a_base_that_stays_away_is_drift_and_said_and_a_run_without_the_table_is_passed_over(growing):
+    first, _ = growing("2025-06", **CHURN)
+    # one of a version that had no churn
+    manifest = first.snapshot.path / "manifest.json"
+    old = Warehouse(first.snapshot.path.parent.parent).snapshot(first.snapshot.run_id)
+    growing("2025-07", **CHURN)
+    tables = json.loads(manifest.read_text())
+    del tables["tables"]["customer_churn"]
+    manifest.write_text(json.dumps(tables))
+    result, _ = growing("2025-10", lambda rows: rows[:3] if rows[0]["ordered_at"] < "2025-10" else rows, **CHURN)
+    said = [warning for warning in result.warnings if "no order" in warning]
+    assert any(warning.endswith(f"hold no customer_churn: {old.run_id}") for warning in said)
+    assert any("drift:" in warning and "placed no order in the 60 days from 2025-07" in warning for warning in said)
+    held = _no_order(result)
+    assert held[0]["drift"] == "no order"
+    assert held[0]["actual_share"] > held[0]["share_high"]

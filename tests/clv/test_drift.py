@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from regulars.clv import BetaGeoModel, CovariateModel, GammaGammaModel, NBDModel
+from regulars.clv import BetaGeoModel, CovariateModel, GammaGammaModel, NBDModel, hold_no_order
 from regulars.clv.drift import LEVEL, NOTABLE, hold_predictions
 from regulars.sql.errors import ContractError, ModelError
 
@@ -134,3 +134,73 @@ def test_days_are_read_as_they_are_written():
     for wrong in (None, 5, "soon", "2024-07-01T12:00"):
         with pytest.raises(ModelError, match=r"until is .*; it must be a day"):
             hold_predictions(model, None, base, orders, money, predicted_on=date(2024, 1, 1), until=wrong)
+
+
+def _no_order(seed: int, n: int = 2_000, *, more: float = 1.0):
+    """What NBD, fitted, says of no order in the next four weeks, and what the four weeks bring at ``more`` the rate."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(PARAMS["r"], 1 / PARAMS["alpha"], n)
+    frequency = rng.poisson(rate * 52)
+    base = {"frequency": frequency, "recency": np.where(frequency > 0, 50.0, 0.0), "T": np.full(n, 52.0)}
+    return _model(base).probability_no_purchase(base, 4.0), rng.poisson(rate * 4 * more)
+
+
+@pytest.mark.parametrize("n", [200, 2_000])
+def test_no_order_raises_no_alarm_where_the_world_goes_on(n):
+    inside = alarms = 0
+    for seed in range(40):
+        p, orders = _no_order(seed, n)
+        (total,) = hold_no_order(p, orders, predicted_on=date(2024, 1, 1), horizon_days=28).slice(0, 1).to_pylist()
+        inside += total["share_low"] <= total["actual_share"] <= total["share_high"]
+        alarms += total["drift"] != ""
+    # 99% intervals: three misses in 40 would have a chance below 1%
+    assert inside >= 38
+    # and an alarm is a miss that is large besides: one in 40 would not be odd
+    assert alarms <= 1
+
+
+@pytest.mark.parametrize("more", [0.4, 2.0])
+def test_no_order_drifts_with_the_pace(more):
+    p, orders = _no_order(1, more=more)
+    held = hold_no_order(
+        p, orders, predicted_on=date(2024, 1, 1), horizon_days=28, run_id="r", chosen="nbd"
+    ).to_pylist()
+    assert [row["drift"] for row in held] == ["no order", *[""] * 10]
+    assert {(row["run_id"], row["chosen"], row["until"]) for row in held} == {("r", "nbd", date(2024, 1, 29))}
+
+
+def test_shares_of_the_tenths_are_those_of_sorted_customers():
+    p, orders = _no_order(2)
+    p = p + np.linspace(0, 1e-6, len(p))  # none equal: a tenth is 200 customers in a row
+    held = hold_no_order(p, orders, predicted_on=date(2024, 1, 1), horizon_days=28).to_pylist()
+    tenths = np.argsort(p).reshape(10, 200)
+    np.testing.assert_allclose([row["predicted_share"] for row in held[1:]], p[tenths].mean(axis=1), rtol=1e-9)
+    np.testing.assert_allclose([row["actual_share"] for row in held[1:]], (orders == 0)[tenths].mean(axis=1), rtol=1e-9)
+    assert held[0]["predicted_share"] == pytest.approx(p.mean())
+    assert held[0]["actual_share"] == (orders == 0).mean()
+
+
+def test_the_rarer_outcome_is_the_measure_of_a_large_miss():
+    # of a base of which 97% stay away, 99% and 95% is a third and five thirds of the orders
+    p = np.full(20_000, 0.97)
+    for stay, drift in ((0.99, "no order"), (0.95, "no order"), (0.968, "")):
+        orders = (np.arange(20_000) >= round(stay * 20_000)).astype(int)
+        held = hold_no_order(p, orders, predicted_on=date(2024, 1, 1), horizon_days=30)
+        assert held["drift"][0].as_py() == drift
+
+
+@pytest.mark.parametrize(
+    ("p", "orders", "said"),
+    [
+        ([0.5, 1.2], [0, 1], "probability is 1.2 for the customer in row 1"),
+        ([0.5, np.nan], [0, 1], "probability is nan"),
+        ([0.5, 0.5], [0, -1], "orders is -1"),
+        ([0.5], [0, 1], "1 probabilities and 2 of orders"),
+        ([], [], "0 probabilities"),
+    ],
+)
+def test_what_is_no_probability_is_refused(p, orders, said):
+    with pytest.raises(ContractError, match=said):
+        hold_no_order(np.array(p), np.array(orders), predicted_on=date(2024, 1, 1), horizon_days=30)
+    with pytest.raises(ModelError, match=r"horizon_days is 30\.5"):
+        hold_no_order([0.5], [1], predicted_on=date(2024, 1, 1), horizon_days=30.5)

@@ -66,10 +66,10 @@ def test_what_came_of_earlier_predictions(snapshot, house):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from regulars.sql.contract import PREDICTION_TRACKING
+    from regulars.sql.contract import CHURN_TRACKING, PREDICTION_TRACKING
     from regulars.sql.frames import contract_table
 
-    assert "has to be a week old" in text_of(models._past(snapshot))
+    assert "has to be a week old" in text_of(models.past_predictions(snapshot))
     columns = {name: pa.nulls(1) for name in PREDICTION_TRACKING.column_names} | {
         "run_id": ["5eed000000000000"], "decile": [0], "as_of": [date(2017, 11, 30)], "until": [date(2017, 12, 31)],
         "customers": [2_800], "predicted_orders": [1234.0], "actual_orders": [1500.0], "orders_low": [1100.0],
@@ -77,14 +77,26 @@ def test_what_came_of_earlier_predictions(snapshot, house):
         "money_high": [9900.0], "drift": ["orders"],
     }  # fmt: skip
     pq.write_table(contract_table(PREDICTION_TRACKING, columns), house / "prediction_tracking.parquet")
-    said = text_of(models._past(AppData(house, threads=1).snapshot()))
+    said = text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
     assert "1,234" in said
     assert "1,500" in said
     assert "drift: orders" in said
     assert "1 of 1 earlier snapshots lie outside" in said
+    assert "P(no order)" not in said
+    tenth = {"run_id": "5eed000000000000", "as_of": date(2017, 11, 30), "until": date(2017, 12, 30), "horizon_days": 30}
+    shares = [(0, 2_800, 0.25, 0.317, 0.23, 0.27, "no order"), (1, 280, 0.01, 0.02, None, None, "")]
+    shares.append((10, 280, 0.93, 0.95, None, None, ""))
+    names = ("decile", "customers", "predicted_share", "actual_share", "share_low", "share_high", "drift")
+    rows = [tenth | {"chosen": "hazard"} | dict(zip(names, row, strict=True)) for row in shares]
+    columns = {name: [row[name] for row in rows] for name in CHURN_TRACKING.column_names}
+    pq.write_table(contract_table(CHURN_TRACKING, columns), house / "churn_tracking.parquet")
+    said = text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
+    assert "P(no order) of 1 of 1 earlier snapshots lies outside" in said
+    for figure in ("25%", "32%", "93%, came 95%", "drift: no order"):
+        assert figure in said
     (house / "prediction_tracking.parquet").write_bytes(b"PAR1 half a file")
     with pytest.raises(WarehouseError, match="regulars build"):
-        models._past(AppData(house, threads=1).snapshot())
+        models.past_predictions(AppData(house, threads=1).snapshot())
 
 
 def test_going_back_points_everybody_to_the_run_and_is_audited(house):
