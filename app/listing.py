@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from ..sql.errors import RegularsError, nearest
+from .url_lists import read_list, write_list
 
 LONGEST_SEARCH = 200
 MOST_SORTS = 3
@@ -216,7 +217,7 @@ class ListFilters:
     def query(self, *, sort: bool = False) -> str:
         """Write it as the query part of a URL, in one canonical order."""
         listing = self.listing
-        pairs = [(key, ",".join(self.choices[key])) for key in listing.choice_of if key in self.choices]
+        pairs = [(key, write_list(self.choices[key])) for key in listing.choice_of if key in self.choices]
         pairs += [(key, str(self.ranges[key])) for key in listing.range_of if key in self.ranges]
         if self.search:
             pairs.append(("q", self.search))
@@ -295,7 +296,7 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 
 def _choices(filter_: ChoiceFilter, text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    names = tuple(dict.fromkeys(read_list(text)))
     if len(names) > MOST_CHOICES:
         raise FilterError(f"{filter_.key}: {len(names)} choices; at most {MOST_CHOICES} are allowed")
     for name in names:

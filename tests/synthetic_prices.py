@@ -137,7 +137,7 @@ def _response(state: ItemState, answer: dict[str, float]) -> dict:
     value = answer.get(state.item, -0.2)
     return {
         "item": state.item,
-        "category": "shirts" if int(state.regular_price or 0) % 2 else "shoes",
+        "category": "shirts" if int(state.regular_price or 0) % 2 else "Shoes, 50% leather",
         "elasticity": value,
         "standard_error": 0.36,
         "lower": value - 0.6,

@@ -13,10 +13,25 @@
     return value === null || value === undefined || value === "" || (Array.isArray(value) && value.length === 0);
   }
 
+  // several values in one key, as app/url_lists.py has them
+  function listed(text) {
+    return text
+      .split(",")
+      .map(function (part) { return part.replace(/%2C/g, ",").replace(/%25/g, "%"); })
+      .filter(Boolean);
+  }
+
+  function asList(values) {
+    return values.map(function (value) { return String(value).replace(/%/g, "%25").replace(/,/g, "%2C"); }).join(",");
+  }
+
   function readField(params, field) {
     var text = params.get(field.key);
     if (field.kind === "list") {
-      return text ? text.split(",").filter(Boolean) : field.default || [];
+      return text ? listed(text) : field.default || [];
+    }
+    if (field.kind === "one") {
+      return text ? listed(text)[0] || field.default : field.default;
     }
     if (field.kind === "low" || field.kind === "high") {
       if (text === null || text.indexOf("..") < 0) {
@@ -40,7 +55,7 @@
       } else if (isEmpty(value) || same(value, field.default)) {
         params.delete(field.key);
       } else {
-        params.set(field.key, Array.isArray(value) ? value.join(",") : String(value));
+        params.set(field.key, Array.isArray(value) || field.kind === "one" ? asList([].concat(value)) : String(value));
       }
     });
     Object.keys(ranges).forEach(function (key) {

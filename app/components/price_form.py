@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote, unquote
 
 import dash_mantine_components as dmc
 from dash import html
@@ -91,7 +90,7 @@ def form(inputs: "PlanInputs", currency: str) -> Component:
                 dmc.MultiSelect(
                     id="price-pick",
                     label="Items",
-                    data=[{"value": coded(name), "label": name} for name in names[:_MOST_PICKED]],
+                    data=[{"value": name, "label": name} for name in names[:_MOST_PICKED]],
                     value=[],
                     searchable=True,
                     limit=50,
@@ -155,7 +154,7 @@ def form(inputs: "PlanInputs", currency: str) -> Component:
                     dmc.MultiSelect(
                         id="price-drop",
                         label="Rules of the settings to leave out",
-                        data=[{"value": coded(words), "label": words} for words in map(table_words, inputs.rules)],
+                        data=[{"value": words, "label": words} for words in map(table_words, inputs.rules)],
                         value=[],
                         clearable=True,
                         hidePickedOptions=True,
@@ -228,7 +227,7 @@ def _rules(values: Mapping[str, Any], inputs: "PlanInputs") -> list[dict[str, An
             own[field.rule] = {"rule": field.rule}
             continue
         own[field.rule] = {"rule": field.rule, field.argument: _argument(field, value)}
-    dropped = {uncoded(word) for word in _words(values.get("drop"), "Rules to leave out")}
+    dropped = set(_words(values.get("drop"), "Rules to leave out"))
     kept = [
         dict(rule)
         for rule in inputs.rules
@@ -258,7 +257,7 @@ def _items(values: Mapping[str, Any], inputs: "PlanInputs", filtered: Sequence[s
         return []
     names = inputs.items["item"].to_pylist()
     known = set(names)
-    wanted = filtered if scope == "filtered" else [uncoded(word) for word in _words(values.get("pick"), "Items")]
+    wanted = filtered if scope == "filtered" else _words(values.get("pick"), "Items")
     chosen = [name for name in wanted if name in known]
     if not chosen:
         raise SettingsError(
@@ -267,22 +266,6 @@ def _items(values: Mapping[str, Any], inputs: "PlanInputs", filtered: Sequence[s
             else "no item is picked; pick one, or plan all items"
         )
     return [] if len(set(chosen)) == len(names) else chosen
-
-
-def coded(name: str) -> str:
-    """Write a name without a comma, which ends a name in the URL.
-
-    Examples
-    --------
-    >>> coded("a,b 50%"), uncoded(coded("a,b 50%"))
-    ('a%2Cb 50%25', 'a,b 50%')
-    """
-    return name.replace("%", quote("%")).replace(",", quote(","))
-
-
-def uncoded(word: str) -> str:
-    """Read what `coded` wrote."""
-    return unquote(word)
 
 
 def _of(inputs: "PlanInputs", rule: str) -> Mapping[str, Any] | None:

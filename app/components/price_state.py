@@ -27,6 +27,7 @@ from ..price_overrides import Override, parse_override
 from ..price_planning import PlanTerms
 from ..price_plans import PlanInputs
 from ..routes import NotThere
+from ..url_lists import read_list
 from . import price_form, states
 from .aria import aria
 
@@ -114,7 +115,7 @@ def terms_of_url(snapshot: "SnapshotData", search: Any, inputs: PlanInputs) -> P
     """Return the terms that the URL holds."""
     values: dict[str, Any] = dict(said(search))
     for name in ("pick", "drop"):
-        values[name] = [word for word in values.get(name, "").split(",") if word]
+        values[name] = list(read_list(values.get(name, "")))
     filtered = _filtered(snapshot, search) if values.get("scope") == "filtered" else ()
     return price_form.terms_of(values, inputs, filtered)
 

@@ -10,6 +10,7 @@ from dash.development.base_component import Component
 
 from ...sql.contract import SEGMENTS
 from .. import formats
+from ..url_lists import read_list
 from .aria import aria
 from .icons import icon
 from .segments import LABELS
@@ -44,7 +45,7 @@ def values_of(asked: Mapping[str, str]) -> list[Any]:
     """
     given = [asked.get(field.key) for field in FIELDS]
     return [
-        field.default if text is None else text.split(",") if field.kind == "list" else text
+        field.default if text is None else list(read_list(text)) if field.kind == "list" else text
         for field, text in zip(FIELDS, given, strict=True)
     ]
 
@@ -52,7 +53,7 @@ def values_of(asked: Mapping[str, str]) -> list[Any]:
 def tool(currency: str, saved: Sequence[str]) -> Component:
     """Return the inputs beside the place where the plan appears; ``saved`` are names of saved segments."""
     groups = [{"group": "Segments", "items": [{"value": name, "label": LABELS[name]} for name in SEGMENTS]}]
-    own = [name for name in saved if name not in SEGMENTS and "," not in name]
+    own = [name for name in saved if name not in SEGMENTS]
     if own:
         groups.append({"group": "Saved", "items": [{"value": name, "label": name} for name in own]})
     money = {"prefix": formats.symbol(currency), "decimalScale": 4}

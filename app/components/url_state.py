@@ -11,15 +11,16 @@ from typing import Any, Literal
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc
 from dash.development.base_component import Component
 
-Kind = Literal["text", "list", "choice", "low", "high"]
+Kind = Literal["text", "list", "one", "choice", "low", "high"]
 
 
 @dataclass(frozen=True)
 class UrlField:
     """One control's property and the key of the URL that holds it.
 
-    ``low`` and ``high`` are the two ends of one range ``key=low..high``; ``scale`` is what a control's number is
-    divided by to become the URL's. ``default`` is left out of the URL.
+    ``list`` is parted by commas (`url_lists`), ``one`` is a list of at most one value. ``low`` and ``high`` are the
+    two ends of one range ``key=low..high``; ``scale`` is what a control's number is divided by to become the URL's.
+    ``default`` is left out of the URL.
     """
 
     key: str

@@ -38,7 +38,7 @@ _NONE = (
 
 FIELDS: tuple[UrlField, ...] = (
     UrlField("status", "price-status", "choice", default=""),
-    UrlField("category", "price-category", "choice", default=""),
+    UrlField("category", "price-category", "one", default=""),
     UrlField("q", "price-search", "text", default=""),
     *price_form.FIELDS,
     UrlField("against", "price-against", "choice", default="build"),

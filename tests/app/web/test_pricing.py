@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ from regulars.app.price_overrides import parse_override
 from regulars.app.price_planning import PlanTerms
 from regulars.app.server import create_server
 from regulars.app.static_html import StaticHtml
+from regulars.app.url_lists import write_list
 from regulars.sql.errors import ModelError, SettingsError
 
 PLAN = "clearance"
@@ -159,12 +161,21 @@ class TestTheForm:
             ({"weeks": "4"}, {}),
             ({"budget": 250}, {"budget": 250.0}),
             ({"cuts": 1}, {"rules": [{"rule": "MaximumStep", "share": 0.3}, {"rule": "MaxMarkdowns", "count": 1}]}),
-            ({"drop": ['{ rule = "MaximumStep"%2C share = 0.3 }']}, {"rules": [{"rule": "MaxMarkdowns", "count": 2}]}),
-            ({"weeks": "2", "scope": "picked", "pick": ["<b>tee</b>%2C 1"]}, {"weeks": 2, "items": ["<b>tee</b>, 1"]}),
+            ({"drop": ['{ rule = "MaximumStep", share = 0.3 }']}, {"rules": [{"rule": "MaxMarkdowns", "count": 2}]}),
+            ({"weeks": "2", "scope": "picked", "pick": ["<b>tee</b>, 1"]}, {"weeks": 2, "items": ["<b>tee</b>, 1"]}),
         ],
     )
     def test_becomes_terms(self, inputs, values, said):
         assert price_form.terms_of(values, inputs).to_dict() == said
+
+    def test_commas_within_names_part_nothing_in_an_address(self, inputs, snapshot, client):
+        asked = "?" + urlencode({"weeks": "2", "scope": "picked", "pick": write_list(["<b>tee</b>, 1", "item 04"])})
+        assert set(price_state.terms_of_url(snapshot, asked, inputs).items) == {"<b>tee</b>, 1", "item 04"}
+        asked = {"category": write_list(["Shoes, 50% leather"]), "end": "200"}
+        found = client.get("/rows/price_items", query_string=asked).get_json()
+        assert {row["category"] for row in found["rows"]} == {"Shoes, 50% leather"}
+        both = client.get("/rows/price_items", query_string={"category": f"shirts,{asked['category']}"}).get_json()
+        assert both["total"] > found["total"] > 0
 
     def test_takes_every_rule_that_has_a_field(self, inputs):
         values = {"apart": "2", "sell": "50", "least": "5", "floor": "-10", "stock": "3", "near": "1", "rise": "yes"}
