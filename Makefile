@@ -41,8 +41,9 @@ lint: setup  ## ruff, types, layers, SQL subset
 bench: setup  ## speed against rivals, into docs/benchmarks.md
 	$(PY) bench/run.py
 
-study: setup  ## long statistical studies, into docs/studies.md
+study: setup  ## long statistical studies, into docs/studies.md, and the properties at length
 	$(PY) bench/study.py
+	CAMPAIGNS=10000 HISTORIES=200 $(PY) -m pytest -q tests/properties
 
 docs: setup  ## data dictionary, query reference and the SQL user's script
 	$(PY) docs/generate.py
