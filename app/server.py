@@ -9,7 +9,7 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
-from flask import Flask
+from flask import Flask, Response, request
 
 from ..sql.errors import RegularsError
 from ..sql.settings import Settings
@@ -110,6 +110,7 @@ def create_server(
     sign_in.register(server)
     security.check_callbacks(app)
     security.secure_answers(app, callers)
+    _keep_assets(server)
     routes.register(server, data)
     uploads.register(server, data)
     # whom "localhost" asks for is known for certain only where no other machine reaches it
@@ -194,6 +195,15 @@ def _app_settings(path: str | Path | None) -> Settings:
     if path is not None and Path(path).exists():
         return Settings.from_toml(path)
     return Settings.from_mapping({"orders": {"path": "none"}}, origin="the environment")
+
+
+def _keep_assets(server: Flask) -> None:
+    @server.after_request
+    def keep(response: Response) -> Response:
+        # Dash names each script and style with the time of its last change, so that a change has another address
+        if request.path.startswith("/assets/") and "m" in request.args and response.status_code == 200:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
 
 
 def _register_pages(app: Dash, data: AppData) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from regulars.app.server import create_server, served
 
 IMAGES = Path(__file__).parent / "images"
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 # without these Chromium asks its maker's hosts at every start
 FLAGS = [
     "--no-sandbox",

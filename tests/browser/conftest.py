@@ -8,19 +8,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
+from regulars.app import theme
 from regulars.app.server import create_server, served
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+# The shell is the same browser without windows, and takes half of the time.
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 # Without these Chromium asks its maker's hosts at every start, which a closed network refuses.
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps",
 ]  # fmt: skip
-ABSENT = "Chromium is absent: the pages were NOT seen in a browser; install it (Debian: apt-get install chromium)"
+ABSENT = (
+    "Chromium is absent: the pages were NOT seen in a browser; "
+    "install it (Debian: apt-get install chromium-headless-shell, or chromium)"
+)
 PATIENCE = 30_000  # for machines with one busy core
+
+# The page has come to rest: no callback of Dash is asked for, waits, runs or is being followed up, no skeleton is left.
+AT_REST = """() => {
+  const stores = window.dash_stores ?? [];
+  const waiting = stores.flatMap(store => {
+    const { completed, ...lists } = store.getState().callbacks;
+    return Object.values(lists).flat();
+  });
+  const loading = [...document.querySelectorAll('.skeleton, .dash-graph--pending')];
+  return stores.length > 0 && waiting.length === 0 && document.querySelector('#page h1') !== null
+    && loading.every(one => one.offsetParent === null);
+}"""
+LOOKS_AT_REST = 3  # with 50 ms between them: one callback may ask for the next, a script for its data
 
 expect.set_options(timeout=PATIENCE)
 
@@ -33,14 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not Path(CHROMIUM).exists():
+    if CHROMIUM is None:
         terminalreporter.section("BROWSER TESTS SKIPPED", red=True, bold=True)
         terminalreporter.write_line(ABSENT, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
+    if CHROMIUM is None:
         pytest.skip(ABSENT)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -49,17 +76,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def context_of(browser) -> Callable[[int, int, str], BrowserContext]:
-    """One context for each kind of window, so that scripts are fetched and compiled once."""
-    made: dict[tuple[int, int, str], BrowserContext] = {}
-
-    def context(width: int, height: int, scheme: str) -> BrowserContext:
-        key = (width, height, scheme)
-        if key not in made:
-            made[key] = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        return made[key]
-
+def context(browser) -> BrowserContext:
+    """One context for all pages, so that scripts are fetched once."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
     return context
+
+
+@pytest.fixture(scope="session")
+def pages() -> list[Page]:
+    """Blank pages that an earlier test brought back: their process has the scripts compiled."""
+    return []
 
 
 @pytest.fixture(scope="session")
@@ -80,19 +107,83 @@ class Watched:
 
     page: Page
     address: str
+    scheme: str
     wrong: list[str] = field(default_factory=list)
+    under_way: set[Request] = field(default_factory=set, repr=False)
+    requests: int = 0
+
+    def __post_init__(self) -> None:
+        self._watchers = {
+            "console": self._heard,
+            "pageerror": self._raised,
+            "request": self._begun,
+            "requestfinished": self._ended,
+            "requestfailed": self._ended,
+            "response": self._answered,
+        }
+        for event, watcher in self._watchers.items():
+            self.page.on(event, watcher)
+
+    def leave(self) -> None:
+        """Leave nothing behind in the page for whom it is given next."""
+        self.page.evaluate("localStorage.clear()")
+        self.page.mouse.move(0, 0)
+        # from within: a blank page that the browser goes to by itself is another process, with nothing compiled
+        self.page.evaluate("location.replace('about:blank')")
+        self.page.wait_for_url("about:blank")
+        for event, watcher in self._watchers.items():
+            self.page.remove_listener(event, watcher)
+
+    def _raised(self, error: Exception) -> None:
+        self.wrong.append(f"exception: {error}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self.wrong.append(f"{response.status}: {response.url}")
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.wrong.append(f"{message.type}: {message.text}")
+
+    def _begun(self, request: Request) -> None:
+        self.under_way.add(request)
+        self.requests += 1
+        if not request.url.startswith((self.address + "/", "data:", "blob:")):
+            self.wrong.append(f"outside: {request.url}")
+
+    def _ended(self, request: Request) -> None:
+        self.under_way.discard(request)
 
     def open(self, path: str) -> "Watched":
         """Open a path and wait until every skeleton has given way to what it stood for."""
         self.page.goto(self.address + path)
-        self.settle()
-        return self
+        return self.settle()
 
     def settle(self) -> "Watched":
-        """Wait until nothing is loading: no request under way, no skeleton left."""
-        self.until("document.querySelector('#page h1') !== null")
-        self.page.wait_for_load_state("networkidle")
-        self.until("[...document.querySelectorAll('.skeleton')].every(one => one.offsetParent === null)")
+        """Wait for rest, several looks in a row: no request or callback under way, no skeleton left."""
+        end = time.monotonic() + PATIENCE / 1000
+        looks = requests = 0
+        while looks < LOOKS_AT_REST:
+            at_rest = self.page.evaluate(AT_REST) and not self.under_way
+            looks = (looks + 1 if requests == self.requests else 1) if at_rest else 0
+            requests = self.requests
+            assert time.monotonic() < end, f"no rest within {PATIENCE} ms; under way: {[r.url for r in self.under_way]}"
+            if looks < LOOKS_AT_REST:
+                self.page.wait_for_timeout(50)
+        return self
+
+    def switch_scheme(self) -> "Watched":
+        """Press the switch from light to dark or back and wait until figures, grids and the rest have followed."""
+        self.scheme = "light" if self.scheme == "dark" else "dark"
+        narrow = self.page.evaluate("window.innerWidth") < 768
+        self.page.locator("#scheme-toggle-top" if narrow else "#scheme-toggle").click()
+        self.until(f"document.documentElement.dataset.mantineColorScheme === '{self.scheme}'")
+        self.until(
+            "[...document.querySelectorAll('.js-plotly-plot')].every(plot => plot.offsetParent === null"
+            f" || plot.layout.template.layout.font.color === '{theme.template(self.scheme).layout.font.color}')"
+        )
+        self.settle()
+        self.until("document.getAnimations().every(one => one.playState !== 'running')")
         return self
 
     def until(self, expression: str, seconds: float = PATIENCE / 1000) -> None:
@@ -122,7 +213,9 @@ class Watched:
 
     def accessibility_findings(self) -> list[str]:
         """Critical and serious findings of axe, each with where it was found."""
-        found = Axe().run(self.page).response["violations"]
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
+        found = self.page.evaluate("axe.run({ resultTypes: ['violations'] }).then(results => results.violations)")
         return [
             f"{one['impact']} {one['id']}: {node['target']} {node['failureSummary']}"
             for one in found
@@ -136,27 +229,35 @@ class Watched:
 
 
 @pytest.fixture
-def watch(context_of, address) -> Iterator[Callable[..., Watched]]:
+def watch(context, pages, address) -> Iterator[Callable[..., Watched]]:
     """Open a watched page; at the test's end nothing may have gone wrong on it."""
     opened: list[Watched] = []
 
     def watch_(*, width: int = 1440, height: int = 900, scheme: str = "light", at: str = address) -> Watched:
-        page = context_of(width, height, scheme).new_page()
-        page.set_default_timeout(PATIENCE)
-        watched = Watched(page, at)
-        wrong = watched.wrong
-        page.on("console", lambda m: wrong.append(f"{m.type}: {m.text}") if m.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-        page.on(
-            "request",
-            lambda r: None if r.url.startswith((at + "/", "data:", "blob:")) else wrong.append(f"outside: {r.url}"),
-        )
-        page.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        opened.append(watched)
-        return watched
+        page = pages.pop() if pages else context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
+        opened.append(Watched(page, at, scheme))
+        return opened[-1]
 
     yield watch_
     for watched in opened:
-        watched.page.evaluate("localStorage.clear()")
-        watched.page.close()
+        watched.leave()
+        pages.append(watched.page)
     assert [line for watched in opened for line in watched.wrong] == []
+
+
+@pytest.fixture(params=[pytest.param((1440, "light"), id="desktop"), pytest.param((390, "dark"), id="narrow")])
+def looks(request, watch) -> Callable[..., Iterator[Watched]]:
+    """The looks of a page at one width: opened in one scheme, then switched to the other by the page's own switch.
+
+    Wide begins in light, narrow in dark: each width and each scheme is loaded afresh, and changed to.
+    """
+    width, scheme = request.param
+
+    def looks_(path: str, **at: str) -> Iterator[Watched]:
+        seen = watch(width=width, scheme=scheme, **at).open(path)
+        yield seen
+        yield seen.switch_scheme()
+
+    return looks_

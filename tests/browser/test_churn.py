@@ -3,30 +3,23 @@
 import csv
 import io
 
-import pytest
 from playwright.sync_api import expect
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
 GRID = "dash_ag_grid.getApi('at-risk-grid')"
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, width, scheme):
-    seen = watch(width=width, scheme=scheme).open("/churn")
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Churn")
-    expect(page.locator("#churn-totals strong")).to_have_count(4)
-    for card in ("survival", "distribution", "reliability"):
-        expect(page.locator(f"#churn-{card} .main-svg").first).to_be_visible()
-    expect(page.locator("#churn-reports tbody tr")).to_have_count(3)
-    seen.until(f"{GRID}.getDisplayedRowAtIndex(0)?.data?.customer_id")
-    expect(page.locator(".state")).to_have_count(0)
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks):
+    for seen in looks("/churn"):
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Churn")
+        expect(page.locator("#churn-totals strong")).to_have_count(4)
+        for card in ("survival", "distribution", "reliability"):
+            expect(page.locator(f"#churn-{card} .main-svg").first).to_be_visible()
+        expect(page.locator("#churn-reports tbody tr")).to_have_count(3)
+        seen.until(f"{GRID}.getDisplayedRowAtIndex(0)?.data?.customer_id")
+        expect(page.locator(".state")).to_have_count(0)
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_a_link_restores_choices_and_filters(watch):

@@ -1,26 +1,18 @@
 """Cohorts in a browser: the answer, the triangle, the curves and the audit; the address remembers how one looks."""
 
-import pytest
 from playwright.sync_api import expect
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
 
-
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, width, scheme):
-    seen = watch(width=width, scheme=scheme).open("/cohorts")
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Cohorts")
-    expect(page.locator("h1")).to_have_count(1)
-    expect(page.locator(".answer")).to_have_text("Nothing shows that newer cohorts are worse.")
-    expect(page.locator(".page .js-plotly-plot")).to_have_count(4)
-    expect(page.locator(".state")).to_have_count(0)
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks):
+    for seen in looks("/cohorts"):
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Cohorts")
+        expect(page.locator("h1")).to_have_count(1)
+        expect(page.locator(".answer")).to_have_text("Nothing shows that newer cohorts are worse.")
+        expect(page.locator(".page .js-plotly-plot")).to_have_count(4)
+        expect(page.locator(".state")).to_have_count(0)
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_a_link_restores_everything_and_back_undoes(watch):

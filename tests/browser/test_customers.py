@@ -4,14 +4,7 @@ import io
 
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
 from playwright.sync_api import expect
-
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
 
 ROW = "dash_ag_grid.getApi('customers-grid').getDisplayedRowAtIndex(0)"
 
@@ -24,18 +17,18 @@ def counted(page) -> int:
     return int(page.locator(".totals strong").first.inner_text().replace(",", ""))
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, width, scheme):
-    seen = watch(width=width, scheme=scheme).open("/customers").rows()
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Customers")
-    expect(page.locator("h1")).to_have_count(1)
-    assert counted(page) == 3_000
-    expect(page.locator("#heatmap .hm image, #heatmap .heatmaplayer image").first).to_be_attached()
-    expect(first(page, "customer_id")).not_to_be_empty()
-    expect(page.locator(".state")).to_have_count(0)
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks):
+    for seen in looks("/customers"):
+        seen.rows()
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Customers")
+        expect(page.locator("h1")).to_have_count(1)
+        assert counted(page) == 3_000
+        expect(page.locator("#heatmap .hm image, #heatmap .heatmaplayer image").first).to_be_attached()
+        expect(first(page, "customer_id")).not_to_be_empty()
+        expect(page.locator(".state")).to_have_count(0)
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_a_link_restores_everything(watch):

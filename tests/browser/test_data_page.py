@@ -8,12 +8,6 @@ from playwright.sync_api import expect
 
 from regulars.app.server import create_server, served
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
-
 
 def lines(seen):
     seen.page.locator("#rejected-grid").scroll_into_view_if_needed()
@@ -21,17 +15,17 @@ def lines(seen):
     return seen
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, width, scheme):
-    seen = lines(watch(width=width, scheme=scheme).open("/data"))
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Data")
-    expect(page.locator("h1")).to_have_count(1)
-    expect(page.locator(".data-verdict-said")).to_have_text("Yes, with care")
-    expect(page.locator("#data-money")).to_contain_text("$1,300.00")
-    expect(page.locator("#data-days .js-plotly-plot .scatterlayer")).to_be_attached()
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks):
+    for seen in looks("/data"):
+        lines(seen)
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Data")
+        expect(page.locator("h1")).to_have_count(1)
+        expect(page.locator(".data-verdict-said")).to_have_text("Yes, with care")
+        expect(page.locator("#data-money")).to_contain_text("$1,300.00")
+        expect(page.locator("#data-days .js-plotly-plot .scatterlayer")).to_be_attached()
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_money_leads_to_its_lines_and_the_file_holds_them(watch):

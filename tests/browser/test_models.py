@@ -2,29 +2,21 @@
 
 import shutil
 
-import pytest
 from playwright.sync_api import expect
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
 
-
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, width, scheme):
-    seen = watch(width=width, scheme=scheme).open("/models")
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Models")
-    expect(page.locator("#models-league tbody tr")).to_have_count(5)
-    expect(page.locator("#models-deciles .main-svg").first).to_be_visible()
-    expect(page.locator("#models-runs tbody tr")).to_have_count(2)
-    expect(page.locator("#models-compare")).to_contain_text("as_of")
-    expect(page.locator("#models-lineage")).to_contain_text("SHA-256")
-    expect(page.get_by_text("could not be shown")).to_have_count(0)
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks):
+    for seen in looks("/models"):
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Models")
+        expect(page.locator("#models-league tbody tr")).to_have_count(5)
+        expect(page.locator("#models-deciles .main-svg").first).to_be_visible()
+        expect(page.locator("#models-runs tbody tr")).to_have_count(2)
+        expect(page.locator("#models-compare")).to_contain_text("as_of")
+        expect(page.locator("#models-lineage")).to_contain_text("SHA-256")
+        expect(page.get_by_text("could not be shown")).to_have_count(0)
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_a_link_restores_models_and_table(watch):

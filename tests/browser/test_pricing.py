@@ -14,11 +14,6 @@ from regulars.app.price_overrides import parse_override
 from regulars.app.price_planning import PlanTerms
 from regulars.app.server import create_server, served
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
 ROWS = "document.querySelector('#price-grid .ag-row-first [col-id=name]')?.textContent.trim()"
 PLANNED = "document.querySelector('#price-result .price-totals') !== null"
 # the tool has settled on the plan that the address asks for: its command names what the address says
@@ -50,21 +45,20 @@ def planned(seen, *words: str) -> None:
         seen.until(f"({COMMAND}).includes({word!r})")
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, shop, width, scheme):
-    seen = watch(width=width, scheme=scheme, at=shop[0]).open("/pricing")
-    page = seen.page
-    seen.until(ROWS)
-    seen.until(PLANNED)
-    expect(page.locator("h1")).to_have_text("Pricing")
-    expect(page.locator("h1")).to_have_count(1)
-    expect(page.locator("#price-head")).to_contain_text("Against no change")
-    expect(page.locator("#price-head")).to_contain_text("the best there is")
-    expect(page.locator("#price-item-cards .js-plotly-plot")).to_have_count(3)
-    expect(page.locator("#price-result")).to_contain_text("No price differs from the build's plan")
-    expect(page.locator(".state")).to_have_count(0)
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks, shop):
+    for seen in looks("/pricing", at=shop[0]):
+        page = seen.page
+        seen.until(ROWS)
+        seen.until(PLANNED)
+        expect(page.locator("h1")).to_have_text("Pricing")
+        expect(page.locator("h1")).to_have_count(1)
+        expect(page.locator("#price-head")).to_contain_text("Against no change")
+        expect(page.locator("#price-head")).to_contain_text("the best there is")
+        expect(page.locator("#price-item-cards .js-plotly-plot")).to_have_count(3)
+        expect(page.locator("#price-result")).to_contain_text("No price differs from the build's plan")
+        expect(page.locator(".state")).to_have_count(0)
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_a_link_restores_item_and_form_and_back_undoes(watch, shop):

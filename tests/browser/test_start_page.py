@@ -14,11 +14,6 @@ from regulars.app import cli as command_line
 from regulars.app.server import create_server, served
 from regulars.sql.snapshot import Warehouse
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
 MARKUP = "<b>Ann & Bob</b>"
 
 
@@ -71,17 +66,16 @@ def build(seen) -> None:
     seen.until("document.querySelector('#build-state .build-ended') !== null", 120)
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, empty, width, scheme):
-    seen = watch(width=width, scheme=scheme, at=empty).open("/")
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Set up")
-    expect(page.locator("h1")).to_have_count(1)
-    choose(seen, "orders.csv")
-    expect(page.locator(".preview-table tbody tr")).to_have_count(8)
+def test_it_is_whole_and_accessible(looks, empty):
+    for seen in looks("/", at=empty):
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Set up")
+        expect(page.locator("h1")).to_have_count(1)
+        choose(seen, "orders.csv")
+        expect(page.locator(".preview-table tbody tr")).to_have_count(8)
 
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_from_a_file_that_is_named_to_the_overview(watch, shop, monkeypatch):

@@ -13,12 +13,6 @@ from typer.testing import CliRunner
 from regulars.app import cli
 from regulars.app.server import create_server, served
 
-LOOKS = [
-    pytest.param(width, scheme, id=f"{scheme}-{name}")
-    for name, width in (("desktop", 1440), ("narrow", 390))
-    for scheme in ("light", "dark")
-]
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, synthetic_warehouse):
@@ -45,22 +39,21 @@ def figure_of(page, name: str) -> str:
     return page.locator("#uplift-plan .totals > div", has_text=name).locator("strong").inner_text()
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_it_is_whole_and_accessible(watch, at, width, scheme):
-    seen = watch(width=width, scheme=scheme, at=at).open("/uplift")
-    page = seen.page
-    expect(page.locator("h1")).to_have_text("Uplift")
-    expect(page.locator("h1")).to_have_count(1)
-    expect(page.locator(".verdict-title")).to_have_text("Choose whom: the first 70% by the X-learner")
-    expect(page.locator(".lead-figure")).to_contain_text("$")
-    expect(page.locator(".lead-note")).to_contain_text("95% interval")
-    expect(page.locator("#uplift-curve .main-svg").first).to_be_visible()
-    expect(page.locator("#uplift-gain .main-svg").first).to_be_visible()
-    expect(page.locator("#uplift-checks .severity-passed")).to_have_count(2)
-    page.locator("#uplift-grid").scroll_into_view_if_needed()
-    expect(page.locator("#uplift-grid .ag-row-first [col-id=customer_id]")).not_to_be_empty()
-    assert seen.overflow() <= 0
-    assert seen.accessibility_findings() == []
+def test_it_is_whole_and_accessible(looks, at):
+    for seen in looks("/uplift", at=at):
+        page = seen.page
+        expect(page.locator("h1")).to_have_text("Uplift")
+        expect(page.locator("h1")).to_have_count(1)
+        expect(page.locator(".verdict-title")).to_have_text("Choose whom: the first 70% by the X-learner")
+        expect(page.locator(".lead-figure")).to_contain_text("$")
+        expect(page.locator(".lead-note")).to_contain_text("95% interval")
+        expect(page.locator("#uplift-curve .main-svg").first).to_be_visible()
+        expect(page.locator("#uplift-gain .main-svg").first).to_be_visible()
+        expect(page.locator("#uplift-checks .severity-passed")).to_have_count(2)
+        page.locator("#uplift-grid").scroll_into_view_if_needed()
+        expect(page.locator("#uplift-grid .ag-row-first [col-id=customer_id]")).not_to_be_empty()
+        assert seen.overflow() <= 0
+        assert seen.accessibility_findings() == []
 
 
 def test_a_refused_campaign_says_why_and_what_to_do(watch, at):

@@ -60,6 +60,18 @@ def test_every_answer_has_the_headers(client, path):
     assert headers["Cache-Control"] == "no-store"
 
 
+def test_scripts_and_styles_that_are_named_by_their_age_are_kept_and_nothing_else(client):
+    page = client.get("/").get_data(as_text=True)
+    named = re.findall(r'(?:src|href)="(/assets/[^"]+\?m=[^"]+)"', page)
+    assert {path.partition("?")[0].rpartition(".")[2] for path in named} == {"js", "css"}
+    for path in named:
+        with client.get(path) as answer:
+            assert "immutable" in answer.headers["Cache-Control"]
+    for path in ("/assets/early.js", "/assets/inter-latin.woff2", "/assets/gone.js?m=1", "/healthz?m=1"):
+        with client.get(path) as answer:
+            assert "immutable" not in answer.headers.get("Cache-Control", "")
+
+
 def test_no_asset_names_an_address_outside():
     namespaces = {"http://www.w3.org/2000/svg"}
     for path in ASSETS.iterdir():
