@@ -480,7 +480,7 @@ class _Seen:
             fill_rows(fill_log_old_at_any_time, ages.size, nothing.astype(np.int64), nothing, ages, *last, none)
             fill_rows(fill_alive_at_start, ages.size, ages, H, third, fourth, seen)
             # s and beta's own factor is in the constant of the densities, and must be here
-            seen = (seen - alpha**r * np.exp(none)) * fourth**third
+            seen = seen - np.exp(none + r * math.log(alpha) + third * math.log(fourth))
         position = np.searchsorted(ages[:-1], np.where(np.isnan(tau), np.inf, tau))
         return out, seen[position], float(seen[-1])
 

@@ -166,12 +166,12 @@ def fill_log_old_at_any_time(start, stop, k, y, tau, W, H, r, alpha, s, beta, no
 
 @compiled
 def fill_alive_at_start(start, stop, tau, H, s, beta, out):
-    """Pareto/NBD: beta^-s P(alive at 0) (its integral over tau: a time)."""
+    """Pareto/NBD: P(alive at 0) (its integral over tau: a time); s and beta may be as large as they like."""
     for i in range(start, stop):
         if math.isnan(tau[i]):
-            out[i] = beta ** (1.0 - s) * _power_integral(beta, 1.0, s, H)
+            out[i] = beta * _power_integral(beta, 1.0, s, H)
         else:
-            out[i] = (beta + tau[i]) ** -s
+            out[i] = math.exp(-s * math.log1p(tau[i] / beta))
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
 from regulars import clv
 from regulars.clv import LeftCensoredModel, load_model
@@ -57,6 +58,19 @@ def test_densities_are_means_over_rates_lives_and_entries(kind, k, y, tau):
     found = _known(kind).log_likelihood(frame)
     # a quarter million draws of densities with heavy tails
     assert np.exp(found) == pytest.approx(density / seen, rel=0.03)
+
+
+@pytest.mark.parametrize("tau", [20.0, np.inf])
+def test_where_nobody_leaves_pareto_nbd_is_nbd_of_those_who_bought_however_large_its_parameters(tau):
+    """Where dropout is not identified s and beta grow without end; beta^s has no number then."""
+    model, r, alpha = _known("pareto_nbd"), 0.43, 8.1
+    model.params_ = {"r": r, "alpha": alpha, "s": 662.0, "beta": 2.6e10}
+    k = np.array([1, 2, 7, 30])
+    frame = {"frequency": k - 1, "recency": np.where(k > 1, 40.0, 0.0), "T": np.full(4, 60.0)}
+    of_count = gammaln(r + k) - gammaln(r) + r * np.log(alpha) - (r + k) * np.log(alpha + W)
+    seen = np.log(-np.expm1(r * np.log(alpha / (alpha + W))))
+    found = model.log_likelihood(frame | {"tenure": np.full(4, W + tau)})
+    assert found == pytest.approx((of_count - seen).sum(), rel=1e-5)  # a death rate of 2.5e-8 a week is left
 
 
 @pytest.mark.parametrize("kind", PLAIN)
