@@ -60,12 +60,15 @@ def clock_rows(
         ),
         macros=(_clock_days(first, passed),),
         columns={
+            "as_of": _day(end),
             "recency": f"(last_on.passed - first_on.passed) / {number(unit)}",
             "T": (
                 f"CASE WHEN {outside} THEN {unseen}\n          WHEN g.T_days IS DISTINCT FROM {runs_to} THEN {other}\n"
                 f"          ELSE {age} END"
             ),
         },
+        # terms of another day are not this script's
+        keys={"as_of": "as_of"},
         joins=(
             "\n      LEFT JOIN clock_days() AS first_on ON first_on.day = CAST(g.first_order_on AS DATE)"
             "\n      LEFT JOIN clock_days() AS last_on ON last_on.day = CAST(g.last_order_on AS DATE)"
@@ -75,6 +78,8 @@ def clock_rows(
 
 def clock_terms(model: "SeasonalBetaGeometricModel", summary: Any, horizon: float, rate: float) -> "pa.Table":
     """``score_terms`` by frequency and T, which with one as-of date says the first day."""
+    import pyarrow as pa
+
     from .histories import read_histories
 
     histories = model.histories(summary)
@@ -90,7 +95,8 @@ def clock_terms(model: "SeasonalBetaGeometricModel", summary: Any, horizon: floa
     found = (predictor._purchases_if_alive(distinct, 0.0, passed), discounted)
     silence = predictor._silence_if_alive(distinct, passed)
     scattered = tuple(distinct.scatter(values) for values in (*found, silence))
-    return terms_table(few.frequency, days[rows], {}, (scattered[0], scattered[1], scattered[2]))
+    as_of = pa.repeat(pa.scalar(few.as_of, pa.date32()), rows.size)
+    return terms_table(few.frequency, days[rows], {"as_of": as_of}, (scattered[0], scattered[1], scattered[2]))
 
 
 def _clock_days(first: date, passed: np.ndarray) -> str:

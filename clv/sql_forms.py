@@ -57,8 +57,13 @@ class ScoreForm:
         return tuple(name for name, value in self.parameters.items() if isinstance(value, str))
 
     @property
+    def steps(self) -> dict[str, str]:
+        """What P(alive) is reckoned from, by frequency, recency and age: each is taken once for all its uses."""
+        return _pareto_steps(self) if self.kind == "pareto_nbd" else {}
+
+    @property
     def alive(self) -> str:
-        """P(alive at T) by frequency, recency and age."""
+        """P(alive at T) by frequency, recency, age and the `steps`."""
         if self.kind == "nbd":
             return "1.0::DOUBLE"
         return _pareto_alive(self) if self.kind == "pareto_nbd" else _beta_geometric_alive(self)
@@ -114,6 +119,8 @@ def number(value: float) -> str:
     >>> number(0.1), number(-2)
     ('0.1::DOUBLE', '(-2.0::DOUBLE)')
     """
+    if not math.isfinite(value):
+        return f"'{float(value)!r}'::DOUBLE"
     return f"{float(value)!r}::DOUBLE" if value >= 0 else f"({float(value)!r}::DOUBLE)"
 
 
@@ -180,38 +187,49 @@ def _lifetime(form: ScoreForm) -> str:
     return whole if abs(1.0 - s) >= _NEAR_ONE else series
 
 
+def _panels(form: ScoreForm) -> int:
+    """Panels enough for the longest path of anybody."""
+    return max(1, math.ceil(math.log1p(form.reach) / _PANEL))
+
+
+def _pareto_steps(form: ScoreForm) -> dict[str, str]:
+    """A panel's width, and by the shorter and the longer of alpha and beta (with recency) what the integrand needs."""
+    r, alpha, s, beta = (form.text(name) for name in ("r", "alpha", "s", "beta"))
+    falls = (f"({r} + frequency)", f"({s} + 1.0::DOUBLE)")
+    at = (f"({alpha} + recency)", f"({beta} + recency)")
+    near, far, near_fall, far_fall = _by_nearness(form, at, falls)
+    # where the integrand has fallen by e^-38 the rest is nothing
+    cuts = [
+        f"{time} * (exp(least({number(_NEGLIGIBLE)} / {_guarded(fall)}, 650.0::DOUBLE)) - 1.0::DOUBLE)"
+        for time, fall in zip(at, falls, strict=True)
+    ]
+    length = f"ln(1.0::DOUBLE + least(age - recency, {', '.join(cuts)}) / {_guarded(near)})"
+    return {
+        "leaving_width": f"{length} / {number(_panels(form))}",
+        "leaving_share": f"{near} / {_guarded(far)}",
+        "leaving_near": near_fall,
+        "leaving_far": far_fall,
+    }
+
+
 def _pareto_alive(form: ScoreForm) -> str:
     """The odds of having left, integrated over when: the integral of `pareto_nbd_kernels.leaving_integral`."""
     r, alpha, s, beta = (form.text(name) for name in ("r", "alpha", "s", "beta"))
-    # the longest path of anybody, and so how many panels are enough for all
-    panels = max(1, math.ceil(math.log1p(form.reach) / _PANEL))
     nodes, weights = legendre(_NODES)
-    n, s_1 = f"({r} + frequency)", f"({s} + 1.0::DOUBLE)"
-    at_a, at_b = f"({alpha} + recency)", f"({beta} + recency)"
-    near, far, on_near, on_far = _by_nearness(form, (at_a, at_b), (n, s_1))
-    gone = "(age - recency)"
-    # where the integrand has fallen by e^-38 the rest is nothing
-    cut_a, cut_b = (
-        f"{at} * (exp(least({number(_NEGLIGIBLE)} / {_guarded(fall)}, 650.0::DOUBLE)) - 1.0::DOUBLE)"
-        for at, fall in ((at_a, n), (at_b, s_1))
-    )
-    length = f"ln(1.0::DOUBLE + least({gone}, {cut_a}, {cut_b}) / {_guarded(near)})"
-    width = f"({length} / {number(panels)})"
-    share = f"({near} / {_guarded(far)})"
     terms = []
-    for panel in range(panels):
+    for panel in range(_panels(form)):
         for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
-            v = f"({number(panel + node)} * {width})"
-            rise = f"ln(exp({v}) * {share} + (1.0::DOUBLE - {share}))"
-            terms.append(f"{number(weight)} * exp((1.0::DOUBLE - {on_near}) * {v} - {on_far} * {rise})")
+            v = f"({number(panel + node)} * leaving_width)"
+            rise = f"ln(exp({v}) * leaving_share + (1.0::DOUBLE - leaving_share))"
+            terms.append(f"{number(weight)} * exp((1.0::DOUBLE - leaving_near) * {v} - leaving_far * {rise})")
     total = "\n    + ".join(terms)
-    grown = (
-        f"exp({n} * ln(1.0::DOUBLE + {gone} / {_guarded(at_a)}) + {s} * ln(1.0::DOUBLE + {gone} / {_guarded(at_b)}))"
-    )
+    at_a, at_b, gone = f"({alpha} + recency)", f"({beta} + recency)", "(age - recency)"
+    rate = f"({r} + frequency) * ln(1.0::DOUBLE + {gone} / {_guarded(at_a)})"
+    grown = f"exp({rate} + {s} * ln(1.0::DOUBLE + {gone} / {_guarded(at_b)}))"
     # beyond so many panels the sum is no integral: no score
-    within = f"CASE WHEN {width} <= {number(_PANEL + 1e-9)} THEN 1.0::DOUBLE END"
-    scale = f"{near} / {_guarded(at_b)}"
-    return f"{within} / (1.0::DOUBLE + {s} * {grown} * {width} * {scale} * (\n    {total}))"
+    within = f"CASE WHEN leaving_width <= {number(_PANEL + 1e-9)} THEN 1.0::DOUBLE END"
+    scale = f"least({at_a}, {at_b}) / {_guarded(at_b)}"
+    return f"{within} / (1.0::DOUBLE + {s} * {grown} * leaving_width * {scale} * (\n    {total}))"
 
 
 def _by_nearness(form: ScoreForm, at: tuple[str, str], falls: tuple[str, str]) -> tuple[str, str, str, str]:

@@ -63,22 +63,24 @@ class ScoreRows:
     def customers(self, more: Mapping[str, str]) -> str:
         """The customers as ``c``, with further columns, joined to ``score_terms`` as ``t`` where it is needed."""
         columns = {**self.columns, **more}
-        plain = self.source == ScoreRows.source and not columns
+        steps = {} if self.form is None else self.form.steps
         lines = ["query_table(customers) AS c"]
-        if not plain:
+        if self.source != ScoreRows.source or columns or steps:
             read = [*_READ, *(["T_days"] if self.is_looked_up else [])]
-            chosen = {**{name: f"g.{name}" for name in read}, **columns}
-            listed = ",\n        ".join(
-                sql if sql == f"g.{name}" else f"{sql} AS {name}" for name, sql in chosen.items()
-            )
-            lines = ["(", "      SELECT", f"        {listed}", f"      FROM {self.source}{self.joins}", "    ) AS c"]
+            lines = self._selected({**{name: f"g.{name}" for name in read}, **columns})
+        if self.form is not None and steps:
+            arguments = ", ".join(f"c.{name}" for name in ("frequency", "recency", "T", *self.form.own))
+            listed = "".join(f",\n      {name}({arguments}) AS {name}" for name in steps)
+            lines = ["(", f"    SELECT c.*{listed}", f"    FROM {lines[0]}", *lines[1:], "    ) AS c"]
         if self.is_looked_up:
-            on = "t.frequency = c.frequency AND t.T_days = c.T_days"
-            on += "".join(
-                f"\n      AND t.{identifier(key)} IS NOT DISTINCT FROM c.{own}" for key, own in self.keys.items()
-            )
-            lines[-1] += f"\n  LEFT JOIN score_terms AS t ON {on}"
+            on = ["t.frequency = c.frequency AND t.T_days = c.T_days"]
+            on += [f"t.{identifier(key)} IS NOT DISTINCT FROM c.{own}" for key, own in self.keys.items()]
+            lines.append(f"    LEFT JOIN score_terms AS t ON {f'{chr(10)}      AND '.join(on)}")
         return "\n".join(lines)
+
+    def _selected(self, columns: Mapping[str, str]) -> list[str]:
+        listed = ",\n        ".join(sql if sql == f"g.{name}" else f"{sql} AS {name}" for name, sql in columns.items())
+        return ["(", "      SELECT", f"        {listed}", f"      FROM {self.source}{self.joins}", "    ) AS c"]
 
 
 def require_key_names(what: str, names: Sequence[str]) -> None:
@@ -100,6 +102,8 @@ def require_key_names(what: str, names: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
         low = name.lower()
+        if not name or "\0" in name:
+            raise ModelError(f"{what} {name!r} is no name of a column in SQL; rename it before the fit")
         if low in known:
             raise ModelError(
                 f"{what} {name!r} has the name of a column of score_terms ({', '.join(known.values())}); rename it "

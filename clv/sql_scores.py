@@ -48,8 +48,9 @@ def score_terms(model: Any, summary: Any, *, horizon: float, discount_rate: floa
     -------
     pyarrow.Table
         In the shape of ``contract.SCORE_TERMS``, by frequency and T. Where customers differ by more, their covariates
-        or their segment (a level that the fit has not seen is NULL: its parent's) stand after ``T_days``. Of customers
-        from before the data there is a row per history, with ``recency_days``, ``tenure`` and ``probability_alive``.
+        or their segment (a level that the fit has not seen is NULL: its parent's) stand after ``T_days``, on a seasonal
+        clock ``as_of``. Of customers from before the data there is a row per history, with ``recency_days``,
+        ``tenure`` and ``probability_alive``.
 
     Raises
     ------
@@ -229,8 +230,18 @@ def _spend_level(spend: Any) -> SpendLevel:
 def _score_macros(form: ScoreForm | None) -> list[str]:
     if form is None:
         return []
-    closed = [macro(name, ("frequency", "age", *form.own), formula) for name, formula in form.closed.items()]
-    return [macro("probability_alive", ("frequency", "recency", "age", *form.own), form.alive), *closed]
+    history = ("frequency", "recency", "age", *form.own)
+    made = [macro(name, ("frequency", "age", *form.own), formula) for name, formula in form.closed.items()]
+    if not form.steps:
+        return [macro("probability_alive", history, form.alive), *made]
+    given = ", ".join(history)
+    called = ", ".join([given, *(f"{name}({given})" for name in form.steps)])
+    return [
+        *(macro(name, history, formula) for name, formula in form.steps.items()),
+        macro("alive_by_steps", (*history, *form.steps), form.alive),
+        macro("probability_alive", history, f"alive_by_steps({called})"),
+        *made,
+    ]
 
 
 def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
@@ -238,6 +249,9 @@ def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
     own = "" if form is None else "".join(f", c.{name}" for name in form.own)
     closed = {} if form is None else form.closed
     alive = "t.probability_alive" if form is None else f"probability_alive(c.frequency, c.recency, c.T{own})"
+    if form is not None and form.steps:
+        steps = "".join(f", c.{name}" for name in form.steps)
+        alive = f"alive_by_steps(c.frequency, c.recency, c.T{own}{steps})"
     names = SCORE_TERMS.column_names[2:]
     orders, discounted, silence = (f"{n}(c.frequency, c.T{own})" if n in closed else f"t.{n}" for n in names)
     of_level = "".join(f", c.{name}" for name in level.columns)

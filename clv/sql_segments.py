@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .histories import read_histories
+from .segment_priors import _numbered
 from .sql_covariates import missing, refusal, spelt_level
 from .sql_forms import ScoreForm, comment, form_of, identifier, macro, number, text
 from .sql_rows import ScoreRows, distinct_rows, given_alive, require_key_names, terms_table, whole_days
@@ -68,16 +69,15 @@ def segment_terms(model: "SegmentPriorModel", summary: Any, horizon: float, rate
     days = whole_days(histories.T, model.time_unit_)
     paths = model._paths(summary)
     answers = {path: _answering(model, path) for path in set(paths)}
-    seen = [answers[path] for path in paths]
+    segments, index = _numbered([answers[path] for path in paths])
     keys = {
-        name: np.array([path[k] if k < len(path) else None for path in seen], dtype=object)
+        name: np.array([path[k] if k < len(path) else None for path in segments], dtype=object)[index]
         for k, name in enumerate(model.levels)
     }
     rows = distinct_rows({"frequency": histories.frequency, "T_days": days, **keys})
     few, found = histories.take(rows), np.empty((3, rows.size))
-    of_rows = [seen[row] for row in rows]
-    for path in sorted(set(of_rows)):
-        here = np.flatnonzero([one == path for one in of_rows])
+    for i, path in enumerate(segments):
+        here = np.flatnonzero(index[rows] == i)
         predictor, part = model.models_[path]._ready(few.take(here))
         found[:, here] = given_alive(predictor, part, horizon, rate)
     texts = {name: pa.array(column[rows], pa.string()) for name, column in keys.items()}
