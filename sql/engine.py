@@ -60,6 +60,8 @@ class Engine(ABC):
     """Runs statements written in the portable subset, with every value bound by name (``$as_of``)."""
 
     name: str
+    # Whether a common table expression is worked out once for each time that it is read.
+    repeats_what_is_read_twice = False
 
     @abstractmethod
     def query(self, sql: str, parameters: Parameters | None = None) -> "pa.Table":

@@ -113,6 +113,7 @@ class Pipeline:
         self._there = set(given)
         self._found: dict[str, bool] = {} if tracks_returns is None else {"any_returns": tracks_returns}
         self._makers = {q.output: q for q in queries().values()}
+        self._kept_by: dict[str, tuple[str, dict[str, Any]]] = {}
 
     @property
     def tracks_returns(self) -> bool:
@@ -182,10 +183,9 @@ class Pipeline:
         SettingsError
             A parameter that it does not take, or a value of the wrong type.
         """
-        composed = INLINED | set(inline)
         parts: dict[str, Query] = {}
-        self._gather(target, composed, frozenset(parameters), parts)
-        takes = {p.name: p for part in (*parts.values(), target) for p in part.parameters}
+        self._gather(target, INLINED | set(inline), parameters, parts)
+        takes = _parameters(target, parts)
         for name in parameters:
             if name not in takes:
                 allowed = ", ".join(sorted(takes)) or "none"
@@ -196,7 +196,7 @@ class Pipeline:
         return compose(target, parts.values()), values
 
     def _gather(
-        self, target: Query, composed: frozenset[str], replaced: frozenset[str], parts: dict[str, Query]
+        self, target: Query, composed: frozenset[str], replaced: Mapping[str, Any], parts: dict[str, Query]
     ) -> None:
         for table in target.inputs:
             maker = self._makers.get(table)
@@ -204,10 +204,25 @@ class Pipeline:
                 self._ensure(table, target.name)
             elif table in composed or (self._follows_from_days(maker) and self._takes(maker, replaced)):
                 maker = self._shortest(maker)
-                self._gather(maker, composed, replaced, parts)
+                if self.engine.repeats_what_is_read_twice and _reads(target, table) > 1:
+                    maker = self._kept(maker, composed, replaced)
+                else:
+                    self._gather(maker, composed, replaced, parts)
                 parts[table] = maker
             else:
                 self._ensure(table, target.name)
+
+    def _kept(self, maker: Query, composed: frozenset[str], replaced: Mapping[str, Any]) -> Query:
+        """The same rows from a table of their own, made anew only where the statement or a value is another."""
+        parts: dict[str, Query] = {}
+        self._gather(maker, composed, replaced, parts)
+        takes = _parameters(maker, parts)
+        sql = compose(maker, parts.values())
+        values = {name: self._value(maker, p, replaced) for name, p in takes.items()}
+        if self._kept_by.get(maker.output) != (sql, values):
+            self._materialize(f"kept_{maker.output}", sql, values)
+            self._kept_by[maker.output] = (sql, values)
+        return replace(maker, sql=f"SELECT * FROM kept_{maker.output}", parameters=tuple(takes.values()))
 
     def _shortest(self, maker: Query) -> Query:
         probe, shorter = _SHORTER.get(maker.output, ("", ""))
@@ -219,9 +234,9 @@ class Pipeline:
             for table in maker.inputs
         )
 
-    def _takes(self, maker: Query, names: frozenset[str]) -> bool:
+    def _takes(self, maker: Query, names: Mapping[str, Any]) -> bool:
         upstream = (self._makers[table] for table in maker.inputs if table != "customer_days")
-        return bool(names & {p.name for p in maker.parameters}) or any(self._takes(q, names) for q in upstream)
+        return bool(names.keys() & {p.name for p in maker.parameters}) or any(self._takes(q, names) for q in upstream)
 
     def _ensure(self, table: str, reader: str) -> None:
         if table in self._there or table in INPUT_TABLES:
@@ -280,6 +295,14 @@ class Pipeline:
         if days["first_day"] is None:
             raise ContractError("no purchase up to the as-of date: there is nothing to calibrate a model on")
         return default_calibration_end(days["first_day"], typed_date(self.parameters["as_of"]))
+
+
+def _parameters(target: Query, parts: Mapping[str, Query]) -> dict[str, Parameter]:
+    return {p.name: p for part in (*parts.values(), target) for p in part.parameters}
+
+
+def _reads(target: Query, table: str) -> int:
+    return len(re.findall(rf"\b(?:FROM|JOIN)\s+{table}\b", target.sql))
 
 
 def default_calibration_end(first_day: date, as_of: date) -> date:

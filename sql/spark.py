@@ -108,6 +108,7 @@ class SparkEngine(Engine):
     """
 
     name = "spark"
+    repeats_what_is_read_twice = True
 
     def __init__(
         self, session: "SparkSession | None" = None, *, threads: int | None = None, memory: str = "2g"

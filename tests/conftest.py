@@ -178,6 +178,25 @@ def spark() -> "Iterator[SparkEngine]":
         engine.session.stop()
 
 
+@pytest.fixture(scope="module")
+def spark_for_few_rows(spark) -> "Iterator[SparkEngine]":
+    """A session of the module's own, where no plan is compiled or planned anew: that takes longer than few rows do."""
+    from regulars.sql.spark import SparkEngine
+
+    with SparkEngine(spark.session) as engine:
+        for name, value in (
+            ("spark.sql.shuffle.partitions", "1"),
+            ("spark.sql.codegen.wholeStage", "false"),
+            ("spark.sql.codegen.factoryMode", "NO_CODEGEN"),
+            ("spark.sql.adaptive.enabled", "false"),
+            # each plan is written out in words for the pages of Spark, which nobody sees
+            ("spark.sql.ui.explainMode", "simple"),
+            ("spark.sql.debug.maxToStringFields", "1"),
+        ):
+            engine.session.conf.set(name, value)
+        yield engine
+
+
 @pytest.fixture(scope="session")
 def stage_lines() -> Callable[..., None]:
     """Register inputs, given as dicts of contract columns, as staging would have typed them."""

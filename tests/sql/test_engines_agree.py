@@ -16,6 +16,7 @@ import sqlglot.expressions as exp
 from regulars.sql import contract
 from regulars.sql.catalog import checks, queries
 from regulars.sql.engine import DuckDBEngine, QueryError
+from regulars.sql.errors import SettingsError
 from regulars.sql.pipeline import CARRIED_TABLES, PREVIOUS, Pipeline
 from regulars.sql.portable import lint_text
 from regulars.sql.portable_rules import AGREED
@@ -165,17 +166,9 @@ def arrow_type(type_: str) -> pa.DataType:
 
 
 @pytest.fixture(scope="module")
-def engines(spark):
-    """DuckDB, and a Spark session of this module's own."""
-    from regulars.sql.spark import SparkEngine
-
-    with DuckDBEngine(threads=1) as duck, SparkEngine(spark.session) as other:
-        # few rows: compiling each plan would take longer than running it
-        other.session.conf.set("spark.sql.shuffle.partitions", "1")
-        other.session.conf.set("spark.sql.codegen.wholeStage", "false")
-        other.session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        other.session.conf.set("spark.sql.adaptive.enabled", "false")
-        yield duck, other
+def engines(spark_for_few_rows):
+    with DuckDBEngine(threads=1) as duck:
+        yield duck, spark_for_few_rows
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +246,22 @@ def test_other_units(pipelines, unit):
         pipeline.run("summary_counts", days_per_unit=unit, as_of="2024-02-29") for pipeline in pipelines
     )
     assert rows(on_duckdb) == rows(on_spark)
+
+
+def test_what_a_query_reads_twice_is_kept_on_spark_and_made_anew_for_other_values(pipelines, monkeypatch):
+    _, on_spark = pipelines
+    on_spark.make("daily_rates")
+    engine, made, seen = on_spark.engine, [], []
+    materialize = engine.materialize
+    monkeypatch.setattr(engine, "materialize", lambda table, *rest: made.append(table) or materialize(table, *rest))
+    for category in ("clothes", "clothes", "", "clothes"):
+        sql, _ = on_spark.statement(queries()["item_weeks"], category=category)
+        assert "FROM order_lines" not in sql
+        seen += engine.query("SELECT count(*) AS n FROM kept_priced_lines WHERE in_category").column("n").to_pylist()
+    assert made == ["kept_priced_lines"] * 3
+    assert seen[0] == seen[1] == seen[3] < seen[2]
+    with pytest.raises(SettingsError, match=r"item_weeks takes no parameter 'colour'; allowed: .*category"):
+        on_spark.statement(queries()["item_weeks"], colour="red")
 
 
 # One line for each function that queries may use: an expression over the columns of the table below.

@@ -78,12 +78,12 @@ def test_an_erased_customer_with_links_and_a_guest(settings):
     assert sum(float(line.split("Decimal('")[1].split("'")[0]) for line in lines) == pytest.approx(float(read[0]))
 
 
-def test_spark_leaves_out_the_same(settings, spark):
+def test_spark_leaves_out_the_same(settings, spark_for_few_rows):
     settings.warehouse.mkdir()
     Tombstones(settings.warehouse).add(["ann", "guest:o4"])
     with DuckDBEngine() as engine:
         expected = staged_rows(engine, settings)
-    assert staged_rows(spark, settings) == expected
+    assert staged_rows(spark_for_few_rows, settings) == expected
 
 
 def test_links_in_a_circle_end():
