@@ -5,6 +5,7 @@ share of draws that look more extreme is an exact probability, whatever the unit
 and however few they are (Fisher 1935, The Design of Experiments; Rosenbaum 2002, section 2.6). Each unit counts alike.
 """
 
+from functools import lru_cache
 from itertools import combinations, product
 from math import comb, prod
 from typing import Any
@@ -87,6 +88,12 @@ class Draws:
         return float((np.abs(others) >= abs(made) * (1.0 - 1e-9) - 1e-15).mean())
 
 
+@lru_cache(maxsize=2)
+def _draws_of(log_factor: bytes, shape: tuple[int, int], block: bytes, kind: str) -> Draws:
+    # a test is read again and again while it runs, and in simulations: its design stays the same
+    return Draws(np.frombuffer(log_factor).reshape(shape), np.frombuffer(block, dtype=kind))
+
+
 def estimate_response(log_factor: np.ndarray, units: np.ndarray) -> float:
     """Return the elasticity by Poisson pseudo maximum likelihood on each unit's share of its own sales."""
     from scipy.optimize import brentq
@@ -111,7 +118,7 @@ def judge_response(
     log_factor: np.ndarray, units: np.ndarray, block: np.ndarray, elasticity: float, interval: float
 ) -> tuple[float, float, float]:
     """Return the standard error over the draws, and the interval of elasticities that they do not speak against."""
-    draws = Draws(log_factor, block)
+    draws = _draws_of(log_factor.tobytes(), log_factor.shape, block.tobytes(), block.dtype.str)
     share = units / units.sum(axis=1, keepdims=True)
     mean = fitted_means(share, np.exp(elasticity * log_factor))
     around = two_way(log_factor, mean)
