@@ -95,7 +95,7 @@ class LeftCensoredModel:
     --------
     >>> from regulars.clv.simulate import simulate_left_censored
     >>> truth = {"r": 0.55, "alpha": 6.0, "a": 0.8, "b": 2.4}
-    >>> seen = simulate_left_censored("bg_nbd", truth, 9000, window=52, history=52, seed=1)
+    >>> seen = simulate_left_censored("bg_nbd", truth, 2000, window=52, history=52, seed=1)
     >>> model = LeftCensoredModel("bg_nbd", window=52, history=52).fit(seen)
     >>> bool(0.35 < model.params_["r"] < 0.75)
     True
@@ -226,7 +226,7 @@ class LeftCensoredModel:
         --------
         >>> from regulars.clv.simulate import simulate_left_censored
         >>> truth = {"r": 0.55, "alpha": 6.0, "a": 0.8, "b": 2.4}
-        >>> seen = simulate_left_censored("bg_nbd", truth, 9000, window=52, history=52, seed=1)
+        >>> seen = simulate_left_censored("bg_nbd", truth, 2000, window=52, history=52, seed=1)
         >>> model = LeftCensoredModel("bg_nbd", window=52, history=52).fit(seen)
         >>> before = model.probability_acquired_before(seen)
         >>> bool(abs(before.mean() - seen["is_old"].mean()) < 0.05)

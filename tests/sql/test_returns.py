@@ -215,9 +215,11 @@ order_lines = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(lines=order_lines)
-def test_the_same_as_walking_them_one_by_one(lines, stage_lines, shop_values):
+# five shops at once, each with an Ann and a Bob of its own: starting takes longer than matching
+@settings(max_examples=15, deadline=None)
+@given(shops=st.lists(order_lines, min_size=5, max_size=5))
+def test_the_same_as_walking_them_one_by_one(shops, stage_lines, shop_values):
+    lines = [one | {"customer_id": f"{one['customer_id']} {i}"} for i, shop in enumerate(shops) for one in shop]
     with DuckDBEngine(threads=1) as engine:
         stage_lines(engine, lines)
         pipeline = Pipeline(engine, shop_values(AS_OF))

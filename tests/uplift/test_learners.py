@@ -232,7 +232,7 @@ def test_the_same_bytes_at_any_number_of_threads(monkeypatch):
     # below these many rows one thread works whatever is asked for; here several have to
     monkeypatch.setattr("regulars.uplift.outcomes.FEW_ROWS", 0)
     monkeypatch.setattr("regulars.uplift.boosters.FEW_ROWS", 0)
-    frame = simulate("several_arms", 3000, seed=1).frame()
+    frame = simulate("several_arms", 1500, seed=1).frame()
     one, two, again = (fit_effects(EXPERIMENT, frame, "x", threads=threads) for threads in (1, 2, 2))
     assert one.model_version == two.model_version == again.model_version
     assert one.predict(frame).tobytes() == two.predict(frame).tobytes()

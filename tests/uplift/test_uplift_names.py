@@ -44,7 +44,11 @@ def test_a_function_stays_a_function_in_every_order_of_imports():
     assert "allocate" in SHARED
     program = ["import sys"]
     for order in permutations(IMPORTS, 3):
-        program.append("for n in [n for n in sys.modules if n.startswith('regulars')]: del sys.modules[n]")
+        # the layer below stays loaded: it binds nothing here
+        program.append(
+            "for n in list(sys.modules): n.startswith(('regulars.uplift', 'regulars.app')) and sys.modules.pop(n)"
+        )
+        program.append("sys.modules.pop('regulars', None)")
         for name in SHARED:
             program += [line.format(name=name) for line in order]
             program.append("from regulars import uplift")
