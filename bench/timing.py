@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -27,8 +28,8 @@ class Side:
 
     ``prepare`` is called once in the side's own process, untimed, and returns what is timed; it must be importable
     (a function of a module, or a partial of one). Where the timed call returns something callable, that is called after
-    the clock has stopped, for what it returns. The first ``warm_ups`` runs do not count. What looks at its own process
-    is ``alone`` in one at small sizes too.
+    the clock has stopped, for what it returns. The first ``warm_ups`` runs do not count. Sides that look at their own
+    process are ``alone`` in another than this one at small sizes too.
     """
 
     prepare: Callable[[], Run]
@@ -59,8 +60,11 @@ def in_one_process() -> None:
 
 def in_turns(sides: Mapping[str, Side], *, progress: bool = True) -> dict[str, Measured]:
     """Run every side in turns, one at a time, and return what each took."""
-    if not _apart and not any(side.alone for side in sides.values()):
-        return {name: _here(side) for name, side in sides.items()}
+    if not _apart:
+        if not any(side.alone for side in sides.values()):
+            return {name: _here(side) for name, side in sides.items()}
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as another:
+            return {name: another.submit(_here, side).result() for name, side in sides.items()}
     # spawned: a forked child would share the parent's memory, and its peak with it
     context = get_context("spawn")
     workers: dict[str, tuple[BaseProcess, Connection]] = {}

@@ -289,7 +289,7 @@ def test_a_new_snapshot_is_taken_whole_while_requests_go_on(synthetic, tmp_path)
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(4):
+    for _ in range(2):
         for run in (f"{1:016}", f"{2:016}"):
             house.rollback(run)
             while seen[-1:] == [] or seen[-1][0] != run:

@@ -1,4 +1,4 @@
-"""Nobody who is held out or suppressed is ever in a list: generated campaigns, 2,000 here and 10,000 by ``make study``."""
+"""Nobody who is held out or suppressed is ever in a list: 2,000 generated campaigns, 10,000 by ``make study``."""
 
 import os
 from datetime import date
