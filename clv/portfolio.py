@@ -32,7 +32,14 @@ _MOST_ORDER_PARAMETERS = 4
 
 @dataclass(frozen=True)
 class PortfolioValue:
-    """Expected orders and value of a base in the horizon, each with the ends of its interval."""
+    """Expected orders and value of a base in the horizon, each with the ends of its interval.
+
+    Examples
+    --------
+    >>> found = PortfolioValue(orders=9.9, orders_low=5.1, orders_high=15.6, value=0.0, value_low=0.0, value_high=0.0)
+    >>> found.orders_high
+    15.6
+    """
 
     orders: float
     orders_low: float
@@ -124,6 +131,15 @@ class PortfolioTerms:
     orders_loadings, value_loadings : ndarray, shapes (n, k), (n, k + 3)
         By how much the customer's expectation moves with each of as many independent standard normal errors, those of
         the model of orders first (k is the number of its parameters), then those of the model of spend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(2)
+    >>> terms = PortfolioTerms(9 * one, 0 * one, 9 * one, 0 * one, 2 * one[:, None], np.zeros((2, 0)))
+    >>> found = terms.total()
+    >>> found.orders, round(found.orders_low, 1), round(found.orders_high, 1)
+    (18.0, 11.4, 25.7)
     """
 
     orders: Array
