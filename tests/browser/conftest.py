@@ -47,6 +47,11 @@ AT_REST = """() => {
   return stores.length > 0 && waiting.length === 0 && document.querySelector('#page h1') !== null
     && loading.every(one => one.offsetParent === null);
 }"""
+# Two frames, for what is about to fade in; then nothing that has an end is still fading or moving.
+STILL = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(
+  document.getAnimations()
+    .every(one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)
+))))"""
 LOOKS_AT_REST = 3  # with 50 ms between them: one callback may ask for the next, a script for its data
 
 expect.set_options(timeout=PATIENCE)
@@ -182,9 +187,7 @@ class Watched:
             "[...document.querySelectorAll('.js-plotly-plot')].every(plot => plot.offsetParent === null"
             f" || plot.layout.template.layout.font.color === '{theme.template(self.scheme).layout.font.color}')"
         )
-        self.settle()
-        self.until("document.getAnimations().every(one => one.playState !== 'running')")
-        return self
+        return self.settle()
 
     def until(self, expression: str, seconds: float = PATIENCE / 1000) -> None:
         """Wait until an expression of the page is true; Playwright's own way needs eval, which the page forbids."""
@@ -212,7 +215,8 @@ class Watched:
         return self.page.evaluate("decodeURIComponent(window.location.search)")
 
     def accessibility_findings(self) -> list[str]:
-        """Critical and serious findings of axe, each with where it was found."""
+        """Critical and serious findings of axe, each with where it was found; waits for what fades in."""
+        self.until(STILL)
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE_SCRIPT)
         found = self.page.evaluate("axe.run({ resultTypes: ['violations'] }).then(results => results.violations)")
