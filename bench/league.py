@@ -1,15 +1,17 @@
 """The league table: every model and naive baseline on the same calibration and holdout, in five worlds."""
 
 import math
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import league_known
 import numpy as np
 from report import Section
 from timing import progress_line
@@ -24,6 +26,7 @@ TITLES = {
     "pareto_nbd": "Pareto/NBD",
     "seasonal_bg_nbd": "BG/NBD, seasonal clock",
     "seasonal_mbg_nbd": "MBG/NBD, seasonal clock",
+    **league_known.TITLES,
     "ziln": "ZILN, boosted",
     "two_part": "two-part, boosted",
     "same_rate": "same rate as before",
@@ -40,6 +43,7 @@ class World:
     database: Any
     calibration_end: date
     observation_end: date
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Forecast:
 def league_section(world: str, customers: int, key: str) -> Section:
     """One world's table; ``customers`` is the size of the simulated ones."""
     with WORLDS[world](customers) as opened:
-        rows, size, actual = _table(opened)
+        rows, size, actual, remarks = _table(replace(opened, name=world))
         title = opened.title
         window = (opened.observation_end - opened.calibration_end).days
     return Section(
@@ -69,7 +73,10 @@ def league_section(world: str, customers: int, key: str) -> Section:
             "sorted by predicted money, over that of the best sorting; top tenth its share of the money; calibration "
             "the mean absolute deviation of predicted from actual orders over tenths by prediction, as a share; coverage "
             "that of 80% intervals, which hold more where most customers buy nothing. Boosted models learn on the window "
-            "of equal length just before, or on half of the calibration where that is shorter. The best of each column is bold."
+            "of equal length just before, or on half of the calibration where that is shorter. Models with covariates (the "
+            "same on purchases, dropout and spend, a ridge of 1), segment priors, customers from before the data and "
+            "covariates over time are described in docs/methods; the last two have no distribution of orders, and no "
+            "interval. The best of each column is bold."
         ),
         head=(
             "model",
@@ -85,20 +92,31 @@ def league_section(world: str, customers: int, key: str) -> Section:
             "fit",
         ),
         rows=rows,
+        remarks=remarks,
         key=key,
     )
 
 
-def _table(world: World) -> tuple[list[tuple[str, ...]], int, float]:
+def _table(world: World) -> tuple[list[tuple[str, ...]], int, float, list[str]]:
     from regulars import clv
+    from regulars.sql.errors import ModelError
 
     holdout = clv.holdout_summary(world.database, world.calibration_end, world.observation_end)
     orders = holdout["frequency_holdout"].to_numpy(dtype=float)
     money = holdout["revenue_holdout"].to_numpy(dtype=float)
+    known = league_known.known_of(world.name, world.database, holdout, world.calibration_end)
     forecasts: dict[str, Forecast] = {}
-    for name, contender in _contenders(world, holdout).items():
+    without: dict[str, list[str]] = {}
+    for what, why in known.not_played.items():
+        without.setdefault(why, []).append(what)
+    for name, contender in _contenders(world, holdout, known).items():
         progress_line(f"{world.title}: {TITLES[name]}")
-        forecasts[name] = contender()
+        try:
+            forecasts[name] = contender()
+        except ModelError as error:
+            # without what it advises, and alike for every kind of model
+            why = re.sub(r" \(.*|;.*", "", str(error)).replace(name.partition("_")[2], "the model")
+            without.setdefault(why, []).append(TITLES[name])
     figures = {name: _figures(forecast, orders, money) for name, forecast in forecasts.items()}
     best = [_best(column, [row[column] for row in figures.values()]) for column in range(len(_BETTER))]
     rows = []
@@ -109,7 +127,11 @@ def _table(world: World) -> tuple[list[tuple[str, ...]], int, float]:
         ]
         note = f" ({forecasts[name].note})" if forecasts[name].note else ""
         rows.append((TITLES[name] + note, *told, f"{forecasts[name].seconds:.2f} s"))
-    return rows, len(holdout), float(orders.sum())
+    remarks = [known.said] if known.said else []
+    if without:
+        told = "; ".join(f"{' / '.join(what)}: {why}" for why, what in without.items())
+        remarks.append(f"Not played here: {told}.")
+    return rows, len(holdout), float(orders.sum()), remarks
 
 
 def _figures(forecast: Forecast, orders: np.ndarray, money: np.ndarray) -> tuple[float, ...]:
@@ -198,7 +220,7 @@ def _gini(score: np.ndarray, money: np.ndarray) -> float:
 # ---- who takes part -------------------------------------------------------------------------------------------------
 
 
-def _contenders(world: World, holdout: Any) -> dict[str, Callable[[], Forecast]]:
+def _contenders(world: World, holdout: Any, known: league_known.Known) -> dict[str, Callable[[], Forecast]]:
     from regulars import clv
 
     kinds = {
@@ -222,6 +244,11 @@ def _contenders(world: World, holdout: Any) -> dict[str, Callable[[], Forecast]]
         ("seasonal_mbg_nbd", clv.SeasonalModifiedBetaGeoModel),
     ):
         made[name] = lambda kind=kind: _probability_model(kind(), clocked, (clocked, days.to_pandas()))
+    told = league_known.with_known(holdout, known)
+    for name, models in league_known.static_models(known, told).items():
+        made[name] = lambda models=models: _static_model(*models(), told)
+    if known.over_time:
+        made["over_time_pareto_nbd"] = lambda: _over_time(world, told)
     for name, kind in (("ziln", clv.ZILNModel), ("two_part", clv.TwoPartValueModel)):
         made[name] = lambda kind=kind: _boosted(kind(), world, holdout)
     for name in ("same_rate", "cohort_mean"):
@@ -229,13 +256,13 @@ def _contenders(world: World, holdout: Any) -> dict[str, Callable[[], Forecast]]
     return made
 
 
-def _probability_model(model: Any, holdout: Any, fit_on: tuple[Any, ...]) -> Forecast:
+def _probability_model(model: Any, holdout: Any, fit_on: tuple[Any, ...], spend_model: Any = None) -> Forecast:
     from regulars.clv import fit_spend
     from regulars.clv.intervals import predictive_intervals
 
     begun = time.perf_counter()
     model.fit(*fit_on)
-    spend = fit_spend(holdout)
+    spend = fit_spend(holdout) if spend_model is None else spend_model.fit(holdout)
     taken = time.perf_counter() - begun
     horizon = float(holdout["duration_holdout"].iloc[0])
     expected = model.expected_purchases(holdout, horizon)
@@ -246,9 +273,33 @@ def _probability_model(model: Any, holdout: Any, fit_on: tuple[Any, ...]) -> For
         chosen.attrs = holdout.attrs
         return model.purchase_probabilities(chosen, horizon, n_max)
 
-    held = predictive_intervals(pmf, expected, None, LEVEL)
-    note = "as NBD" if getattr(model, "message_", "").startswith("dropout not identified") else ""
-    return Forecast(expected, expected * worth, (held.orders_low, held.orders_high), taken, note)
+    interval = None
+    if hasattr(model, "purchase_probabilities"):
+        held = predictive_intervals(pmf, expected, None, LEVEL)
+        interval = (held.orders_low, held.orders_high)
+    message = getattr(model, "message_", "")
+    note = "as NBD" if message.startswith("dropout not identified") else ""
+    if "at the boundary" in message:
+        note = "at the boundary"
+    return Forecast(expected, expected * worth, interval, taken, note)
+
+
+def _static_model(orders: Any, spend: Any, told: Any) -> Forecast:
+    return _probability_model(orders, told, (told,), spend)
+
+
+def _over_time(world: World, told: Any) -> Forecast:
+    from regulars.clv import fit_spend
+
+    horizon = float(told["duration_holdout"].iloc[0])
+    expected, taken = league_known.december_over_time(
+        world.database, told, world.calibration_end, world.observation_end, horizon
+    )
+    begun = time.perf_counter()
+    spend = fit_spend(told)
+    taken += time.perf_counter() - begun
+    worth = 0.0 if spend is None else spend.conditional_expected_value(told)
+    return Forecast(expected, expected * worth, None, taken)
 
 
 def _boosted(model: Any, world: World, holdout: Any) -> Forecast:
