@@ -1,7 +1,7 @@
 """Static covariates as SQL: the design matrix of a fit written out, and each customer's own parameters by it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,58 +33,61 @@ class SpendLevel:
 
     Attributes
     ----------
-    columns
-        ``spend_level`` -> SQL over ``g``; empty where all spend alike.
+    columns, derived
+        As of `ScoreRows`: the covariates, and ``spend_level`` by them; empty where all spend alike.
     macros
         Statements that it needs.
 
     Examples
     --------
-    >>> SpendLevel().columns
+    >>> SpendLevel().derived
     {}
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, str] = field(default_factory=dict)
     macros: tuple[str, ...] = ()
 
 
 def covariate_rows(model: "CovariateModel", horizon: float, rate: float, oldest: float, _as_of: Any) -> ScoreRows:
     """Read customers with parameters of their own, ``own_<parameter>`` of their covariates."""
     names = [covariate.name for covariate in model.design_.covariates]
-    require_key_names("covariate", names)
     plain = form_of(model._predictor(), horizon, rate, oldest)
     effects, of_column = model._effects(), _by_column(model.design_)
     moved: dict[str, dict[str, list[float]]] = {}
     for name, predictor, factor, column in zip(
         effects.names, effects.predictor, effects.factor, effects.column, strict=True
     ):
-        covariate = of_column[column]
         parameter = model.parameter_names[predictor]
         if parameter in plain.parameters:  # without dropout only the rate of purchase is moved
-            shifts = moved.setdefault(parameter, {}).setdefault(covariate.name, [])
+            shifts = moved.setdefault(parameter, {}).setdefault(of_column[column].name, [])
             shifts.append(float(factor) * model.coefficients_[name])
-    by_name = {covariate.name: covariate for covariate in model.design_.covariates}
+    covariates = model.design_.covariates
+    by_name = {covariate.name: covariate for covariate in covariates}
+    known = _known_columns("covariate", "key", covariates)
     parameters: dict[str, float | str] = dict(plain.parameters)
-    macros = [_known_value("covariate", covariate) for covariate in model.design_.covariates]
-    columns = {}
+    macros, derived = [_known_value("covariate", covariate) for covariate in covariates], {}
     reach = plain.reach
     for parameter, shifts in moved.items():
-        formula = _shift("covariate", [(by_name[name], values) for name, values in shifts.items()])
-        value = f"nullif({number(float(plain.parameters[parameter]))} * exp({formula}), 0.0::DOUBLE)"
-        macros.append(macro(f"own_{parameter}", [identifier(name) for name in shifts], value))
-        columns[parameter] = f"own_{parameter}({', '.join(f'g.{identifier(name)}' for name in shifts)})"
+        at_base = float(plain.parameters[parameter])
+        formula = _shift([(by_name[name], values) for name, values in shifts.items()])
+        arguments = [identifier(name) for name in shifts]
+        macros.append(macro(f"own_{parameter}", arguments, f"nullif({number(at_base)} * exp({formula}), 0.0::DOUBLE)"))
+        derived[parameter] = f"own_{parameter}({', '.join(f'c.{known[name]}' for name in shifts)})"
         parameters[parameter] = parameter
         if parameter in ("alpha", "beta"):
             lowest = sum(_lowest(by_name[name], values) for name, values in shifts.items())
-            reach = max(reach, oldest / (float(plain.parameters[parameter]) * np.exp(lowest)))
-    keys = {}
-    if plain.kind != "nbd":
-        for i, covariate in enumerate(model.design_.covariates):
-            columns[f"key_{i + 1}"] = f"{_macro_of('covariate', covariate)}(g.{identifier(covariate.name)})"
-            keys[covariate.name] = f"key_{i + 1}"
-    form = type(plain)(plain.kind, parameters, plain.horizon, plain.discounted, reach)
-    said = (f"The table of customers needs the covariates {', '.join(names)} beside the columns of customer_summary.",)
-    return ScoreRows(form, said, tuple(macros), columns=columns, keys=keys)
+            reach = max(reach, oldest / (at_base * np.exp(lowest)))
+    return ScoreRows(
+        replace(plain, parameters=parameters, reach=reach),
+        said=(
+            f"The table of customers needs the covariates {', '.join(names)} beside the columns of customer_summary.",
+        ),
+        macros=tuple(macros),
+        columns=_read_columns("covariate", known),
+        derived=derived,
+        keys={} if plain.kind == "nbd" else known,
+    )
 
 
 def covariate_terms(model: "CovariateModel", summary: Any, horizon: float, rate: float) -> "pa.Table":
@@ -126,14 +129,15 @@ def spend_level(model: "SpendCovariateModel") -> SpendLevel:
     """How a customer's level of spend follows from the covariates, ``spend_level`` of them."""
     values = list(model.coefficients_.values())
     covariates, shifts = model.design_.covariates, []
-    require_key_names("covariate", [covariate.name for covariate in covariates])
     for covariate in covariates:
         shifts.append((covariate, values[: len(covariate.columns)]))
         values = values[len(covariate.columns) :]
-    names = [identifier(covariate.name) for covariate in covariates]
     made = [_known_value("spend covariate", covariate) for covariate in covariates]
-    made.append(macro("spend_level", names, f"exp({_shift('spend covariate', shifts)})"))
-    return SpendLevel({"spend_level": f"spend_level({', '.join(f'g.{name}' for name in names)})"}, tuple(made))
+    arguments = [identifier(covariate.name) for covariate in covariates]
+    made.append(macro("spend_level", arguments, f"exp({_shift(shifts)})"))
+    known = _known_columns("spend covariate", "spend_key", covariates)
+    level = f"spend_level({', '.join(f'c.{column}' for column in known.values())})"
+    return SpendLevel(_read_columns("spend covariate", known), {"spend_level": level}, tuple(made))
 
 
 # ---------------------------------------------------------------- one covariate
@@ -161,8 +165,18 @@ def _by_column(design: Design) -> list[Covariate]:
     return [covariate for covariate in design.covariates for _ in covariate.columns]
 
 
-def _macro_of(what: str, covariate: Covariate) -> str:
-    return identifier(f"{what} {covariate.name}")
+def _macro_of(what: str, name: str) -> str:
+    return identifier(f"{what} {name}")
+
+
+def _known_columns(what: str, stem: str, covariates: Sequence[Covariate]) -> dict[str, str]:
+    """Covariate -> the column that holds what is known of it."""
+    require_key_names(what, [covariate.name for covariate in covariates])
+    return {covariate.name: f"{stem}_{i + 1}" for i, covariate in enumerate(covariates)}
+
+
+def _read_columns(what: str, known: Mapping[str, str]) -> dict[str, str]:
+    return {column: f"{_macro_of(what, name)}(g.{identifier(name)})" for name, column in known.items()}
 
 
 def _known_value(what: str, covariate: Covariate) -> str:
@@ -175,7 +189,7 @@ def _known_value(what: str, covariate: Covariate) -> str:
         )
     )
     if covariate.base is None:
-        return macro(_macro_of(what, covariate), ("given",), _known_number(name, covariate, none))
+        return macro(_macro_of(what, covariate.name), ("given",), _known_number(name, covariate, none))
     known = (*covariate.levels, covariate.base)
     rest = f" and {len(known) - _NAMED_LEVELS} more" if len(known) > _NAMED_LEVELS else ""
     seen = ", ".join(sorted(known)[:_NAMED_LEVELS]) + rest
@@ -187,7 +201,7 @@ def _known_value(what: str, covariate: Covariate) -> str:
     WHEN {level} IN ({listed}) THEN {level}
     ELSE {unseen}
   END"""
-    return macro(_macro_of(what, covariate), ("given",), formula)
+    return macro(_macro_of(what, covariate.name), ("given",), formula)
 
 
 def _known_number(name: str, covariate: Covariate, none: str) -> str:
@@ -203,20 +217,18 @@ def _known_number(name: str, covariate: Covariate, none: str) -> str:
   END"""
 
 
-def _shift(what: str, shifts: Sequence[tuple[Covariate, Sequence[float]]]) -> str:
-    """The sum of coefficients times columns, over the arguments of those names."""
+def _shift(shifts: Sequence[tuple[Covariate, Sequence[float]]]) -> str:
+    """The sum of coefficients times columns, over the arguments of those names; NULL for a level not seen."""
     parts = []
     for covariate, values in shifts:
-        known = f"{_macro_of(what, covariate)}({identifier(covariate.name)})"
+        given = identifier(covariate.name)
         if covariate.base is not None:
-            cases = "".join(
-                f" WHEN {text(level)} THEN {number(value)}"
-                for level, value in zip(covariate.levels, values, strict=True)
+            levels = zip((covariate.base, *covariate.levels), (0.0, *values), strict=True)
+            parts.append(
+                f"CASE {given} {' '.join(f'WHEN {text(one)} THEN {number(value)}' for one, value in levels)} END"
             )
-            # NULL is no level: it has ended the statement, or is spelt out
-            parts.append(f"CASE {known}{cases} ELSE 0.0::DOUBLE END")
             continue
-        at = f"{number(values[0])} * ({known} - {number(covariate.centre)})"
+        at = f"{number(values[0])} * ({given} - {number(covariate.centre)})"
         parts.append(f"coalesce({at}, {number(values[1])})" if covariate.own_level else at)
     return "\n    + ".join(parts)
 

@@ -41,6 +41,8 @@ class ScoreRows:
         What stands for the table of customers, as ``g``.
     columns
         Column of a customer -> SQL over ``g`` and ``joins``: what is not read as it stands.
+    derived
+        Column -> SQL over the former, as ``c``: each of them is reckoned once, however often it is used.
     joins
         Joined to ``g``.
     keys
@@ -52,6 +54,7 @@ class ScoreRows:
     macros: tuple[str, ...] = ()
     source: str = "query_table(customers) AS g"
     columns: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, str] = field(default_factory=dict)
     joins: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,17 +63,19 @@ class ScoreRows:
         """Whether anything comes from ``score_terms``."""
         return self.form is None or self.form.kind != "nbd"
 
-    def customers(self, more: Mapping[str, str]) -> str:
+    def customers(self, columns: Mapping[str, str], derived: Mapping[str, str]) -> str:
         """The customers as ``c``, with further columns, joined to ``score_terms`` as ``t`` where it is needed."""
-        columns = {**self.columns, **more}
-        steps = {} if self.form is None else self.form.steps
+        columns, derived = {**self.columns, **columns}, {**self.derived, **derived}
+        steps = {}
+        if self.form is not None and self.form.steps:
+            arguments = ", ".join(f"c.{name}" for name in ("frequency", "recency", "T", *self.form.own))
+            steps = {name: f"{name}({arguments})" for name in self.form.steps}
         lines = ["query_table(customers) AS c"]
         if self.source != ScoreRows.source or columns or steps:
             read = [*_READ, *(["T_days"] if self.is_looked_up else [])]
             lines = self._selected({**{name: f"g.{name}" for name in read}, **columns})
-        if self.form is not None and steps:
-            arguments = ", ".join(f"c.{name}" for name in ("frequency", "recency", "T", *self.form.own))
-            listed = "".join(f",\n      {name}({arguments}) AS {name}" for name in steps)
+        for stage in filter(None, (derived, steps)):
+            listed = "".join(f",\n      {sql} AS {name}" for name, sql in stage.items())
             lines = ["(", f"    SELECT c.*{listed}", f"    FROM {lines[0]}", *lines[1:], "    ) AS c"]
         if self.is_looked_up:
             on = ["t.frequency = c.frequency AND t.T_days = c.T_days"]

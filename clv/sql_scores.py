@@ -150,7 +150,7 @@ def score_sql(
             *rows.macros,
             *level.macros,
             *_score_macros(rows.form),
-            macro("expected_order_value", ("frequency", "monetary_value", *level.columns), _order_value(spend, level)),
+            macro("expected_order_value", ("frequency", "monetary_value", *level.derived), _order_value(spend, level)),
             _scored(rows, margin, level),
             "FROM scored('customer_summary') ORDER BY customer_id;",
             "",
@@ -254,7 +254,7 @@ def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
         alive = f"alive_by_steps(c.frequency, c.recency, c.T{own}{steps})"
     names = SCORE_TERMS.column_names[2:]
     orders, discounted, silence = (f"{n}(c.frequency, c.T{own})" if n in closed else f"t.{n}" for n in names)
-    of_level = "".join(f", c.{name}" for name in level.columns)
+    of_level = "".join(f", c.{name}" for name in level.derived)
     return f"""CREATE OR REPLACE MACRO scored(customers) AS TABLE
   SELECT
     customer_id,
@@ -271,7 +271,7 @@ def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
       {discounted} AS discounted_alive,
       {silence} AS no_order_alive,
       expected_order_value(c.frequency, c.monetary_value{of_level}) AS order_value
-    FROM {rows.customers(level.columns)}
+    FROM {rows.customers(level.columns, level.derived)}
   );"""
 
 
@@ -279,7 +279,7 @@ def _order_value(spend: "GammaGammaModel | None", level: SpendLevel) -> str:
     if spend is None:
         return "0.0::DOUBLE"
     p, q, v = spend._prediction_params.values()
-    scale = number(v) + "".join(f" * {name}" for name in level.columns)
+    scale = number(v) + "".join(f" * {name}" for name in level.derived)
     money = "CASE WHEN frequency > 0 THEN greatest(monetary_value, 0.0::DOUBLE) ELSE 0.0::DOUBLE END"
     shape = f"({number(p)} * frequency + {number(q - 1.0)})"
     return f"{number(p)} * ({scale} + frequency * {money}) / nullif({shape}, 0)"

@@ -267,9 +267,9 @@ def test_a_segments_number_is_the_same_as_a_float(base: pd.DataFrame) -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.one_of(st.floats(allow_nan=False), st.integers(-(2**53), 2**53).map(float)), min_size=1))
 def test_levels_that_are_numbers_are_spelt_as_python_spells_them(values: list[float]) -> None:
-    session = _session(given=pa.table({"value": pa.array(values, pa.float64())}))
-    session.execute(macro("spelt", ("given",), spelt_in_sql("store")))
-    found = session.execute("SELECT spelt(value) FROM given").fetchall()
+    with _session(given=pa.table({"value": pa.array(values, pa.float64())})) as session:
+        session.execute(macro("spelt", ("given",), spelt_in_sql("store")))
+        found = session.execute("SELECT spelt(value) FROM given").fetchall()
     assert [row[0] for row in found] == [_spelt(value) for value in values]
 
 
@@ -398,11 +398,11 @@ def test_discounting_of_customers_from_before_the_data_is_the_integral() -> None
 @settings(deadline=None, max_examples=50)
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_text_is_itself_in_sql_and_no_comment_breaks(value: str) -> None:
-    session = _session()
-    assert session.execute(f"SELECT {text(value)}").fetchone() == (value,)
     assert len(comment(value).splitlines()) == 1
-    if "\0" not in value:
-        assert session.execute(f"SELECT 1 AS {identifier(value)}").df().columns.tolist() == [value]
+    with _session() as session:
+        assert session.execute(f"SELECT {text(value)}").fetchone() == (value,)
+        if "\0" not in value:
+            assert session.execute(f"SELECT 1 AS {identifier(value)}").df().columns.tolist() == [value]
 
 
 def test_pareto_nbd_of_each_customers_own_parameters() -> None:
