@@ -18,7 +18,7 @@ from .arguments import require_margin, require_time
 from .histories import PurchaseHistories, read_histories
 from .sql_clock import clock_rows, clock_terms
 from .sql_covariates import SpendLevel, covariate_rows, covariate_terms, spend_level
-from .sql_forms import ScoreForm, comment, form_of, macro, number
+from .sql_forms import ScoreForm, comment, form_of, macro, number, text
 from .sql_left_censoring import left_censored_rows, left_censored_terms
 from .sql_rows import ScoreRows, distinct_rows, given_alive, terms_table, whole_days
 from .sql_segments import segment_rows, segment_terms
@@ -79,6 +79,7 @@ def score_sql(
     margin: float = 1.0,
     oldest: float = 1040.0,
     as_of: date | str | None = None,
+    customers: str = "customer_summary",
 ) -> str:
     """Return a script for DuckDB that scores customers by a fitted model, its numbers written into it.
 
@@ -89,9 +90,9 @@ def score_sql(
     expected_order_value, customer_value``. All models but NBD read the view ``score_terms``, which ``open.sql`` makes
     of a snapshot's; of any other model it is what `score_terms` returns.
 
-    Customers who differ by covariates or by segment have parameters of their own: further arguments of the scalar
-    macros, in the order of the script, which ``scored`` reads from the table's columns of those names (as in
-    ``own_alpha(channel)``). What the model refuses in Python (a level that the fit has not seen, a missing value) is an
+    Customers who differ by covariates or by segment have parameters of their own, further arguments of the scalar
+    macros. ``scored`` reads them from the table's columns of the covariates' or levels' names, by macros such as
+    ``own_alpha(channel)``. What the model refuses in Python (a level that the fit has not seen, a missing value) is an
     error that names the column. On a seasonal clock the table needs ``first_order_on`` and ``last_order_on``.
 
     Parameters
@@ -111,6 +112,8 @@ def score_sql(
         not fine enough for has no score (NULL).
     as_of : date, optional
         On a seasonal clock, the day that the summary runs to; by default the day that the fit's ran to.
+    customers : str
+        Table or view that the script's last statement scores, as SQL writes it: an odd name in double quotes.
 
     Raises
     ------
@@ -152,7 +155,7 @@ def score_sql(
             *_score_macros(rows.form),
             macro("expected_order_value", ("frequency", "monetary_value", *level.derived), _order_value(spend, level)),
             _scored(rows, margin, level),
-            "FROM scored('customer_summary') ORDER BY customer_id;",
+            f"FROM scored({text(customers)}) ORDER BY customer_id;",
             "",
         ]
     )

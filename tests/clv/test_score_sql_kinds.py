@@ -217,6 +217,25 @@ def test_a_covariate_that_the_table_lacks_is_named(refusing: duckdb.DuckDBPyConn
         refusing.execute("SELECT sum(expected_orders) FROM scored('odd')")
 
 
+def test_own_parameters_of_a_level_not_seen_are_unknown(refusing: duckdb.DuckDBPyConnection) -> None:
+    found = refusing.execute("SELECT own_alpha('telex', 40), spend_level('telex', 40), own_alpha('web', 40)").fetchone()
+    assert found is not None
+    assert found[:2] == (None, None)
+    assert found[2] > 0
+
+
+def test_the_table_that_is_scored_has_any_name(base: pd.DataFrame) -> None:
+    name, model = 'the base\'s "view"', CovariateModel("nbd", purchase=["size"]).fit(base)
+    script = score_sql(model, None, horizon=39, customers=identifier(name))
+    named = duckdb.connect()
+    named.register("given", base)
+    named.execute(f"CREATE VIEW {identifier(name)} AS FROM given")
+    statements = duckdb.extract_statements(script)
+    for statement in statements[:-1]:
+        named.execute(statement)
+    assert len(named.execute(statements[-1]).df()) == len(base)
+
+
 @pytest.mark.parametrize(
     ("names", "word"),
     [
