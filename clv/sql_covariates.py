@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .columns import column_names
 from .design_matrix import MISSING_LEVEL, Covariate, Design, _columns, _factorised
 from .sql_forms import form_of, identifier, macro, number, text
 from .sql_rows import ScoreRows, distinct_rows, given_alive, require_key_names, terms_table, whole_days
@@ -94,7 +95,7 @@ def covariate_terms(model: "CovariateModel", summary: Any, horizon: float, rate:
     """``score_terms`` by frequency, T and the covariates."""
     histories = model.histories(summary)
     values = covariate_values(model.design_, summary)
-    require_key_names("covariate", list(values))
+    require_key_names("covariate", list(values), column_names(summary))
     days = whole_days(histories.T, model.time_unit_)
     rows = distinct_rows({"frequency": histories.frequency, "T_days": days, **values})
     predictor, few = model._ready(histories.take(rows))

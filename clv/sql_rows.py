@@ -88,8 +88,10 @@ class ScoreRows:
         return ["(", "      SELECT", f"        {listed}", f"      FROM {self.source}{self.joins}", "    ) AS c"]
 
 
-def require_key_names(what: str, names: Sequence[str]) -> None:
+def require_key_names(what: str, names: Sequence[str], beside: Sequence[str] = ()) -> None:
     """Refuse columns that ``score_terms`` or DuckDB, to which Age and age are one name, cannot tell apart.
+
+    ``beside`` are all columns of the summary.
 
     Raises
     ------
@@ -119,6 +121,11 @@ def require_key_names(what: str, names: Sequence[str]) -> None:
                 f"{what}s {seen[low]!r} and {name!r} are one name to SQL; rename one of them before the fit"
             )
         seen[low] = name
+    for name in beside:
+        if seen.get(name.lower(), name) != name:
+            raise ModelError(
+                f"{what} {seen[name.lower()]!r} and the summary's column {name!r} are one name to SQL; drop one of them"
+            )
 
 
 def whole_days(age: Array, unit: str, name: str = "T") -> NDArray[np.int64]:

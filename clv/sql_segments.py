@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .columns import column_names
 from .histories import read_histories
 from .segment_priors import _numbered
 from .sql_covariates import missing, refusal, spelt_level
@@ -64,7 +65,7 @@ def segment_terms(model: "SegmentPriorModel", summary: Any, horizon: float, rate
     """``score_terms`` by frequency, T and the segment that answers."""
     import pyarrow as pa
 
-    require_key_names("level", model.levels)
+    require_key_names("level", model.levels, column_names(summary))
     histories = read_histories(summary)
     days = whole_days(histories.T, model.time_unit_)
     paths = model._paths(summary)

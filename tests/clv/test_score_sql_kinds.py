@@ -30,8 +30,10 @@ from regulars.clv import (
     score_sql,
     score_terms,
 )
+from regulars.clv.design_matrix import Covariate, Design
 from regulars.clv.segment_priors import _spelt
 from regulars.clv.simulate import simulate_left_censored
+from regulars.clv.sql_covariates import _known_value, _shift
 from regulars.clv.sql_forms import ScoreForm, comment, identifier, macro, text
 from regulars.clv.sql_segments import _spelt as spelt_in_sql
 from regulars.sql.errors import ContractError, ModelError
@@ -254,6 +256,14 @@ def test_names_that_sql_cannot_tell_apart_are_refused(names: list[str], word: st
             score_terms(model, odd, horizon=39)
 
 
+def test_a_column_that_sql_takes_for_the_covariate_is_refused(base: pd.DataFrame) -> None:
+    for model in (CovariateModel("nbd", purchase=["size"]), SegmentPriorModel("nbd", ["country"])):
+        fitted = model.fit(base)
+        twin = base.assign(SIZE=1.0, Country="DE")
+        with pytest.raises(ModelError, match=r"and the summary's column '(SIZE|Country)' are one name to SQL"):
+            score_terms(fitted, twin, horizon=39)
+
+
 def test_an_as_of_is_for_seasonal_clocks_alone(base: pd.DataFrame) -> None:
     with pytest.raises(ModelError, match="only a model on a seasonal clock"):
         score_sql(CovariateModel("nbd", purchase=["size"]).fit(base), None, horizon=39, as_of=AS_OF)
@@ -414,7 +424,7 @@ def test_discounting_of_customers_from_before_the_data_is_the_integral() -> None
 # ---------------------------------------------------------------- the forms
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_text_is_itself_in_sql_and_no_comment_breaks(value: str) -> None:
     assert len(comment(value).splitlines()) == 1
@@ -422,6 +432,39 @@ def test_any_text_is_itself_in_sql_and_no_comment_breaks(value: str) -> None:
         assert session.execute(f"SELECT {text(value)}").fetchone() == (value,)
         if "\0" not in value:
             assert session.execute(f"SELECT 1 AS {identifier(value)}").df().columns.tolist() == [value]
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(NAMES, min_size=2, max_size=2, unique_by=str.lower),
+    st.lists(st.text(st.characters(codec="utf-8"), max_size=6), min_size=2, max_size=5, unique=True),
+    st.lists(st.tuples(st.integers(0, 99), st.floats(-1e6, 1e6)), min_size=1, max_size=6),
+    st.floats(-3.0, 3.0),
+)
+def test_any_names_levels_and_numbers_are_coded_as_the_design_matrix_codes_them(
+    names: list[str], levels: list[str], rows: list[tuple[int, float]], centre: float
+) -> None:
+    text_of, number_of = names
+    level = Covariate(text_of, tuple(levels[1:]), levels[0], 0.0, False)
+    count = Covariate(number_of, (), None, centre, False)
+    values = {
+        text_of: np.array([levels[i % len(levels)] for i, _ in rows], dtype=object),
+        number_of: np.array([v for _, v in rows]),
+    }
+    weights = [0.25 * (k + 1) for k in range(len(levels) - 1)], [1e-6]
+    coded = Design((level, count)).rows(values)
+    expected = coded.matrix[coded.pattern] @ np.concatenate(weights)
+    made = [_known_value("covariate", one) for one in (level, count)]
+    shift = macro("shift", [identifier(one) for one in names], _shift([(level, weights[0]), (count, weights[1])]))
+    with _session(given=pa.table({name: pa.array(column) for name, column in values.items()})) as session:
+        for statement in (*made, shift):
+            session.execute(statement)
+        known = ", ".join(f"{identifier(f'covariate {one}')}({identifier(one)})" for one in names)
+        found = [row[0] for row in session.execute(f"SELECT shift({known}) FROM given").fetchall()]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_pareto_nbd_of_each_customers_own_parameters() -> None:
