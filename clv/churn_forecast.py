@@ -13,9 +13,8 @@ from ..sql.errors import ModelError
 from .arguments import require_above_zero, require_count, require_time
 from .churn import ChurnModel
 from .churn_evaluate import ChurnReport, evaluate_churn, unfitted_btyd
-from .churn_reasons import silence_in_words
 from .gaps import order_gaps
-from .order_reasons import order_reasons
+from .order_reasons import order_reasons, with_parts
 from .persistence import require_possible
 from .recalibration import Method, Recalibration
 from .summary import rfm_summary
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 _DAYS_A_WEEK = 7.0
 _REASONS = 3
-# Of those of whom everything speaks for an order.
-_LESS_LIKELY = "likelier to order than most"
 # More customers would not change which model wins.
 _MOST_JUDGED = 100_000
 
@@ -150,16 +147,16 @@ class ChurnForecast:
         who = self.explained_by
         if not who or not len(rows):
             return None
-        if who == self.model.model:
-            told = self.model.reasons(gaps.iloc[rows], self.horizon, _REASONS, cohort=gaps)
-        else:
-            told = order_reasons(self.btyd, summary, rows, self.horizon / _DAYS_A_WEEK, _REASONS, _DAYS_A_WEEK)
-        silence = zip(gaps["duration"].to_numpy()[rows], gaps["mean_gap"].to_numpy()[rows], strict=True)
-        told["reason_1"] = [
-            reason or f"{_LESS_LIKELY}: {silence_in_words(float(days), float(usual))}"
-            for reason, (days, usual) in zip(told["reason_1"], silence, strict=True)
-        ]
-        return told
+        if who != self.model.model:
+            return order_reasons(self.btyd, summary, rows, self.horizon / _DAYS_A_WEEK, _REASONS, _DAYS_A_WEEK)
+        own = gaps.iloc[rows]
+        told = self.model.reasons(own, self.horizon, _REASONS, cohort=gaps)
+        if (told["reason_2"].to_numpy() != "").all():
+            return told
+        now, _ = self.model.answers(own, self.horizon)
+        then, _ = self.model.answers(own.assign(duration=0), self.horizon)
+        histories = (own[name].to_numpy(np.float64) for name in ("frequency", "mean_gap", "duration"))
+        return with_parts(told, now, then, *histories)
 
     def score(
         self, db: "Database", *, explain: int = 0, weights: "Mapping[Any, float] | pd.Series | ArrayLike | None" = None

@@ -104,8 +104,59 @@ def order_reasons(
 
     base = _base(x, gap, silence, chance(x, gap, silence))
     own = (x[rows], gap[rows], silence[rows])
-    facts = [*_against_the_base(chance, base, *own, days), *_since_the_last_order(chance, *own, days)]
-    return _largest(facts, count)
+    told = _largest(_against_the_base(chance, base, *own, days), count)
+    then = chance(*own[:2], np.zeros(len(rows)))
+    return with_parts(told, chance(*own), then, own[0], own[1] * days, own[2] * days)
+
+
+def with_parts(
+    told: "pd.DataFrame", now: Array, then: Array, orders: Array, gap: Array, silence: Array
+) -> "pd.DataFrame":
+    """Give who has fewer than two reasons the two parts of P(no order): since the last order, and on the day of it.
+
+    Parameters
+    ----------
+    told : pandas.DataFrame
+        ``reason_1, effect_1, reason_2, ...``, n rows; "" and 0 where there are no more.
+    now, then : ndarray, shape (n,)
+        P(no order), and as it was on the day of the last order.
+    orders : ndarray, shape (n,)
+        Repeat purchase days.
+    gap, silence : ndarray, shape (n,)
+        The usual gap, NaN of one order, and the time since the last, in days.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same columns; the silence is told once, and a part only where it is above 0.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> told = pd.DataFrame({"reason_1": ["longest gap 85 days"], "effect_1": [0.4], "reason_2": "", "effect_2": 0.0})
+    >>> one = [np.array([value]) for value in (0.31, 0.25, 6.0, 30.0, 17.0)]
+    >>> with_parts(told, *one)["reason_2"].item()
+    '17 days since the last order, compared with its day (+6 points)'
+    """
+    filled = told.copy()
+    count = sum(name.startswith("reason_") for name in told)
+    for i in range(len(told)):
+        texts = [text for text in told.filter(like="reason_").iloc[i] if text]
+        is_silence_told = any("since the last order" in text or text.startswith("silent for") for text in texts)
+        on_the_day = (
+            f"an order {_every(gap[i])}: as much even on the day of the last one"
+            if orders[i]
+            else "as much even on the only order's day"
+        )
+        waited = f"{days_in_words(float(silence[i]))} since the last order, compared with its day"
+        parts = [(float(now[i] - then[i]), waited, not is_silence_told), (float(then[i]), on_the_day, True)]
+        more = [(points, words) for points, words, is_news in parts if is_news and points > 0]
+        for place, (points, words) in zip(range(len(texts), min(count, _FEWEST)), more, strict=False):
+            filled.loc[filled.index[i], [f"reason_{place + 1}", f"effect_{place + 1}"]] = (
+                _with_points(words, points),
+                points,
+            )
+    return filled
 
 
 def _base(x: Array, gap: Array, silence: Array, chance: Array) -> _Base:
@@ -148,43 +199,26 @@ def _against_the_base(chance: Any, base: _Base, x: Array, gap: Array, silence: A
     return [_Fact(points, words) for points, words in zip((own_pace, waited, many, pace), said, strict=True)]
 
 
-def _since_the_last_order(chance: Any, x: Array, gap: Array, silence: Array, days: float) -> list[_Fact]:
-    """P(no order) in two parts: what it was on the day of the last order, and what has been added since."""
-    then = chance(x, gap, np.zeros(len(x)))
-    waited = [f"{days_in_words(wait)} since the last order, compared with its day" for wait in silence * days]
-    paced = [
-        f"an order {_every(own)}: as much even on the day of the last one"
-        if n
-        else "as much even on the only order's day"
-        for n, own in zip(x, gap * days, strict=True)
-    ]
-    return [_Fact(chance(x, gap, silence) - then, waited), _Fact(then, paced)]
-
-
 def _largest(facts: Sequence[_Fact], count: int) -> "pd.DataFrame":
     import pandas as pd
 
     points = np.stack([fact.points for fact in facts], axis=1)
-    n, last = len(points), len(facts) - 2
+    n = len(points)
     said, effects = np.full((n, count), "", dtype=object), np.zeros((n, count))
     for i, row in enumerate(points):
-        told = [k for k in np.argsort(-row[:last], kind="stable").tolist() if row[k] >= _NOTICED]
-        if len(told) < _FEWEST:
-            # the silence is told once
-            more = [k for k in (last, last + 1) if row[k] > 0 and not (k == last and {0, 1} & set(told))]
-            told += more[: _FEWEST - len(told)]
+        told = [k for k in np.argsort(-row, kind="stable").tolist() if row[k] >= _NOTICED]
         for place, k in enumerate(told[:count]):
-            said[i, place], effects[i, place] = f"{facts[k].words[i]} ({_points(row[k])})", row[k]
+            said[i, place], effects[i, place] = _with_points(facts[k].words[i], row[k]), row[k]
     columns: dict[str, Any] = {}
     for k in range(count):
         columns |= {f"reason_{k + 1}": said[:, k], f"effect_{k + 1}": effects[:, k]}
     return pd.DataFrame(columns)
 
 
-def _points(added: float) -> str:
+def _with_points(words: str, added: float) -> str:
     if added < _NOTICED:
-        return "less than +0.01 points"
-    return f"+{100 * added:.2g} points" if added < 0.995 else "+100 points"
+        return f"{words} (less than +0.01 points)"
+    return f"{words} (+{100 * added:.2g} points)" if added < 0.995 else f"{words} (+100 points)"
 
 
 def _every(gap: float) -> str:

@@ -26,9 +26,8 @@ CUSTOMER_CHURN = Table(
             "VARCHAR",
             "",
             "What moved the probability most: by the survival model where it was chosen, alone or in the mean, and has "
-            "reasons; else by the model of orders where that was, with the points that it adds to "
-            "probability_no_order_btyd; '' without. 'likelier to order than most' where all of the survival model "
-            "speaks for an order",
+            "reasons; else by the model of orders where that was; '' without. Points are what it adds to that model's "
+            "probability_no_order_survival or _btyd",
         ),
         Column("reason_2", "VARCHAR", "", "What moved it second, by the same model"),
         Column("reason_3", "VARCHAR", "", "What moved it third, by the same model"),

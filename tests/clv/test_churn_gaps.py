@@ -508,6 +508,28 @@ def test_nothing_after_the_calibrations_end_reaches_a_model(shop, tmp_path):
     pd.testing.assert_frame_equal(one[["cox", "bg_nbd"]], two[["cox", "bg_nbd"]])
 
 
+def test_whoever_the_survival_model_gives_one_reason_has_the_parts_of_its_probability(shop):
+    """With one covariate there is one contribution at most, and half of all have none above 0."""
+    forecast = forecast_churn(shop[0], CUT, 30, model="cox", choose=False, features=["mean_gap"])
+    forecast = replace(forecast, chosen="cox")
+    scores = forecast.score(shop[0], explain=60)
+    told = scores[(scores["reason_1"] != "") & (scores["days_since_order"] > 0)]
+    assert len(told) > 50
+    assert (told["reason_2"] != "").all()
+    open_gaps = order_gaps(shop[0], CUT, open_only=True)
+    then = forecast.model.probability_no_order(open_gaps, 30, elapsed=np.zeros(len(open_gaps)))
+    added = 100 * (scores["probability_no_order_survival"] - then)
+    figures = 0
+    for row in told.itertuples():
+        for text in (row.reason_1, row.reason_2):
+            if "points)" not in text or "less than" in text:
+                continue
+            figures += 1
+            figure = float(text.partition("(+")[2].partition(" ")[0])
+            assert figure == pytest.approx(100 * then[row.Index] if "even on" in text else added[row.Index], rel=0.06)
+    assert figures > 20
+
+
 def test_a_window_beyond_the_data_is_refused(shop):
     with pytest.raises(ModelError, match=r"3 windows of 90 days .* end after 2025-06-30"):
         evaluate_churn(shop[0], CUT, 90, windows=3)
