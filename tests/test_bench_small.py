@@ -65,7 +65,7 @@ ROWS = {
     "allocation": ["2,000 customers x 5 offers, one budget", "100 x 5, the same limits, HiGHS's integer programme"],
     "learners": ["regulars, `x`"],
     "uplift-scores": ["effects of 2,000 customers from a frame", "target list of 2,000 customers from their scores"],
-    "sql-scores": ["BG/NBD, SQL", "Pareto/NBD, SQL", "BG/NBD, `score_customers`"],
+    "sql-scores": ["BG/NBD, SQL", "BG/NBD with covariates, SQL", "MBG/NBD on a seasonal clock, SQL"],
     "price-fits": ["least squares, even effects", "Poisson, alternating, entangled effects"],
     "markdown-paths": ["search, prices only fall", "plan_markdowns, five rules, re-checked"],
     "markdown-budgets": ["regulars, 30 items", "HiGHS big-M, 10 items, stopped at 2 s"],
