@@ -138,10 +138,11 @@ def with_parts(
     >>> with_parts(told, *one)["reason_2"].item()
     '17 days since the last order, compared with its day (+6 points)'
     """
-    filled = told.copy()
     count = sum(name.startswith("reason_") for name in told)
-    for i in range(len(told)):
-        texts = [text for text in told.filter(like="reason_").iloc[i] if text]
+    said = told[[f"reason_{k + 1}" for k in range(count)]].to_numpy(dtype=object).copy()
+    effects = told[[f"effect_{k + 1}" for k in range(count)]].to_numpy(dtype=np.float64).copy()
+    for i in np.flatnonzero((said != "").sum(axis=1) < min(count, _FEWEST)).tolist():
+        texts = [text for text in said[i] if text]
         is_silence_told = any("since the last order" in text or text.startswith("silent for") for text in texts)
         on_the_day = (
             f"an order {_every(gap[i])}: as much even on the day of the last one"
@@ -152,11 +153,8 @@ def with_parts(
         parts = [(float(now[i] - then[i]), waited, not is_silence_told), (float(then[i]), on_the_day, True)]
         more = [(points, words) for points, words, is_news in parts if is_news and points > 0]
         for place, (points, words) in zip(range(len(texts), min(count, _FEWEST)), more, strict=False):
-            filled.loc[filled.index[i], [f"reason_{place + 1}", f"effect_{place + 1}"]] = (
-                _with_points(words, points),
-                points,
-            )
-    return filled
+            said[i, place], effects[i, place] = _with_points(words, points), points
+    return _as_frame(said, effects)
 
 
 def _base(x: Array, gap: Array, silence: Array, chance: Array) -> _Base:
@@ -200,8 +198,6 @@ def _against_the_base(chance: Any, base: _Base, x: Array, gap: Array, silence: A
 
 
 def _largest(facts: Sequence[_Fact], count: int) -> "pd.DataFrame":
-    import pandas as pd
-
     points = np.stack([fact.points for fact in facts], axis=1)
     n = len(points)
     said, effects = np.full((n, count), "", dtype=object), np.zeros((n, count))
@@ -209,8 +205,14 @@ def _largest(facts: Sequence[_Fact], count: int) -> "pd.DataFrame":
         told = [k for k in np.argsort(-row, kind="stable").tolist() if row[k] >= _NOTICED]
         for place, k in enumerate(told[:count]):
             said[i, place], effects[i, place] = _with_points(facts[k].words[i], row[k]), row[k]
+    return _as_frame(said, effects)
+
+
+def _as_frame(said: NDArray[np.object_], effects: Array) -> "pd.DataFrame":
+    import pandas as pd
+
     columns: dict[str, Any] = {}
-    for k in range(count):
+    for k in range(said.shape[1]):
         columns |= {f"reason_{k + 1}": said[:, k], f"effect_{k + 1}": effects[:, k]}
     return pd.DataFrame(columns)
 
