@@ -77,7 +77,7 @@ def covariate_rows(model: "CovariateModel", horizon: float, rate: float, oldest:
         derived[parameter] = f"own_{parameter}({', '.join(f'c.{known[name]}' for name in shifts)})"
         parameters[parameter] = parameter
         if parameter in ("alpha", "beta"):
-            lowest = sum(_lowest(by_name[name], values) for name, values in shifts.items())
+            lowest = _lowest([(by_name[name], values) for name, values in shifts.items()])
             reach = max(reach, oldest / (at_base * np.exp(lowest)))
     return ScoreRows(
         replace(plain, parameters=parameters, reach=reach),
@@ -234,11 +234,11 @@ def _shift(shifts: Sequence[tuple[Covariate, Sequence[float]]]) -> str:
     return "\n    + ".join(parts)
 
 
-def _lowest(covariate: Covariate, values: Sequence[float]) -> float:
-    """The least that a covariate adds to a logarithm; of a number what is allowed for."""
-    if covariate.base is None:
-        return -_ALLOWED_FOR_NUMBERS if any(values) else 0.0
-    return min(0.0, *values)
+def _lowest(shifts: Sequence[tuple[Covariate, Sequence[float]]]) -> float:
+    """The least that levels add to a logarithm, with what is allowed for numbers together."""
+    levels = sum(min(0.0, *values) for covariate, values in shifts if covariate.base is not None)
+    numbers = any(covariate.base is None for covariate, _ in shifts)
+    return levels - (_ALLOWED_FOR_NUMBERS if numbers else 0.0)
 
 
 def _arrow(column: np.ndarray) -> "pa.Array":
