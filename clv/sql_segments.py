@@ -29,8 +29,9 @@ def segment_rows(model: "SegmentPriorModel", horizon: float, rate: float, oldest
         forms[0].kind, {name: name for name in base}, horizon, forms[0].discounted, max(f.reach for f in forms)
     )
     levels = [f"own_level_{depth}" for depth in depths]
+    # by the table's name: a bare "customers" would be the macro's argument
     spelt = ", ".join(
-        f"{identifier(f'level {name}')}({identifier(name)}) AS {own}"
+        f"{identifier(f'level {name}')}(r.{identifier(name)}) AS {own}"
         for name, own in zip(model.levels, levels, strict=True)
     )
     joins, columns = "", {}
@@ -54,7 +55,8 @@ def segment_rows(model: "SegmentPriorModel", horizon: float, rate: float, oldest
             "that the fit has not seen has the parameters of the one above.",
         ),
         macros=(*macros, _segment_parameters(model)),
-        source=f"(SELECT *, {spelt} FROM query_table(customers)) AS g",
+        # the first of two columns of a name is the one that is read
+        source=f"(SELECT {spelt}, r.* FROM query_table(customers) AS r) AS g",
         columns=columns,
         joins=joins,
         keys=keys,

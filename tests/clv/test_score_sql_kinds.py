@@ -282,6 +282,13 @@ def test_segments_and_those_not_seen(kind: str, base: pd.DataFrame) -> None:
     _agree(model, SpendCovariateModel(["size"]).fit(base), asked)
 
 
+@pytest.mark.parametrize("level", ["customers", "Customers", "r", "own_level_1"])
+def test_a_level_has_any_name_and_so_have_other_columns(level: str, base: pd.DataFrame) -> None:
+    # "customers" is the argument of scored(), own_level_1 a name that the script gives
+    named = base.assign(**{"own_level_1": "CH", level: base["country"]})
+    _agree(SegmentPriorModel("bg_nbd", [level]).fit(named), SPEND, named)
+
+
 def test_a_segments_number_is_the_same_as_a_float(base: pd.DataFrame) -> None:
     rng = np.random.default_rng(2)
     store = rng.integers(1, 4, len(base))
