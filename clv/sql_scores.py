@@ -17,12 +17,12 @@ from ..sql.errors import ModelError
 from .arguments import require_margin, require_time
 from .histories import PurchaseHistories, read_histories
 from .sql_clock import clock_rows, clock_terms
-from .sql_covariates import SpendLevel, covariate_rows, covariate_terms, spend_level
+from .sql_covariates import SpendLevel, covariate_rows, covariate_terms, refusal, spend_level
 from .sql_forms import ScoreForm, comment, form_of, macro, number, text
 from .sql_left_censoring import left_censored_rows, left_censored_terms
 from .sql_rows import ScoreRows, distinct_rows, given_alive, terms_table, whole_days
 from .sql_segments import segment_rows, segment_terms
-from .time_units import continuous_rate
+from .time_units import continuous_rate, days_per_unit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,7 +154,8 @@ def score_sql(
             *level.macros,
             *_score_macros(rows.form),
             macro("expected_order_value", ("frequency", "monetary_value", *level.derived), _order_value(spend, level)),
-            _scored(rows, margin, level),
+            # a clock's T is no calendar's
+            _scored(rows, margin, level, None if model.name.startswith("seasonal_") else days_per_unit(unit)),
             f"FROM scored({text(customers)}) ORDER BY customer_id;",
             "",
         ]
@@ -247,7 +248,7 @@ def _score_macros(form: ScoreForm | None) -> list[str]:
     ]
 
 
-def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
+def _scored(rows: ScoreRows, margin: float, level: SpendLevel, unit_days: float | None) -> str:
     form = rows.form
     own = "" if form is None else "".join(f", c.{name}" for name in form.own)
     closed = {} if form is None else form.closed
@@ -255,6 +256,8 @@ def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
     if form is not None and form.steps:
         steps = "".join(f", c.{name}" for name in form.steps)
         alive = f"alive_by_steps(c.frequency, c.recency, c.T{own}{steps})"
+    if form is not None and form.kind != "nbd":  # NBD reads no recency
+        alive = _of_a_history(alive, unit_days)
     names = SCORE_TERMS.column_names[2:]
     orders, discounted, silence = (f"{n}(c.frequency, c.T{own})" if n in closed else f"t.{n}" for n in names)
     of_level = "".join(f", c.{name}" for name in level.derived)
@@ -276,6 +279,19 @@ def _scored(rows: ScoreRows, margin: float, level: SpendLevel) -> str:
       expected_order_value(c.frequency, c.monetary_value{of_level}) AS order_value
     FROM {rows.customers(level.columns, level.derived)}
   );"""
+
+
+def _of_a_history(alive: str, unit_days: float | None) -> str:
+    """P(alive), or an error where recency is after T, or T is not T_days in the model's unit: no score is of that."""
+    recency, age, days = (f"coalesce(CAST(c.{name} AS VARCHAR), 'NULL')" for name in ("recency", "T", "T_days"))
+    late = refusal(text("recency is "), recency, text(" where T is "), age, text("; it must lie between 0 and T"))
+    cases = [f"WHEN c.recency < 0 OR c.recency > c.T * {number(1 + 1e-9)} THEN {late}"]
+    if unit_days is not None:
+        one = f"; T and recency must be in units of {unit_days:g} days, as the model's are"
+        other = refusal(text("T is "), age, text(" where T_days is "), days, text(one))
+        cases.append(f"WHEN abs(c.T * {number(unit_days)} - c.T_days) > 0.01::DOUBLE THEN {other}")
+    listed = "\n        ".join(cases)
+    return f"CASE\n        {listed}\n        ELSE {alive}\n      END"
 
 
 def _order_value(spend: "GammaGammaModel | None", level: SpendLevel) -> str:

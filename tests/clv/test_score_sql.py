@@ -95,10 +95,43 @@ def test_without_money_every_value_is_zero() -> None:
 def test_a_history_that_the_snapshot_has_not_seen_has_no_expectation() -> None:
     base, model = _base(50), MODELS["bg_nbd"]
     terms = score_terms(model, base, horizon=39)
-    unseen = base.assign(T_days=base["T_days"] + 10_000)
+    unseen = base.assign(T_days=base["T_days"] + 10_000, T=base["T"] + 10_000 / 7)
     found = _run(score_sql(model, SPEND, horizon=39), customer_summary=unseen, score_terms=terms)
     assert found["expected_orders"].isna().all()
     assert found["probability_alive"].notna().all()
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "nbd"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"T": 7.0, "recency": 7.0}, "T is .* where T_days is .*; T and recency must be in units of 7 days"),
+        ({"recency": 7.0}, "recency is .* where T is .*; it must lie between 0 and T"),
+        ({"recency": -1.0}, "recency is -.* where T is .*; it must lie between 0 and T"),
+    ],
+    ids=["days for weeks", "recency in days", "recency below 0"],
+)
+def test_times_that_are_no_history_or_in_another_unit_end_the_statement(
+    name: str, change: dict[str, float], said: str
+) -> None:
+    # recency in days, T in weeks: P(alive) was above 1
+    base, model = _base(50), MODELS[name]
+    terms = score_terms(model, base, horizon=39)
+    asked = base.assign(**{column: base[column] * times for column, times in change.items()})
+    with pytest.raises(duckdb.InvalidInputException, match=said):
+        _run(score_sql(model, SPEND, horizon=39), customer_summary=asked, score_terms=terms)
+
+
+@pytest.mark.parametrize("unit", ["hour", "day", "month"])
+def test_units_of_time_are_the_models(unit: str) -> None:
+    days = {"hour": 1 / 24, "day": 1.0, "month": 30.4375}[unit]
+    base = _base(200)
+    base = base.assign(T=base["T_days"] / days, recency=base["recency"] * 7 / days)
+    base.attrs["time_unit"] = unit
+    model = BetaGeoModel.from_parameters(r=0.243, alpha=30.9 / days, a=0.793, b=2.426, time_unit=unit)
+    terms = score_terms(model, base, horizon=90 / days)
+    found = _run(score_sql(model, None, horizon=90 / days), customer_summary=base, score_terms=terms)
+    np.testing.assert_allclose(found["expected_orders"], model.expected_purchases(base, 90 / days), rtol=1e-9)
 
 
 def test_dropout_that_is_not_identified_is_scored_as_nbd() -> None:
