@@ -13,7 +13,7 @@ from ..sql.frames import contract_table
 from .arguments import require_count, require_day
 from .columns import read_columns
 from .evaluate import sums_by_tenth
-from .portfolio import portfolio_value
+from .portfolio import portfolio_value, require_known_errors
 from .time_units import days_per_unit
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ Array = NDArray[np.float64]
 # Of the totals' intervals; a season or a shock is in none of them, so a miss must also be this large to be drift.
 LEVEL = 0.99
 NOTABLE = 0.10
+
+_NOTHING = ": 0 for who has not bought since"
+_COUNT = f"a count{_NOTHING}"
+# Days that a horizon may have: beyond, its end is no date.
+_MOST_DAYS = 36_525
 
 
 def hold_predictions(
@@ -71,7 +76,8 @@ def hold_predictions(
     ContractError
         Lengths differ, or an outcome is missing, not finite, no count of orders or no number.
     ModelError
-        ``until`` is not later than ``predicted_on``, or one of them is no date.
+        ``until`` is not later than ``predicted_on``, one of them is no date, or the model is of a kind without an
+        interval of totals (see `portfolio_value`).
 
     Examples
     --------
@@ -88,13 +94,14 @@ def hold_predictions(
     days = (until - predicted_on).days
     if days < 1:
         raise ModelError(f"nothing has come since {predicted_on}: until is {until}, give a later day")
+    require_known_errors(model)
     histories = model.histories(summary)
     outcomes = read_columns({"orders": orders, "money": money}, ["orders", "money"])
     orders, money = outcomes["orders"], outcomes["money"]
     if not len(histories) == len(orders) == len(money):
         raise ContractError(f"{len(histories)} customers, {len(orders)} of orders and {len(money)} of money")
-    _require_known("orders", orders, np.isfinite(orders) & (orders >= 0) & (orders == np.floor(orders)), "a count")
-    _require_known("money", money, np.isfinite(money), "a finite number")
+    _require_known("orders", orders, np.isfinite(orders) & (orders >= 0) & (orders == np.floor(orders)), _COUNT)
+    _require_known("money", money, np.isfinite(money), f"a finite number{_NOTHING}")
     horizon = days / days_per_unit(model.time_unit_)
     expected = model.expected_purchases(histories, horizon)
     worth = expected * (np.zeros(len(expected)) if spend is None else spend.conditional_expected_value(summary))
@@ -165,7 +172,7 @@ def hold_no_order(
     ContractError
         Lengths differ, there are no customers, a probability is none, or an outcome is no count of orders.
     ModelError
-        ``predicted_on`` is no date, or ``horizon_days`` no count.
+        ``predicted_on`` is no date, or ``horizon_days`` no count from 1.
 
     Notes
     -----
@@ -184,12 +191,14 @@ def hold_no_order(
     """
     predicted_on = require_day("predicted_on", predicted_on)
     days = require_count("horizon_days", horizon_days)
+    if not 1 <= days <= _MOST_DAYS:
+        raise ModelError(f"horizon_days is {days}; it must be from 1 to {_MOST_DAYS:,}, such as 30")
     read = read_columns({"probability": probability, "orders": orders}, ["probability", "orders"])
     p, orders = read["probability"], read["orders"]
     if len(p) != len(orders) or not len(p):
         raise ContractError(f"{len(p)} probabilities and {len(orders)} of orders; give one of each for every customer")
     _require_known("probability", p, (p >= 0) & (p <= 1), "from 0 to 1")
-    _require_known("orders", orders, np.isfinite(orders) & (orders >= 0) & (orders == np.floor(orders)), "a count")
+    _require_known("orders", orders, np.isfinite(orders) & (orders >= 0) & (orders == np.floor(orders)), _COUNT)
     stayed = (orders == 0).astype(np.float64)
     predicted, actual = float(p.mean()), float(stayed.mean())
     wide = float(ndtri((1 + LEVEL) / 2) * np.sqrt(2 * (p * (1 - p)).sum()) / len(p))
@@ -222,7 +231,7 @@ def _require_known(what: str, values: Array, known: NDArray[np.bool_], allowed: 
         row = int(np.argmin(known))
         raise ContractError(
             f"{what} is {values[row]:g} for the customer in row {row} ({int((~known).sum()):,} such rows); it must be "
-            f"{allowed}: 0 for who has not bought since"
+            f"{allowed}"
         )
 
 

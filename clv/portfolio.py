@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..sql.contract import PORTFOLIO_TERMS
+from ..sql.errors import ContractError, ModelError
 from ..sql.frames import contract_table
 from .arguments import require_level, require_margin, require_time
 from .histories import PurchaseHistories
@@ -69,8 +70,8 @@ def portfolio_value(
 
     Parameters
     ----------
-    model : BTYDModel
-        A fitted model of orders.
+    model : BTYDModel, CovariateModel or SeasonalBetaGeoModel
+        A fitted model of orders, of a kind whose errors are known: no segments, covariates over time or left censoring.
     spend : GammaGammaModel or None
         A fitted model of spend; None makes every value 0.
     summary : frame
@@ -92,7 +93,8 @@ def portfolio_value(
     Raises
     ------
     ModelError
-        Where ``level``, horizon, discount rate or margin are out of range, or the summary is in another time unit.
+        Where ``level``, horizon, discount rate or margin are out of range, the summary is in another time unit, or the
+        model is of another kind.
     ContractError
         Where the summary lacks a column or holds an impossible value.
 
@@ -161,11 +163,13 @@ class PortfolioTerms:
 
         Raises
         ------
+        ContractError
+            ``weight`` is not a number from 0 for each row.
         ModelError
             ``level`` is not between 0 and 1.
         """
         level = require_level(level)
-        counts = np.ones(self.orders.size) if weight is None else np.asarray(weight, float)
+        counts = np.ones(self.orders.size) if weight is None else _counts(weight, self.orders.size)
         found: list[float] = []
         for mean, variance, loadings in (
             (self.orders, self.orders_variance, self.orders_loadings),
@@ -228,6 +232,7 @@ def portfolio_terms(
     >>> round(regulars.orders, 2), regulars.orders_low < regulars.orders < regulars.orders_high
     (9.59, True)
     """
+    require_known_errors(model)
     horizon, margin = require_time("horizon", horizon, model.time_unit_), require_margin(margin)
     histories = model.histories(summary)
     expected = model.expected_purchases(histories, horizon)
@@ -252,6 +257,44 @@ def portfolio_terms(
         orders_loadings=orders_loadings,
         value_loadings=np.hstack([by_orders, by_spend]),
     )
+
+
+def require_known_errors(model: Any) -> None:
+    """Refuse a model whose expectations have no standard errors: totals of it have no interval.
+
+    Raises
+    ------
+    ModelError
+        Names the kind of model, and what it has instead.
+
+    Examples
+    --------
+    >>> from regulars.clv import SegmentPriorModel
+    >>> require_known_errors(SegmentPriorModel("bg_nbd", ["country"]))
+    Traceback (most recent call last):
+    ...
+    regulars.sql.errors.ModelError: the bg_nbd_segments model has no interval of totals: ...
+    """
+    if all(hasattr(model, name) for name in ("histories", "_posterior_rate", "_coordinates", "_at")):
+        return
+    raise ModelError(
+        f"the {getattr(model, 'name', type(model).__name__)} model has no interval of totals: plain models, static "
+        "covariates and seasonal clocks have one. The total alone is expected_purchases(summary, horizon).sum()"
+    )
+
+
+def _counts(weight: Any, rows: int) -> Array:
+    try:
+        counts = np.asarray(weight, float)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"weight is not numeric: {error}; give how many times each row counts") from error
+    if counts.shape != (rows,):
+        raise ContractError(f"weight has shape {counts.shape} for {rows} rows; give how many times each row counts")
+    wrong = ~(np.isfinite(counts) & (counts >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ContractError(f"weight is {counts[row]:g} in row {row}; it must be finite and from 0")
+    return counts
 
 
 def _next_rate(model: "BTYDModel", histories: PurchaseHistories) -> Array:

@@ -192,9 +192,9 @@ def test_the_rarer_outcome_is_the_measure_of_a_large_miss():
 @pytest.mark.parametrize(
     ("p", "orders", "said"),
     [
-        ([0.5, 1.2], [0, 1], "probability is 1.2 for the customer in row 1"),
+        ([0.5, 1.2], [0, 1], r"probability is 1.2 for the customer in row 1 \(1 such rows\); it must be from 0 to 1$"),
         ([0.5, np.nan], [0, 1], "probability is nan"),
-        ([0.5, 0.5], [0, -1], "orders is -1"),
+        ([0.5, 0.5], [0, -1], "orders is -1 .* it must be a count: 0 for who has not bought since$"),
         ([0.5], [0, 1], "1 probabilities and 2 of orders"),
         ([], [], "0 probabilities"),
     ],
@@ -204,3 +204,9 @@ def test_what_is_no_probability_is_refused(p, orders, said):
         hold_no_order(np.array(p), np.array(orders), predicted_on=date(2024, 1, 1), horizon_days=30)
     with pytest.raises(ModelError, match=r"horizon_days is 30\.5"):
         hold_no_order([0.5], [1], predicted_on=date(2024, 1, 1), horizon_days=30.5)
+
+
+@pytest.mark.parametrize("days", [0, 1_000_000_000])
+def test_a_horizon_of_no_days_or_of_ages_is_refused(days):
+    with pytest.raises(ModelError, match=f"horizon_days is {days}; it must be from 1 to 36,525, such as 30"):
+        hold_no_order([0.5], [1], predicted_on=date(2024, 1, 1), horizon_days=days)

@@ -5,11 +5,14 @@ import pytest
 from scipy import stats
 
 from regulars.clv.beta_geo import BetaGeoModel
+from regulars.clv.drift import hold_predictions
 from regulars.clv.gamma_gamma import GammaGammaModel
+from regulars.clv.left_censoring import LeftCensoredModel
 from regulars.clv.modified_beta_geo import ModifiedBetaGeoModel
 from regulars.clv.nbd import NBDModel
 from regulars.clv.pareto_nbd import ParetoNBDModel
 from regulars.clv.portfolio import portfolio_terms, portfolio_value
+from regulars.clv.segment_priors import SegmentPriorModel
 from regulars.clv.simulate import (
     simulate_bg_nbd,
     simulate_gamma_gamma,
@@ -17,8 +20,9 @@ from regulars.clv.simulate import (
     simulate_nbd,
     simulate_pareto_nbd,
 )
+from regulars.clv.time_varying import TimeVaryingParetoNBDModel
 from regulars.sql.contract import PORTFOLIO_TERMS
-from regulars.sql.errors import ModelError
+from regulars.sql.errors import ContractError, ModelError
 
 SPEND = {"p": 6.25, "q": 3.74, "v": 15.44}
 BASE = {
@@ -166,3 +170,34 @@ def test_what_the_data_do_not_identify_counts_as_known():
     simpler = portfolio_value(NBDModel().fit(summary), None, summary, horizon=26)
     assert found.orders == pytest.approx(simpler.orders, rel=0.02)
     assert np.isfinite([found.orders_low, found.orders_high]).all()
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        (np.ones(3), r"weight has shape \(3,\) for 4 rows"),
+        (np.ones((4, 1)), r"weight has shape \(4, 1\) for 4 rows"),
+        ([1.0, np.nan, 1.0, 1.0], "weight is nan in row 1; it must be finite and from 0"),
+        ([1, 1, 1, -1], "weight is -1 in row 3"),
+        (["a", "b", "c", "d"], "weight is not numeric"),
+    ],
+)
+def test_a_weight_that_chooses_nothing_is_refused(weight, said):
+    terms = portfolio_terms(NBDModel.from_parameters(r=0.4, alpha=12.0), None, BASE)
+    with pytest.raises(ContractError, match=said):
+        terms.total(weight)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (SegmentPriorModel("bg_nbd", ["country"]), "bg_nbd_segments"),
+        (LeftCensoredModel("mbg_nbd", window=52.0, history=104.0), "mbg_nbd_left_censored"),
+        (TimeVaryingParetoNBDModel(purchase=["december"]), "time_varying_pareto_nbd"),
+    ],
+)
+def test_models_whose_totals_have_no_interval_are_refused_by_name(model, name):
+    with pytest.raises(ModelError, match=f"the {name} model has no interval of totals"):
+        portfolio_value(model, None, BASE)
+    with pytest.raises(ModelError, match=f"the {name} model has no interval of totals"):
+        hold_predictions(model, None, BASE, np.ones(4), np.ones(4), predicted_on="2024-01-01", until="2024-07-01")
