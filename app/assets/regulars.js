@@ -77,10 +77,12 @@
   }
 
   // For each page that was laid out, by its list of fields: what its controls and the address last agreed on, and what
-  // an address before that said. A text field tells its value again some time after it was given one, and by then the
-  // reader may have gone back; what it tells then is an echo, and must not take the reader forward again.
+  // an address before that said. A field that is typed in, text or number, tells its value again some time after it was
+  // given one, and by then the reader may have gone back; what it tells then is an echo, and must not take the reader
+  // forward again.
   var agreed = new WeakMap();
   var ECHO = 1500; // milliseconds; the fields wait 450 before they tell
+  var TYPED = ["text", "low", "high"];
 
   function syncUrl() {
     var args = Array.prototype.slice.call(arguments);
@@ -102,7 +104,7 @@
     }
     var recent = memory.before !== null && performance.now() - memory.since < ECHO;
     var echoes = fields.map(function (field, i) {
-      return field.kind === "text" && recent && !same(values[i], memory.values[i]) && same(values[i], memory.before[i]);
+      return TYPED.indexOf(field.kind) >= 0 && recent && !same(values[i], memory.values[i]) && same(values[i], memory.before[i]);
     });
     var changed = values.map(function (value, i) { return !echoes[i] && !same(value, memory.values[i]); });
     if (changed.some(Boolean)) {

@@ -69,6 +69,22 @@ def test_the_export_holds_just_the_filtered_rows(watch):
     assert min(float(row["probability_no_order"]) for row in rows) >= 0.5
 
 
+def test_back_is_not_undone_by_a_number_that_tells_its_value_late(watch):
+    """A range's ends are told 400 ms after they are given, also those of an address that the reader has left again."""
+    seen = watch().open("/churn?segment=lapsed")
+    for key, box in (("p=0.5..", "#at-risk-p-low"), ("stake=10..", "#at-risk-stake-low")):
+        seen.page.evaluate(
+            f"""() => new Promise(done => {{
+              history.pushState({{}}, '', '/churn?segment=lapsed&{key}');
+              window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'));
+              setTimeout(() => {{ history.back(); setTimeout(done, 900); }}, 200);
+            }})"""
+        )
+        seen.settle()
+        assert seen.query() == "?segment=lapsed", key
+        expect(seen.page.locator(box)).to_have_value("")
+
+
 def test_a_shop_without_churn_has_its_page(watch, synthetic, serve_warehouse, tmp_path_factory):
     path = tmp_path_factory.mktemp("no-churn") / "warehouse"
     synthetic.write_snapshot(path, customers=600, without=("customer_churn", "churn_reports", "churn_calibration"))
