@@ -287,7 +287,8 @@ def season(
                 else f"{name} holds {float(wrong)}; it counts whole rungs."
             )
         try:
-            return np.ascontiguousarray(np.broadcast_to(array, shape), dtype=kind)
+            # a copy: what cannot be written is another type to the compiler, which would compile everything anew
+            return np.array(np.broadcast_to(array, shape), dtype=kind, order="C")
         except ValueError:
             raise ModelError(f"{name} has shape {array.shape}; it must fit {shape}.") from None
 
@@ -508,7 +509,7 @@ def simulate_replanned(
         )
     n, weeks, _ = truth.demand.shape
     luck = np.random.default_rng(seed).uniform(size=(n, seasons, weeks))
-    error = np.ascontiguousarray(np.broadcast_to(np.asarray(level_error, dtype=np.float64), (n,)))
+    error = np.array(np.broadcast_to(np.asarray(level_error, dtype=np.float64), (n,)))
     worth, sold = np.zeros((n, seasons)), np.zeros((n, seasons), np.int64)
     rung = np.zeros((n, seasons, weeks), np.int8)
     learn_items(
