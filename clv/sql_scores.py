@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from .gamma_gamma import GammaGammaModel
 
+# 20 years of 52 weeks.
+_OLDEST_DAYS = 7280.0
+
 
 def score_terms(model: Any, summary: Any, *, horizon: float, discount_rate: float = 0.10) -> "pa.Table":
     """Return what the scores of a customer alive at T depend on besides P(alive): a row per (frequency, T).
@@ -77,7 +80,7 @@ def score_sql(
     horizon: float,
     discount_rate: float = 0.10,
     margin: float = 1.0,
-    oldest: float = 1040.0,
+    oldest: float | None = None,
     as_of: date | str | None = None,
     customers: str = "customer_summary",
 ) -> str:
@@ -107,9 +110,9 @@ def score_sql(
         A year's; that of ``score_terms``.
     margin : float
         Share of revenue that is kept.
-    oldest : float
-        Pareto/NBD: no T is longer, in the model's time unit; it decides how finely an integral is cut, and whom it is
-        not fine enough for has no score (NULL).
+    oldest : float, optional
+        Pareto/NBD: no T is longer, in the model's time unit, by default 20 years; it decides how finely an integral is
+        cut, and whom it is not fine enough for has no score (NULL).
     as_of : date, optional
         On a seasonal clock, the day that the summary runs to; by default the day that the fit's ran to.
     customers : str
@@ -118,7 +121,8 @@ def score_sql(
     Raises
     ------
     ModelError
-        A model is not fitted or of a kind that has no SQL, or horizon, discount rate or margin are out of range.
+        A model is not fitted or of a kind that has no SQL; horizon, discount rate, margin or oldest are out of range;
+        or customers is no name.
 
     Examples
     --------
@@ -136,8 +140,13 @@ def score_sql(
     rate = continuous_rate(discount_rate, model.time_unit_)
     if as_of is not None and not model.name.startswith("seasonal_"):
         raise ModelError(f"as_of is {as_of!r}, but only a model on a seasonal clock asks for the day; leave it out")
-    rows = rows_of(model, horizon, rate, oldest, as_of)
     unit = model.time_unit_
+    oldest = require_time("oldest", _OLDEST_DAYS / days_per_unit(unit) if oldest is None else oldest, unit)
+    if not isinstance(customers, str) or not customers.strip():
+        raise ModelError(
+            f"customers is {customers!r}; it must be the name of a table or view, such as customer_summary"
+        )
+    rows = rows_of(model, horizon, rate, oldest, as_of)
     said = [
         f"Scores by {_name(model)}: {_fitted(model)}; {unit}s.",
         f"Horizon {horizon:g} {unit}s, {discount_rate:g} a year of discount, margin {margin:g}: fixed here and in",

@@ -122,6 +122,18 @@ def test_times_that_are_no_history_or_in_another_unit_end_the_statement(
         _run(score_sql(model, SPEND, horizon=39), customer_summary=asked, score_terms=terms)
 
 
+@pytest.mark.parametrize(("unit", "days"), [("hour", 1 / 24), ("day", 1.0), ("week", 7.0)])
+def test_customers_of_nineteen_years_have_a_score_in_any_unit(unit: str, days: float) -> None:
+    # nothing but oldest decides: alpha and beta are short, so that the integral needs its panels
+    model = ParetoNBDModel.from_parameters(r=0.5, alpha=0.5 / days, s=0.6, beta=0.7 / days, time_unit=unit)
+    base = pd.DataFrame({"customer_id": ["a"], "frequency": 2, "recency": 1 / days, "T": 7000 / days, "T_days": 7000})
+    base["monetary_value"] = 9.0
+    base.attrs["time_unit"] = unit
+    terms = score_terms(model, base, horizon=90 / days)
+    found = _run(score_sql(model, None, horizon=90 / days), customer_summary=base, score_terms=terms)
+    assert found["probability_alive"][0] == pytest.approx(model.probability_alive(base)[0], rel=1e-9)
+
+
 @pytest.mark.parametrize("unit", ["hour", "day", "month"])
 def test_units_of_time_are_the_models(unit: str) -> None:
     days = {"hour": 1 / 24, "day": 1.0, "month": 30.4375}[unit]
@@ -147,7 +159,17 @@ def test_dropout_that_is_not_identified_is_scored_as_nbd() -> None:
     np.testing.assert_allclose(found["expected_orders"], model.expected_purchases(base, 52), rtol=1e-9)
 
 
-@pytest.mark.parametrize(("given", "word"), [({"horizon": -1}, "horizon"), ({"horizon": 39, "margin": 2}, "margin")])
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"horizon": -1}, "horizon"),
+        ({"horizon": 39, "margin": 2}, "margin"),
+        ({"horizon": 39, "oldest": float("nan")}, "oldest is nan; it must be a finite number of weeks from 0"),
+        ({"horizon": 39, "oldest": -1.0}, "oldest is -1.0"),
+        ({"horizon": 39, "oldest": "long"}, "oldest is 'long'"),
+        ({"horizon": 39, "customers": " "}, "customers is ' '; it must be the name of a table or view"),
+    ],
+)
 def test_terms_out_of_range_are_refused(given: dict[str, float], word: str) -> None:
     with pytest.raises(ModelError, match=word):
         score_sql(MODELS["nbd"], None, **given)
