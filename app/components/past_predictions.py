@@ -44,12 +44,7 @@ def past_predictions(data: "SnapshotData") -> list[Component] | Component:
         ]
         for row in totals
     ]
-    drifted = [row for row in totals if row["drift"]]
-    says = (
-        f"{len(drifted)} of {len(totals)} earlier snapshots lie outside their interval and are off by more than 10%."
-        if drifted
-        else f"All {len(totals)} earlier snapshots came true within their intervals or 10%."
-    )
+    says = _verdict("", [bool(row["drift"]) for row in totals])
     source = Source.of(data, answer.sql, meaning="Customers known at each snapshot: what it foretold, what came.")
     return [
         model_table(heads, body, "Predictions of earlier snapshots"),
@@ -90,13 +85,7 @@ def _past_churn(data: "SnapshotData") -> list[Component]:
         ]
         for row in totals
     ]
-    drifted = [row for row in totals if row["drift"]]
-    says = (
-        f"P(no order) of {len(drifted)} of {len(totals)} earlier snapshots lies outside its interval and is off by "
-        "more than 10%."
-        if drifted
-        else f"P(no order) of all {len(totals)} earlier snapshots came true within its interval or 10%."
-    )
+    says = _verdict("P(no order) of ", [bool(row["drift"]) for row in totals])
     source = Source.of(
         data,
         answer.sql,
@@ -104,6 +93,22 @@ def _past_churn(data: "SnapshotData") -> list[Component]:
     )
     title = "P(no order) of earlier snapshots"
     return [model_table(heads, body, title), cards.footer(html.P(says), disclosure(title, source))]
+
+
+def _verdict(of_what: str, drifted: list[bool]) -> str:
+    off, known = sum(drifted), len(drifted)
+    if known == 1:
+        snapshots = "the only earlier snapshot"
+    else:
+        snapshots = f"{off} of {known} earlier snapshots" if off else f"all {known} earlier snapshots"
+    one = bool(of_what) or known == 1 or off == 1
+    if not off:
+        said = f"{of_what}{snapshots} came true within {'its interval' if one else 'their intervals'} or 10%."
+    elif one:
+        said = f"{of_what}{snapshots} lies outside its interval and is off by more than 10%."
+    else:
+        said = f"{of_what}{snapshots} lie outside their intervals and are off by more than 10%."
+    return said[0].upper() + said[1:]
 
 
 def _tenth(tenths: Mapping[int, Mapping[str, Any]], end: Callable[[Iterable[int]], int]) -> str:

@@ -76,12 +76,13 @@ def test_what_came_of_earlier_predictions(snapshot, house):
         "orders_high": [1300.0], "predicted_money": [9000.0], "actual_money": [9100.0], "money_low": [8000.0],
         "money_high": [9900.0], "drift": ["orders"],
     }  # fmt: skip
+    told = contract_table(PREDICTION_TRACKING, columns).to_pylist()[0]
     pq.write_table(contract_table(PREDICTION_TRACKING, columns), house / "prediction_tracking.parquet")
     said = text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
     assert "1,234" in said
     assert "1,500" in said
     assert "drift: orders" in said
-    assert "1 of 1 earlier snapshots lie outside" in said
+    assert "The only earlier snapshot lies outside its interval and is off by more than 10%." in said
     assert "P(no order)" not in said
     tenth = {"run_id": "5eed000000000000", "as_of": date(2017, 11, 30), "until": date(2017, 12, 30), "horizon_days": 30}
     shares = [(0, 2_800, 0.25, 0.317, 0.23, 0.27, "no order"), (1, 280, 0.01, 0.02, None, None, "")]
@@ -91,9 +92,19 @@ def test_what_came_of_earlier_predictions(snapshot, house):
     columns = {name: [row[name] for row in rows] for name in CHURN_TRACKING.column_names}
     pq.write_table(contract_table(CHURN_TRACKING, columns), house / "churn_tracking.parquet")
     said = text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
-    assert "P(no order) of 1 of 1 earlier snapshots lies outside" in said
+    assert "P(no order) of the only earlier snapshot lies outside its interval and is off by more than 10%." in said
     for figure in ("25%", "32%", "93%, came 95%", "drift: no order"):
         assert figure in said
+    for drifts, verdict in (
+        ([""], "The only earlier snapshot came true within its interval or 10%."),
+        (["", ""], "All 2 earlier snapshots came true within their intervals or 10%."),
+        (["", "money"], "1 of 2 earlier snapshots lies outside its interval and is off by more than 10%."),
+        (["orders", "money"], "2 of 2 earlier snapshots lie outside their intervals and are off by more than 10%."),
+    ):
+        many = [told | {"run_id": f"5eed00000000000{i}", "drift": drift} for i, drift in enumerate(drifts)]
+        columns = {name: [row[name] for row in many] for name in PREDICTION_TRACKING.column_names}
+        pq.write_table(contract_table(PREDICTION_TRACKING, columns), house / "prediction_tracking.parquet")
+        assert verdict in text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
     (house / "prediction_tracking.parquet").write_bytes(b"PAR1 half a file")
     with pytest.raises(WarehouseError, match="regulars build"):
         models.past_predictions(AppData(house, threads=1).snapshot())
