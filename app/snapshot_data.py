@@ -315,6 +315,10 @@ class SnapshotData:
         """Say why a table of the snapshot cannot be used; "" where it can."""
         return self._gaps.get(table, "")
 
+    def outdated(self, table: str) -> SnapshotGap | None:
+        """Return why a table that the snapshot holds cannot be used; None where it can, or where there is none."""
+        return self._gap(table) if table in self._gaps and table in self.snapshot.tables() else None
+
     def _listed(self, listing: Listing) -> list[str]:
         return [column.name for column in self.columns(listing)]
 
@@ -366,11 +370,14 @@ class SnapshotData:
     def _need(self, *names: str) -> None:
         for name in names:
             if name in self._gaps:
-                made_by = self.manifest.get("regulars_version") or "another version"
-                raise SnapshotGap(
-                    f"run {self.run_id}, made by regulars {made_by}, {self._gaps[name]}, "
-                    "which this page needs; make a new snapshot: regulars build --force"
-                )
+                raise self._gap(name)
+
+    def _gap(self, name: str) -> SnapshotGap:
+        made_by = self.manifest.get("regulars_version") or "another version"
+        return SnapshotGap(
+            f"run {self.run_id}, made by regulars {made_by}, {self._gaps[name]}, "
+            "which this page needs; make a new snapshot: regulars build --force"
+        )
 
     def _where(self, filters: ListFilters) -> tuple[str, dict[str, Any]]:
         """The condition; a column of a table that the snapshot lacks would choose nobody, and says so instead."""

@@ -275,6 +275,8 @@ def _models_at_first(data: "SnapshotData") -> list[str]:
 
 
 def _no_answers(data: "SnapshotData", *, compact: bool = True) -> Component:
+    if outdated := data.outdated("customer_churn"):
+        return states.problem(outdated, compact=compact)
     said = next((note for note in data.notes if note.startswith("[churn] has no answer")), "")
     return states.state(
         "No answers on churn in this snapshot",

@@ -331,6 +331,8 @@ def _churn(data: "SnapshotData", row: Mapping[str, Any]) -> Component:
     missing = data.enough_data()
     if missing:
         return states.not_enough_data(missing, compact=True)
+    if outdated := data.outdated(CUSTOMER_CHURN.name):
+        return states.problem(outdated, compact=True)
     why = data.lacks(CUSTOMER_CHURN.name)
     if why or row["churn_no_order"] is None:
         return states.state(

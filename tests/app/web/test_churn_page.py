@@ -4,13 +4,14 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from sksurv.nonparametric import kaplan_meier_estimator
 
 from regulars.app.churn_listing import AT_RISK
 from regulars.app.components.survival import survival_at, survival_message
 from regulars.app.data import AppData
-from regulars.app.pages import churn
+from regulars.app.pages import churn, customer
 from regulars.app.snapshot_data import SnapshotGap
 
 
@@ -113,6 +114,22 @@ def test_a_snapshot_without_churn_says_what_makes_it(without):
     said = [text_of(part) for _, part in churn.report(without, "")]
     assert len(said) == 5
     assert all("churn" in one or "has no table gap_life_table" in one for one in said)
+
+
+def test_answers_of_an_earlier_version_ask_for_a_new_snapshot_and_not_for_a_section(synthetic, tmp_path):
+    house = tmp_path / "warehouse"
+    made = synthetic.write_snapshot(house, customers=600, as_of=date(2017, 12, 31))
+    path = made.table_path("customer_churn")
+    pq.write_table(pq.read_table(path).drop_columns(["model_version"]), path)
+    data = AppData(house, threads=1)
+    snapshot = data.snapshot()
+    one = customer._record(snapshot, "C0000010").records[0]
+    for part in (churn._totals(snapshot), churn.layout(snapshot, ""), customer._churn(snapshot, one)):
+        said = text_of(part)
+        assert "has no model_version in table customer_churn" in said
+        assert "regulars build --force" in said
+        assert "[churn]" not in said
+    data.close()
 
 
 def test_names_from_the_browser_choose_only_what_there_is(snapshot):
