@@ -146,3 +146,14 @@ def test_every_statement_of_the_documentation_runs(session, built_shop, monkeypa
     assert len(statements) >= 4
     for statement in statements:
         assert session.execute(statement).fetchall() is not None
+
+
+def test_the_documentations_total_of_everybody_is_the_kpi(session, built_shop):
+    page = (Path(regulars.__file__).parent / "docs" / "sql.md").read_text()
+    (statement,) = (text for text in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "portfolio_terms" in text)
+    everybody, taken_out = re.subn(r"  WHERE .*\n", "", statement)
+    assert taken_out == 1
+    kpi = "SELECT value, low, high FROM kpis WHERE kpi = 'expected_orders'"
+    # the page tells whole orders
+    (told,), (known,) = session.execute(everybody).fetchall(), session.execute(kpi).fetchall()
+    assert told[1:] == pytest.approx(known, abs=0.51)
