@@ -296,7 +296,8 @@ def _search_few(blocks, *given):
 @numba.njit(cache=True, parallel=True)
 def _search_many(blocks, *given):
     for block in numba.prange(blocks):
-        _search_block(block, *given)
+        # prange counts without a sign: another type, for which all of it would be compiled a second time
+        _search_block(np.int64(block), *given)
 
 
 @numba.njit(cache=True)
