@@ -186,7 +186,7 @@ class SnapshotData:
         Raises
         ------
         WarehouseError
-            Its file cannot be read.
+            Its file cannot be read, or an earlier version wrote it without a column.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -195,12 +195,18 @@ class SnapshotData:
         said = f"-- {path.name}, beside the runs: {contract.BESIDE_TABLES[name].meaning}"
         if not path.exists():
             return Answer(pa.table({}), said)
+        again = "the next 'regulars build' writes it anew"
         try:
-            return Answer(pq.read_table(path), said)
+            rows = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
-            raise WarehouseError(
-                f"{path}: cannot be read ({error}); the next 'regulars build' writes it anew"
-            ) from error
+            # where it lies on the server is nobody's business here
+            why = str(error).replace(f"{path.parent}/", "")
+            raise WarehouseError(f"the file {path.name}, beside the runs, cannot be read ({why}); {again}") from error
+        missing = [name for name in contract.BESIDE_TABLES[name].column_names if name not in rows.column_names]
+        if missing:
+            older = f"the file {path.name}, beside the runs, has no {missing[0]}: an earlier version wrote it"
+            raise WarehouseError(f"{older}; {again}")
+        return Answer(rows, said)
 
     def lineage(self, name: str) -> str:
         """Return the SQL that made a table, as the run's lineage names it; "" where a model did."""

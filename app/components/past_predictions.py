@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dash import html
 from dash.development.base_component import Component
 
+from ...sql.errors import RegularsError
 from .. import formats
 from . import card as cards
 from . import states
@@ -49,8 +50,15 @@ def past_predictions(data: "SnapshotData") -> list[Component] | Component:
     return [
         model_table(heads, body, "Predictions of earlier snapshots"),
         cards.footer(html.P(says), disclosure("Predictions of earlier snapshots", source)),
-        *_past_churn(data),
+        *_past_churn_or_why(data),
     ]
+
+
+def _past_churn_or_why(data: "SnapshotData") -> list[Component]:
+    try:
+        return _past_churn(data)
+    except RegularsError as error:  # the other predictions stand
+        return [states.problem(error, compact=True)]
 
 
 def _past_churn(data: "SnapshotData") -> list[Component]:

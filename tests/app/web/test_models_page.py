@@ -106,7 +106,36 @@ def test_what_came_of_earlier_predictions(snapshot, house):
         pq.write_table(contract_table(PREDICTION_TRACKING, columns), house / "prediction_tracking.parquet")
         assert verdict in text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
     (house / "prediction_tracking.parquet").write_bytes(b"PAR1 half a file")
-    with pytest.raises(WarehouseError, match="regulars build"):
+    with pytest.raises(WarehouseError, match="regulars build") as raised:
+        models.past_predictions(AppData(house, threads=1).snapshot())
+    assert str(house) not in str(raised.value)
+
+
+def test_predictions_that_an_earlier_version_or_damage_left_are_named_and_leave_the_others_standing(house):
+    import pyarrow.parquet as pq
+
+    from regulars.sql.contract import CHURN_TRACKING, PREDICTION_TRACKING
+    from regulars.sql.frames import contract_table
+
+    told = dict.fromkeys(PREDICTION_TRACKING.column_names, 1)
+    told |= {"run_id": "5eed000000000000", "decile": 0, "drift": ""}
+    told |= {"as_of": date(2017, 11, 30), "until": date(2017, 12, 31)}
+    rows = contract_table(PREDICTION_TRACKING, {name: [value] for name, value in told.items()})
+    pq.write_table(rows, house / "prediction_tracking.parquet")
+    churn = contract_table(CHURN_TRACKING, {name: [] for name in CHURN_TRACKING.column_names})
+    older = house / "churn_tracking.parquet"
+    for write, why in (
+        (lambda: pq.write_table(churn.drop_columns(["horizon_days"]), older), "has no horizon_days"),
+        (lambda: older.write_bytes(b"PAR1 half a file"), "cannot be read"),
+    ):
+        write()
+        said = text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
+        assert "The only earlier snapshot came true" in said
+        assert f"churn_tracking.parquet, beside the runs, {why}" in said
+        assert "regulars build" in said
+        assert str(house) not in said
+    pq.write_table(rows.drop_columns(["money_low"]), house / "prediction_tracking.parquet")
+    with pytest.raises(WarehouseError, match=r"prediction_tracking.parquet, beside the runs, has no money_low"):
         models.past_predictions(AppData(house, threads=1).snapshot())
 
 
