@@ -200,9 +200,10 @@ def _app_settings(path: str | Path | None) -> Settings:
 def _keep_assets(server: Flask) -> None:
     @server.after_request
     def keep(response: Response) -> Response:
-        # Dash names each script and style with the time of its last change, so that a change has another address
+        # Dash names each script and style with the time of its last change, so that a change has another address;
+        # in the browser alone: a proxy that kept them would answer those who have not signed in
         if request.path.startswith("/assets/") and "m" in request.args and response.status_code == 200:
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+            response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
         return response
 
 
