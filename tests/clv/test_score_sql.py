@@ -34,6 +34,11 @@ MODELS = {
     "pareto_nbd, alpha shorter": ParetoNBDModel.from_parameters(r=0.5534, alpha=10.5802, s=0.6061, beta=11.6562),
     "pareto_nbd, beta shorter": ParetoNBDModel.from_parameters(r=0.55, alpha=40.0, s=2.3, beta=3.0),
     "pareto_nbd, s near 1": ParetoNBDModel.from_parameters(r=0.5143, alpha=2.8845, s=1.00001, beta=1.1087),
+    # as fits of a base without differences between customers end
+    "bg_nbd, r and b at the boundary": BetaGeoModel.from_parameters(r=49807.5, alpha=213637.5, a=3.083, b=100000.0),
+    "pareto_nbd, beta at the boundary": ParetoNBDModel.from_parameters(
+        r=0.9985, alpha=4.279, s=92233.96, beta=5217097.0
+    ),
     "pareto_nbd, s = 1": ParetoNBDModel.from_parameters(r=0.5143, alpha=2.8845, s=1.0, beta=14.1087),
 }
 # (x, recency, T) in days: lapsed heavy buyers, buyers of today, one-time buyers old and new
