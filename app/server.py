@@ -18,7 +18,7 @@ from .components import provenance, shell, states
 from .components.icons import icon
 from .data import AppData
 from .pages import Page, churn, cohorts, customer, customers, data_page, models, overview, pricing, start, uplift
-from .serving import listen_on, serve_until_told, serving
+from .serving import end_when_told, listen_on, serve_until_told, serving
 from .sign_in import SignIn, check_reach, metrics_token
 from .snapshot_data import SnapshotData
 
@@ -151,6 +151,7 @@ def serve(
     """
     said = _app_settings(settings)
     check_reach(host, said.app, said.folder)
+    end_when_told()
     app = create_server(warehouse, settings=settings, threads=threads)
     close = app.server.extensions["regulars"].close
     serve_until_told(lambda: _listen(app, host, port), host, port, f"regulars is at http://{host}:{port}", close)

@@ -14,6 +14,12 @@ from flask import Flask
 from ..sql.errors import SettingsError
 
 
+def end_when_told() -> None:
+    """Let SIGTERM end the process in order, with exit code 0 and nothing left behind; in the main thread alone."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
 def serve_until_told(listen: Callable[[], Any], host: str, port: int, says: str, close: Callable[[], None]) -> None:
     """Serve until Ctrl+C or SIGTERM; ``says`` goes to stderr first, ``close`` is called at the end whatever happens.
 
@@ -35,8 +41,7 @@ def serve_until_told(listen: Callable[[], Any], host: str, port: int, says: str,
             f"port {port} of {host} cannot be used: {error.strerror}; "
             f"stop what uses it, or choose another: --port {port + 1}"
         ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    end_when_told()
     sys.stderr.write(f"{says} until you press Ctrl+C\n")
     try:
         server.run()

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -32,6 +33,29 @@ def running(house, log) -> tuple[subprocess.Popen, str]:
             except subprocess.TimeoutExpired:
                 continue
     raise AssertionError("the app did not start within a minute")
+
+
+def test_it_stops_while_it_is_starting_and_leaves_nothing_behind(synthetic_warehouse, tmp_path):
+    spills = tmp_path / "temporary"
+    spills.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        words = ["app", "-w", str(synthetic_warehouse), "--port", str(free.getsockname()[1])]
+    program = subprocess.Popen(
+        [sys.executable, "-c", "from regulars.app.cli import main; main()", *words],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(spills)},
+    )
+    try:
+        end = time.monotonic() + 60
+        while not list(spills.glob("regulars-*")) and time.monotonic() < end:
+            time.sleep(0.002)
+        program.send_signal(signal.SIGTERM)
+        said = program.communicate(timeout=30)[1].decode()
+    finally:
+        program.kill()
+    assert program.returncode == 0
+    assert [line for line in said.splitlines() if "until you press Ctrl+C" not in line] == []
+    assert list(spills.iterdir()) == []
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=["terminated", "interrupted"])
