@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from ..snapshot_data import SnapshotData
 
 
-def past_predictions(data: "SnapshotData") -> list[Component] | Component:
+def past_predictions(data: "SnapshotData") -> list[Component]:
     """Return what earlier snapshots foretold and what came, and P(no order) where its horizon has passed."""
     answer = data.beside("prediction_tracking")
     totals = [row for row in answer.records if row["decile"] == 0]
     if not totals:
-        return states.state(
+        nothing = states.state(
             "Nothing to hold against yet",
             "An earlier snapshot has to be a week old before what came can be held against what it foretold.",
             compact=True,
         )
+        return [nothing, *_past_churn_or_why(data)]
     orders = ("Orders foretold", "came", "99% interval")
     heads = ("Snapshot of", "Until", "Customers", *orders, "Money foretold", "came", "99% interval", "Verdict")
     body = [

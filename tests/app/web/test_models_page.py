@@ -95,6 +95,10 @@ def test_what_came_of_earlier_predictions(snapshot, house):
     assert "P(no order) of the only earlier snapshot lies outside its interval and is off by more than 10%." in said
     for figure in ("25%", "32%", "93%, came 95%", "drift: no order"):
         assert figure in said
+    (house / "prediction_tracking.parquet").unlink()
+    said = text_of(models.past_predictions(AppData(house, threads=1).snapshot()))
+    assert "has to be a week old" in said
+    assert "93%, came 95%" in said
     for drifts, verdict in (
         ([""], "The only earlier snapshot came true within its interval or 10%."),
         (["", ""], "All 2 earlier snapshots came true within their intervals or 10%."),
